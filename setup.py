@@ -1,0 +1,27 @@
+"""The compiled modules, chosen by platform; everything else is in pyproject.toml."""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+common = {"include_dirs": ["include", "src/namedshm"], "extra_compile_args": os.environ.get("NAMEDSHM_CFLAGS", "").split()}
+link = os.environ.get("NAMEDSHM_LDFLAGS", "").split()
+extensions = [Extension("namedshm._core", ["src/namedshm/_core.pyx"], extra_link_args=link, **common)]
+if sys.platform == "linux":
+    extensions.append(
+        Extension(
+            "namedshm._backend._linux",
+            ["src/namedshm/_backend/_linux.pyx"],
+            depends=["include/namedshm.h", "src/namedshm/_backend/_cow.h"],
+            extra_link_args=link,
+            **common,
+        )
+    )
+elif sys.platform == "win32":
+    extensions.append(
+        Extension("namedshm._backend._windows", ["src/namedshm/_backend/_windows.pyx"], libraries=["kernel32", "advapi32"], **common)
+    )
+
+setup(ext_modules=cythonize(extensions, language_level=3))

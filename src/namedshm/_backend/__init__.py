@@ -1,0 +1,22 @@
+"""The one platform branch.  Everything above this package is the same on every system."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .contract import Backend
+
+backend: Backend
+
+if sys.platform == "win32":
+    from . import windows
+
+    backend = windows.WindowsBackend()
+elif sys.platform == "linux":
+    from . import linux
+
+    backend = linux.LinuxBackend()
+else:
+    raise ImportError(f"namedshm has no backend for {sys.platform!r} yet: Linux and Windows are supported")

@@ -1,0 +1,163 @@
+"""What every backend does.  The docstrings here are the specification; the backends hold no second copy of it.
+
+The seam is at kernel objects.  Object, handle, view and attachment are four things:
+
+* an *object* lives in the system and is not represented here;
+* a :class:`SectionHandle` keeps an object's name alive, and its memory;
+* a :class:`~namedshm._core.Mapping` is a range of bytes of it in this process, and keeps the memory alive, not the name;
+* an attachment is how a backend holds memory mapped; mappings share one where they can, and the last one to go unmaps it.
+
+Preconditions of every call, checked by the caller (``section.py``): names are valid, sizes and lengths positive and below
+2**63, offsets multiples of :attr:`Backend.granularity`, ranges within the page-rounded size, access one of the listed strings
+and not more than the handle has.  Backends check only what the system alone can know.
+
+Failures are raised as :mod:`namedshm.errors`, complete with name, call and remedy.  A failed call leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from namedshm._core import Mapping
+    from namedshm.names import Name
+
+    M = TypeVar("M", bound=Mapping)
+
+#: Access of a handle: ``"read"`` or ``"write"`` (read and write).  Of a view also ``"copy"``: reads see the section, the first
+#: write to a page makes that page private (copy-on-write), as FILE_MAP_COPY does.
+Access = Literal["read", "write"]
+ViewAccess = Literal["read", "write", "copy"]
+
+
+class SectionHandle(Protocol):
+    """One open handle to a section.  Closed at most once; used by one thread at a time or under the GIL."""
+
+    @property
+    def name(self) -> str | None:
+        """The name as given when it was created or opened; None for an unnamed section."""
+
+    @property
+    def size(self) -> int:
+        """Bytes asked for at creation, exact, also on the opener's side.  Page-rounded where the creator was a program that
+        does not tell (a plain Win32 program)."""
+
+    @property
+    def access(self) -> Access: ...
+
+    @property
+    def created(self) -> bool:
+        """Whether this handle's call made the object (False: opened, or create met an existing one)."""
+
+    @property
+    def identity(self) -> int:
+        """64 bits that no other object of this name ever has; 0 where the creator does not tell."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the object can be mapped writable at all (False: created read-only, as PAGE_READONLY)."""
+
+    @property
+    def executable(self) -> bool:
+        """Whether the object was created executable."""
+
+    @property
+    def reserved(self) -> bool:
+        """Whether pages must be committed before use (SEC_RESERVE)."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def map(self, kind: type[M], offset: int, length: int, access: ViewAccess, executable: bool) -> M:
+        """Map bytes ``[offset, offset + length)`` as a new ``kind`` (a Mapping subclass).  It outlives the handle.
+
+        Raises: OutOfResources, AccessDenied, Unsupported.
+        """
+
+    def duplicate(self, access: Access) -> SectionHandle:
+        """A second handle to the same object with the same or less access."""
+
+    def commit(self, offset: int, length: int) -> None:
+        """Commit pages of a reserved section, for all its users; rounded outwards to pages.  No-op otherwise."""
+
+    def committed(self, offset: int, length: int) -> int:
+        """How many bytes from ``offset`` on, up to ``length``, are committed without a gap."""
+
+    def close(self) -> None:
+        """Close the handle now: the name goes if it was the last one.  Mappings stay.  Closing twice is a no-op."""
+
+
+class ObjectInfo(NamedTuple):
+    """A snapshot of one living object, taken without opening it."""
+
+    name: str  # with Global\ prefix where it applies
+    type: Literal["section", "mutex", "event", "semaphore"]
+    size: int  # bytes; 0 for synchronisation objects
+    handles: int | None  # open handles in all processes; None: the system does not tell
+    mappings: int | None  # attachments of the memory, by handles and views together; None: not told
+    creator_pid: int | None
+    creator_uid: int | None
+    created: float | None  # seconds since the epoch
+    mode: int | None  # permission bits
+    resident: int | None  # bytes of memory really used
+    identity: int
+
+
+class Backend(Protocol):
+    """One operating system's way."""
+
+    #: Offsets of views are multiples of this (bytes): 65,536, Windows' allocation granularity, on every system.
+    granularity: int
+    #: Memory is mapped in units of this (bytes).
+    page_size: int
+
+    def create_section(
+        self,
+        name: Name | None,
+        size: int,
+        exist_ok: bool,
+        access: Access,
+        mode: int,
+        group: str | int | None,
+        writable: bool,
+        executable: bool,
+        reserve: bool,
+        file: int | None,
+        inheritable: bool,
+    ) -> SectionHandle:
+        """Make a section; with ``exist_ok`` open a living one of that name instead (its size and rights stay as they are).
+
+        Args:
+            name: None for an unnamed section: each call makes a new one.
+            size: bytes, exact.  With ``file`` 0 means the file's size.
+            exist_ok: open an existing object instead of raising AlreadyExists.
+            access: of the handle that is returned.
+            mode: permission bits as of a file: 0o600 the user alone, 0o604 others read, 0o666 everybody; 0o060 means ``group``.
+            group: name or number of the group meant by the group bits; None: the process's group.
+            writable: False makes the object read-only for good.
+            file: a descriptor (POSIX) or handle (Windows) of an open file to map instead of memory.
+            inheritable: Windows: child processes may inherit the handle.
+
+        Raises: AlreadyExists, AccessDenied, WrongType, OutOfResources, InvalidArgument, Unsupported.
+        """
+
+    def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
+        """Open a living section.
+
+        Raises: NotFound, AccessDenied, WrongType, OutOfResources.
+        """
+
+    def list_objects(self) -> list[ObjectInfo]:
+        """Everything alive that this user may see, in no order."""
+
+    def flush(self, mapping: Mapping, offset: int, length: int) -> None:
+        """Write a file-backed range out (FlushViewOfFile); nothing to do for memory."""
+
+    def send_handle(self, handle: SectionHandle, pid: int, access: Access) -> int:
+        """Give process ``pid`` a handle to the object; the number is what it passes to :meth:`receive_handle`."""
+
+    def receive_handle(self, value: int) -> SectionHandle:
+        """Take over a handle another process sent.  Raises ClosedHandle if there is none of that number."""
+
+    def backend_state(self) -> dict[str, Any]:
+        """Facts for diagnostics: mechanism, scopes, limits."""

@@ -1,0 +1,17 @@
+# The C face of _core for the compiled backends; Python code sees _core.pyi.
+cdef class Mapping:
+    cdef char *_address
+    cdef Py_ssize_t _length
+    cdef Py_ssize_t _window    # bytes from the start that may be touched: less than _length in a reserved section
+    cdef Py_ssize_t _exports   # buffers handed out and not yet released
+    cdef bint _readonly
+    cdef bint _closed
+    cdef object _owner         # unmaps when it goes
+    cdef object _name          # for messages
+    cdef object __weakref__
+    cdef int _check(self) except -1
+    cdef int _within(self, Py_ssize_t end) except -1
+    cdef object _label(self)
+    cdef void _read(self, char *to, Py_ssize_t start, Py_ssize_t n)
+
+cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name)

@@ -1,0 +1,168 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
+"""Bytes and addresses: a mapped range as a Python buffer.  No names, no policy, no system calls.
+
+A Mapping keeps its *owner* alive, an object that unmaps when the last reference goes.  That is the whole lifetime rule: an
+exported buffer (memoryview, NumPy array) refers to the Mapping, the Mapping to the owner, so nothing can dangle and close()
+never has to refuse.  Documented in _core.pyi.
+"""
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo, PyObject_GetBuffer, PyBuffer_Release, PyBUF_SIMPLE
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
+from libc.string cimport memcpy, memmove
+from libc.stdint cimport uintptr_t
+
+from . import errors
+
+cdef Py_ssize_t GIL_FREE_COPY = 65536  # bytes; above this a copy takes longer than handing the GIL over (about 5 us)
+
+
+cdef class Mapping:
+    def __cinit__(self):
+        self._address = NULL
+        self._length = 0
+        self._exports = 0
+        self._readonly = True
+
+    def __init__(self):
+        raise TypeError("Mapping objects are made by Section.map()")
+
+    @property
+    def address(self):
+        self._check()
+        return <uintptr_t>self._address
+
+    @property
+    def readonly(self):
+        return bool(self._readonly)
+
+    @property
+    def closed(self):
+        return self._closed
+
+    cdef int _check(self) except -1:
+        if self._closed:
+            raise errors.ClosedHandle(f"This view of {self._label()} is closed: map the section again", call="Mapping")
+        return 0
+
+    cdef object _label(self):
+        return "an unnamed section" if self._name is None else repr(self._name)
+
+    def close(self):
+        self._closed = True
+        if not self._exports:
+            self._owner = None
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        self._check()
+        if self._window < self._length:
+            raise errors.AccessDenied(
+                f"Only {self._window} of {self._length} bytes of this view of {self._label()} are committed: commit the rest first",
+                winerror=487, call="getbuffer")
+        PyBuffer_FillInfo(buffer, self, self._address, self._length, self._readonly, flags)
+        self._exports += 1
+
+    def __releasebuffer__(self, Py_buffer *buffer):
+        self._exports -= 1
+        if self._closed and not self._exports:
+            self._owner = None
+
+    def __len__(self):
+        return self._length
+
+    cdef int _within(self, Py_ssize_t end) except -1:
+        if end > self._window:
+            raise errors.AccessDenied(
+                f"Only the first {self._window} bytes of this view of {self._label()} are committed: commit more first",
+                winerror=487, call="view")
+        return 0
+
+    def __getitem__(self, index):
+        cdef Py_ssize_t start, stop, step, n, i
+        cdef bytes out
+        cdef char *p
+        self._check()
+        if not PySlice_Check(index):
+            i = index
+            if i < 0:
+                i += self._length
+            if not 0 <= i < self._length:
+                raise IndexError(f"index {index} is outside this view of {self._length} bytes")
+            self._within(i + 1)
+            return (<unsigned char *>self._address)[i]
+        PySlice_Unpack(index, &start, &stop, &step)
+        n = PySlice_AdjustIndices(self._length, &start, &stop, step)
+        if n:
+            self._within(max(start, start + (n - 1) * step) + 1)
+        if step == 1:
+            out = PyBytes_FromStringAndSize(NULL, n)
+            self._read(<char *>out, start, n)
+            return out
+        out = PyBytes_FromStringAndSize(NULL, n)
+        p = <char *>out
+        for i in range(n):
+            p[i] = self._address[start + i * step]
+        return out
+
+    cdef void _read(self, char *to, Py_ssize_t start, Py_ssize_t n):
+        cdef object owner  # keeps the memory while the GIL is away
+        cdef char *source = self._address + start
+        if n < GIL_FREE_COPY:
+            memcpy(to, source, n)
+        else:
+            owner = self._owner
+            with nogil:
+                memcpy(to, source, n)
+
+    def __setitem__(self, index, value):
+        cdef Py_ssize_t start, stop, step, n, i
+        cdef Py_buffer b
+        cdef char *target
+        cdef object owner
+        self._check()
+        if self._readonly:
+            raise errors.AccessDenied(f"This view of {self._label()} is read-only: map it with access 'write'", call="view")
+        if not PySlice_Check(index):
+            i = index
+            if i < 0:
+                i += self._length
+            if not 0 <= i < self._length:
+                raise IndexError(f"index {index} is outside this view of {self._length} bytes")
+            self._within(i + 1)
+            if not 0 <= value <= 255:
+                raise ValueError(f"a byte is 0 to 255, not {value}")
+            (<unsigned char *>self._address)[i] = value
+            return
+        PySlice_Unpack(index, &start, &stop, &step)
+        n = PySlice_AdjustIndices(self._length, &start, &stop, step)
+        PyObject_GetBuffer(value, &b, PyBUF_SIMPLE)
+        try:
+            if b.len != n:
+                raise ValueError(f"cannot assign {b.len} bytes to {n}: a view has a fixed size")
+            if n:
+                self._within(max(start, start + (n - 1) * step) + 1)
+            if step == 1:
+                target = self._address + start
+                if n < GIL_FREE_COPY:
+                    memmove(target, b.buf, n)
+                else:
+                    owner = self._owner
+                    with nogil:
+                        memmove(target, b.buf, n)
+            else:
+                for i in range(n):
+                    self._address[start + i * step] = (<char *>b.buf)[i]
+        finally:
+            PyBuffer_Release(&b)
+
+    def __delitem__(self, index):
+        raise TypeError("a view has a fixed size: bytes cannot be deleted")
+
+
+cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name):
+    m._address = address
+    m._length = length
+    m._window = length
+    m._readonly = readonly
+    m._owner = owner
+    m._name = name
+    m._closed = False

@@ -1,0 +1,405 @@
+r"""Sections and views.
+
+A :class:`Section` is a handle: it keeps the object's *name*.  A :class:`View` is mapped bytes: it keeps the *memory*.  The name
+goes with the last handle of all processes, the memory with the last handle or view; the kernel counts both, whatever way a
+process ends.  Everything that needs the system is the backend's (``_backend/contract.py``); here are the checks and the objects
+people hold.
+"""
+
+from __future__ import annotations
+
+from . import errors
+from ._backend import backend
+from ._core import Mapping
+from .names import Name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the typing module alone costs more than all of this package
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from ._backend.contract import Access, SectionHandle, ViewAccess
+
+__all__ = ["Section", "View"]
+
+_GRANULARITY = backend.granularity
+_PAGE = backend.page_size
+_SIZE_LIMIT = 1 << 63
+
+
+class View(Mapping):
+    """Bytes of a section, mapped into this process.
+
+    A view is a buffer: ``view[0:5]`` (a copy), ``view[0:5] = b"hello"``, ``memoryview(view)``, ``numpy.frombuffer(view)``.  Buffers
+    taken from it keep the memory alive after :meth:`close`; nothing ever dangles.
+
+    Attributes:
+        access: ``"read"``, ``"write"`` or ``"copy"``.
+        offset: where in the section it starts, bytes.
+        address: where it is mapped.
+        readonly: whether writing is refused.
+        closed: whether :meth:`close` was called.
+    """
+
+    __slots__ = ("_handle_facts", "access", "offset")
+
+    access: ViewAccess
+    offset: int
+    _handle_facts: tuple[str | None, int]
+
+    def flush(self, offset: int = 0, length: int | None = None) -> None:
+        """Write a file-backed range to its file; for memory there is nothing to do.
+
+        Args:
+            offset: first byte, relative to the view.
+            length: bytes; None means to the end of the view.
+
+        Raises: ClosedHandle, InvalidArgument.
+        """
+        size = len(self)
+        length = size - offset if length is None else length
+        if not 0 <= offset <= size or not 0 <= length <= size - offset:
+            raise errors.InvalidArgument(
+                f"Cannot flush {length} bytes at {offset}: the view has {size} bytes", call="FlushViewOfFile"
+            )
+        backend.flush(self, offset, length)
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Callable[..., View], tuple[object, ...]]:
+        name, identity = self._handle_facts
+        return _restore_view, (_picklable(name), identity, self.offset, len(self), self.access)
+
+    def __repr__(self) -> str:
+        name, _ = self._handle_facts
+        state = "closed" if self.closed else self.access
+        return f"<namedshm.View of {_label(name)}: {len(self)} bytes at offset {self.offset}, {state}>"
+
+
+class Section:
+    r"""A handle to a section of shared memory; make one with :func:`namedshm.create` or :func:`namedshm.open`.
+
+    Use it as a context manager, or call :meth:`close`; garbage collection closes it as well.  A child made by ``fork`` has
+    handles and views of its own; pickling sends name and identity, and unpickling opens the same object or raises StaleObject.
+    """
+
+    __slots__ = ("__weakref__", "_handle")
+
+    _handle: SectionHandle
+
+    def __init__(self, handle: SectionHandle) -> None:
+        self._handle = handle
+
+    # ---------------------------------------------------------------------------------------------------- what it is
+    @property
+    def name(self) -> str | None:
+        """The name as given; None for an unnamed section."""
+        return self._handle.name
+
+    @property
+    def size(self) -> int:
+        """Size in bytes, exactly as asked for at creation, in every process."""
+        return self._handle.size
+
+    @property
+    def access(self) -> Access:
+        """``"read"`` or ``"write"``: what this handle allows."""
+        return self._handle.access
+
+    @property
+    def created(self) -> bool:
+        """Whether this call made the object (with ``exist_ok``: False means it was there)."""
+        return self._handle.created
+
+    @property
+    def identity(self) -> int:
+        """A 64-bit number no other object ever has (0: unknown, made by a plain Win32 program)."""
+        return self._handle.identity
+
+    @property
+    def closed(self) -> bool:
+        return self._handle.closed
+
+    # ---------------------------------------------------------------------------------------------------- what it does
+    def map(
+        self,
+        offset: int = 0,
+        length: int | None = None,
+        access: ViewAccess | None = None,
+        *,
+        executable: bool = False,
+    ) -> View:
+        """Map bytes of the section into this process.
+
+        Args:
+            offset: first byte, a multiple of 65,536.
+            length: bytes; None means to the end (exact size).  Up to the end of the last page (4,096 bytes) is allowed.
+            access: ``"read"``, ``"write"`` or ``"copy"`` (own writes are private, page by page); None means the handle's.
+            executable: pages may be executed; the section must have been created so.
+
+        Returns: a new view; several may exist, they see the same bytes.
+
+        Raises:
+            ClosedHandle: the section was closed.
+            InvalidArgument: offset not a multiple of 65,536 (1132) or at or beyond the end (87), unknown access.
+            AccessDenied: more access than the handle has, or a range beyond the section's last page (5).
+            OutOfResources: no address space or memory.
+        """
+        handle = self._handle
+        if handle.closed:
+            raise _closed(handle.name, "map")
+        if access is None:
+            access = handle.access
+        elif access != handle.access:
+            _check_view_access(handle, access)
+        size = handle.size
+        if offset or length is not None:
+            length = _check_range(handle.name, size, offset, length)
+        else:
+            length = size
+        if executable and not handle.executable:
+            raise errors.AccessDenied(
+                f"{_label(handle.name)} is not executable: create it with executable=True", name=handle.name, call="map"
+            )
+        view = handle.map(View, offset, length, access, executable)
+        view.access = access
+        view.offset = offset
+        view._handle_facts = (handle.name, handle.identity)
+        return view
+
+    def duplicate(self, access: Access | None = None) -> Section:
+        """Another handle to the same object, with the same or less access.
+
+        Raises: ClosedHandle; AccessDenied if ``access`` is more than this handle has; OutOfResources.
+        """
+        handle = self._handle
+        if handle.closed:
+            raise _closed(handle.name, "duplicate")
+        if access is None:
+            access = handle.access
+        _check_access(access)
+        if access == "write" and handle.access == "read":
+            raise errors.AccessDenied(
+                f"This handle to {_label(handle.name)} is read-only and cannot be widened: open the section for writing",
+                name=handle.name,
+                call="duplicate",
+            )
+        return Section(handle.duplicate(access))
+
+    def close(self) -> None:
+        """Close the handle: the name goes if it was the last one anywhere.  Views and buffers stay valid.  Twice is a no-op."""
+        self._handle.close()
+
+    def __enter__(self) -> Section:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._handle.close()
+
+    def __reduce__(self) -> tuple[Callable[..., Section], tuple[object, ...]]:
+        handle = self._handle
+        if handle.closed:
+            raise _closed(handle.name, "pickle")
+        return _restore, (_picklable(handle.name), handle.identity, handle.access)
+
+    def __repr__(self) -> str:
+        handle = self._handle
+        state = "closed" if handle.closed else handle.access
+        return f"<namedshm.Section {_label(handle.name)}: {handle.size} bytes, {state}>"
+
+
+# -------------------------------------------------------------------------------------------------------- create and open
+def create(
+    name: str | None,
+    size: int,
+    *,
+    exist_ok: bool = False,
+    access: Access = "write",
+    mode: int = 0o600,
+    group: str | int | None = None,
+    writable: bool = True,
+    executable: bool = False,
+    reserve: bool = False,
+    file: int | None = None,
+    inheritable: bool = False,
+) -> Section:
+    r"""Create a section of shared memory; its bytes are zero.
+
+    Args:
+        name: ``"x"`` or ``"Local\x"`` (this user), ``"Global\x"`` (the machine; needs the right to), None for an unnamed section.
+        size: bytes, at least 1.
+        exist_ok: open a living section of that name instead of raising; ``section.created`` tells which it was.  The existing
+            size and rights stay as they are: look at ``section.size``.
+        access: of the returned handle, ``"write"`` or ``"read"``.
+        mode: who else may open a ``Global`` section, as for a file: 0o600 nobody, 0o644 others read, 0o666 everybody, 0o660 ``group``.
+        group: name or number of the group the group bits mean; None: the process's own.
+        writable: False makes a section that nobody can map for writing.
+        executable: views may be executable.
+        reserve: pages take no memory, and cannot be touched, until committed (Win32 SEC_RESERVE).
+        file: map this open file (a descriptor; on Windows a handle) instead of memory.  Size 0 means the file's size; a larger
+            size extends the file.
+        inheritable: Windows: child processes may inherit the handle.
+
+    Returns: an open Section.
+
+    Raises:
+        AlreadyExists: the name is held and ``exist_ok`` is false.
+        AccessDenied: no right to create in ``Global\``, or to open the existing object.
+        WrongType: the name is held by a mutex, event or semaphore.
+        InvalidName, InvalidArgument: see :mod:`namedshm.errors`.
+        OutOfResources: not enough memory, or the system's segment table is full; nothing was made.
+
+    Behaviour: https://learn.microsoft.com/windows/win32/api/memoryapi/nf-memoryapi-createfilemappingw
+    """
+    if type(size) is not int or not 0 < size < _SIZE_LIMIT:
+        _check_size(name, size, file)
+    if access != "write":
+        _check_access(access)
+    if mode != 0o600 and (type(mode) is not int or mode & ~0o666):
+        raise errors.InvalidArgument(
+            f"mode {mode!r} for {_label(name)}: use read and write bits only, for example 0o644", name=name, call="create"
+        )
+    return Section(
+        backend.create_section(
+            None if name is None else Name(name),
+            size,
+            exist_ok,
+            access if writable else "read",
+            mode,
+            group,
+            writable,
+            executable,
+            reserve,
+            file,
+            inheritable,
+        )
+    )
+
+
+def open(name: str, access: Access = "write", *, inheritable: bool = False) -> Section:
+    r"""Open the section that some process holds under ``name``.
+
+    Args:
+        name: as in :func:`create`.
+        access: ``"write"`` (default) or ``"read"``; a read-only handle cannot be widened.
+        inheritable: Windows: child processes may inherit the handle.
+
+    Raises:
+        NotFound: nobody holds the name.
+        AccessDenied: the object's mode does not let this user in.
+        WrongType: the name is held by an object of another type.
+        InvalidName, InvalidArgument, OutOfResources.
+
+    Behaviour: https://learn.microsoft.com/windows/win32/api/memoryapi/nf-memoryapi-openfilemappingw
+    """
+    if access != "write":
+        _check_access(access)
+    if name is None:
+        raise errors.InvalidArgument("open() needs a name: unnamed sections cannot be opened", call="open")
+    return Section(backend.open_section(Name(name), access, inheritable))
+
+
+def _restore(name: str, identity: int, access: Access) -> Section:
+    section = open(name, access)
+    if identity and section.identity != identity:
+        section.close()
+        raise errors.StaleObject(
+            f"The name {name!r} now belongs to another object than the one that was pickled: "
+            "keep a handle open until the receiver has opened it",
+            name=name,
+            call="unpickle",
+        )
+    return section
+
+
+def _restore_view(name: str, identity: int, offset: int, length: int, access: ViewAccess) -> View:
+    with _restore(name, identity, "write" if access == "write" else "read") as section:
+        return section.map(offset, length, access)
+
+
+# -------------------------------------------------------------------------------------------------------- checks
+def _label(name: str | None) -> str:
+    return "an unnamed section" if name is None else f"section {name!r}"
+
+
+def _closed(name: str | None, call: str) -> errors.ClosedHandle:
+    return errors.ClosedHandle(f"This handle to {_label(name)} is closed: open the section again", name=name, call=call)
+
+
+def _picklable(name: str | None) -> str:
+    if name is None:
+        raise TypeError("An unnamed section cannot be pickled, nobody could find it: create it with a name")
+    return name
+
+
+def _check_access(access: object) -> None:
+    if access not in ("read", "write"):
+        raise errors.InvalidArgument(f"access {access!r}: use 'read' or 'write'", call="open")
+
+
+def _check_view_access(handle: SectionHandle, access: object) -> None:
+    if access not in ("read", "write", "copy"):
+        raise errors.InvalidArgument(
+            f"access {access!r} for {_label(handle.name)}: use 'read', 'write' or 'copy'", name=handle.name, call="map"
+        )
+    if access == "write":
+        raise errors.AccessDenied(
+            f"This handle to {_label(handle.name)} is read-only: open the section with access 'write'",
+            name=handle.name,
+            call="map",
+        )
+
+
+def _check_size(name: str | None, size: object, file: int | None) -> None:
+    try:
+        number = size.__index__()  # type: ignore[attr-defined]
+    except AttributeError:
+        raise TypeError(f"size must be an integer number of bytes, not {type(size).__name__}") from None
+    if number == 0 and file is not None:
+        return
+    if number <= 0:
+        raise errors.InvalidArgument(
+            f"Cannot create {_label(name)} with {number} bytes: the size must be at least 1", name=name, call="create"
+        )
+    if number >= _SIZE_LIMIT:
+        raise errors.OutOfResources(
+            f"Cannot create {_label(name)} with {number} bytes: no system has that much address space",
+            winerror=errors.ERROR_NOT_ENOUGH_MEMORY,
+            name=name,
+            call="create",
+        )
+
+
+def _check_range(name: str | None, size: int, offset: int, length: int | None) -> int:
+    """The length to map; what Windows refuses is refused with its number."""
+    if offset % _GRANULARITY:
+        raise errors.InvalidArgument(
+            f"Offset {offset} of a view of {_label(name)} is not a multiple of {_GRANULARITY}: "
+            f"map from {max(0, offset - offset % _GRANULARITY)} and slice the view",
+            winerror=errors.ERROR_MAPPED_ALIGNMENT,
+            name=name,
+            call="map",
+        )
+    if not 0 <= offset < size:
+        raise errors.InvalidArgument(
+            f"Offset {offset} is outside {_label(name)} of {size} bytes", name=name, call="map"
+        )
+    if length is None:
+        return size - offset
+    if length <= 0:
+        raise errors.InvalidArgument(
+            f"Cannot map {length} bytes of {_label(name)}: the length must be at least 1, or None for all", name=name, call="map"
+        )
+    if offset + length > -(-size // _PAGE) * _PAGE:
+        raise errors.AccessDenied(
+            f"Cannot map {length} bytes at {offset} of {_label(name)}: it has only {size} bytes", name=name, call="map"
+        )
+    return length
