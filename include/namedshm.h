@@ -241,7 +241,9 @@ fail:
  * follow a pointer out of shared memory.  Nothing needs repair after a death: every change is published by one store.
  * Openers never take it unless a change was under way.  Thread ids of two PID namespaces can be equal: a process killed in the
  * few nanoseconds between "pending" and its failed compare-and-swap, with the owner's number, would free the lock wrongly. */
+#ifndef NSHM_LOCK_PATIENCE
 #define NSHM_LOCK_PATIENCE 10 /* seconds until a lock whose owner is stopped is reported */
+#endif
 
 static inline struct robust_list_head *nshm__robust(void) {
     static __thread struct robust_list_head *cached;
@@ -514,7 +516,8 @@ static inline void nshm__tidy(nshm_scope *s, uint32_t slot, uint64_t nonce) {
 /* Attach what the facts name.  -ENOENT: dead.  The kernel decides: a token that can be attached is held by somebody. */
 static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot, int readonly, nshm_handle *h) {
     int e;
-    void *token = nshm__attach(f->token, 1), *data = NULL;
+    /* the token's page is written by users only where it holds the map of committed pages */
+    void *token = nshm__attach(f->token, readonly || !(f->props & NSHM_OBJ_RESERVE)), *data = NULL;
     NSHM_STEP("adopt-token");
     if (!token) {
         e = errno;
@@ -728,7 +731,7 @@ static inline int nshm_duplicate(const nshm_handle *h, int readonly, nshm_handle
     to->token = to->data = NULL;
     to->created = 0;
     to->readonly = h->readonly || readonly;
-    if (h->token && !(to->token = nshm__attach(h->token_id, 1))) return -errno;
+    if (h->token && !(to->token = nshm__attach(h->token_id, to->readonly || !(h->props & NSHM_OBJ_RESERVE)))) return -errno;
     if (h->data_id >= 0 && !(to->data = nshm__attach(h->data_id, to->readonly || (h->props & NSHM_OBJ_READONLY)))) {
         int e = errno;
         nshm__detach(to->token, to->token_size);
@@ -752,6 +755,74 @@ static inline void nshm_close(nshm_handle *h, int keep_data) {
     nshm__drop(h);
     NSHM_STEP("closed");
     if (named && h->scope->registry && shmctl(h->token_id, IPC_STAT, &d) && nshm__gone(errno)) nshm__tidy(h->scope, h->slot, h->nonce);
+}
+
+/* ------------------------------------------------------------------------------------------------ handing a handle over
+ * A parcel is a record of its own under a name no user can choose, leading to the same segments.  The sender keeps `parked`
+ * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */
+static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *name, size_t n, int readonly, nshm_handle *parked) {
+    nshm_registry *t;
+    int r, slot;
+    if ((r = nshm__registry(s, 1))) return r;
+    if ((r = nshm_duplicate(h, readonly, parked))) return r;
+    t = s->registry;
+    if ((r = nshm__lock(t, 1))) goto drop;
+    if ((slot = nshm__slot(t)) < 0) r = slot;
+    if (!r && !parked->token) { /* an unnamed section has no token: the parcel brings one */
+        nshm_handle token_only;
+        if (!(r = nshm__make(s, 0, 0600, -1, 0, 0, &token_only))) {
+            parked->token = token_only.token;
+            parked->token_id = token_only.token_id;
+            parked->token_size = token_only.token_size;
+        }
+    }
+    nshm_record *rec = &t->record[slot < 0 ? 0 : slot];
+    uint64_t nonce = 0;
+    if (!r) r = nshm__random(&nonce, sizeof nonce);
+    if (!r) {
+        __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST);
+        rec->size = h->size;
+        rec->token = parked->token_id;
+        rec->data = h->data_id;
+        rec->token_size = (uint32_t)parked->token_size;
+        rec->uid = h->uid;
+        rec->mode = h->mode;
+        rec->props = h->props;
+        rec->type = NSHM_PARCEL;
+        rec->length = (uint16_t)n;
+        rec->hash = nshm__name_hash(name, n);
+        rec->born = time(NULL);
+        rec->pid = getpid();
+        memcpy(rec->name, name, n);
+        if ((uint32_t)slot >= nshm__used(t)) __atomic_store_n(&t->used, (uint32_t)slot + 1, __ATOMIC_RELEASE);
+        parked->slot = (uint32_t)slot;
+        parked->nonce = nonce | 1;
+        __atomic_store_n(&rec->nonce, parked->nonce, __ATOMIC_RELEASE);
+        __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE);
+    }
+    nshm__unlock(t);
+drop:
+    if (r) nshm__drop(parked);
+    return r;
+}
+static inline int nshm_parcel_claimed(const nshm_handle *parked) {
+    return __atomic_load_n(&parked->scope->registry->record[parked->slot].nonce, __ATOMIC_ACQUIRE) != parked->nonce;
+}
+/* Adopt a parcel and free its slot.  The handle gets the identity of the object it leads to, where that one is named. */
+static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int readonly, nshm_handle *h) {
+    int stale;
+    uint64_t stale_nonce;
+    int r = nshm__registry(s, 0);
+    if (r || (r = nshm__lookup(s, NSHM_PARCEL, name, n, readonly, h, &stale, &stale_nonce))) return r;
+    nshm__tidy(s, h->slot, h->nonce);
+    for (uint32_t i = 0; i < nshm__used(s->registry); i++) {
+        nshm_record facts;
+        if (nshm__copy(&s->registry->record[i], &facts) && facts.type == NSHM_SECTION && facts.token == h->token_id) {
+            h->nonce = facts.nonce;
+            h->slot = i;
+        }
+    }
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------ looking around */

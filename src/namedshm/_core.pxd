@@ -7,6 +7,7 @@ cdef class Mapping:
     cdef bint _readonly
     cdef bint _closed
     cdef object _owner         # unmaps when it goes
+    cdef object _guard         # reserved sections: callable(length) -> bytes committed from this view's start
     cdef object _name          # for messages
     cdef object __weakref__
     cdef int _check(self) except -1

@@ -54,10 +54,7 @@ cdef class Mapping:
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         self._check()
-        if self._window < self._length:
-            raise errors.AccessDenied(
-                f"Only {self._window} of {self._length} bytes of this view of {self._label()} are committed: commit the rest first",
-                winerror=487, call="getbuffer")
+        self._within(self._length)
         PyBuffer_FillInfo(buffer, self, self._address, self._length, self._readonly, flags)
         self._exports += 1
 
@@ -70,6 +67,8 @@ cdef class Mapping:
         return self._length
 
     cdef int _within(self, Py_ssize_t end) except -1:
+        if end > self._window and self._guard is not None:
+            self._window = self._guard(self._length)  # another process may have committed more meanwhile
         if end > self._window:
             raise errors.AccessDenied(
                 f"Only the first {self._window} bytes of this view of {self._label()} are committed: commit more first",

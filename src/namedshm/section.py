@@ -41,9 +41,10 @@ class View(Mapping):
         closed: whether :meth:`close` was called.
     """
 
-    __slots__ = ("_handle_facts", "access", "offset")
+    __slots__ = ("_handle_facts", "access", "executable", "offset")
 
     access: ViewAccess
+    executable: bool
     offset: int
     _handle_facts: tuple[str | None, int]
 
@@ -169,6 +170,7 @@ class Section:
             )
         view = handle.map(View, offset, length, access, executable)
         view.access = access
+        view.executable = executable
         view.offset = offset
         view._handle_facts = (handle.name, handle.identity)
         return view

@@ -77,12 +77,6 @@ class SectionHandle(Protocol):
     def duplicate(self, access: Access) -> SectionHandle:
         """A second handle to the same object with the same or less access."""
 
-    def commit(self, offset: int, length: int) -> None:
-        """Commit pages of a reserved section, for all its users; rounded outwards to pages.  No-op otherwise."""
-
-    def committed(self, offset: int, length: int) -> int:
-        """How many bytes from ``offset`` on, up to ``length``, are committed without a gap."""
-
     def close(self) -> None:
         """Close the handle now: the name goes if it was the last one.  Mappings stay.  Closing twice is a no-op."""
 
@@ -152,6 +146,15 @@ class Backend(Protocol):
 
     def flush(self, mapping: Mapping, offset: int, length: int) -> None:
         """Write a file-backed range out (FlushViewOfFile); nothing to do for memory."""
+
+    def commit_view(self, mapping: Mapping, offset: int, length: int) -> None:
+        """Commit pages of a reserved section through a view of it, for all its users; rounded outwards to pages.
+
+        Raises: InvalidArgument beyond the view; AccessDenied if the view is read-only.  Nothing to do for other sections.
+        """
+
+    def reach(self, mapping: Mapping) -> int:
+        """How many bytes from the view's start on may be touched: all, or what is committed of a reserved section."""
 
     def send_handle(self, handle: SectionHandle, pid: int, access: Access) -> int:
         """Give process ``pid`` a handle to the object; the number is what it passes to :meth:`receive_handle`."""

@@ -1,0 +1,519 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
+"""Linux handles: include/namedshm.h as Python objects.  The contract is contract.py; decisions and texts are in linux.py."""
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
+from libc.errno cimport errno, EACCES, EBADF, EEXIST, EINTR, EINVAL, ENOENT, ENOMEM, EPERM, ERANGE
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc
+from libc.string cimport memcpy, memset, strlen
+
+from namedshm._core cimport Mapping, fill
+
+
+cdef extern from "namedshm.h" nogil:
+    enum:
+        NSHM_SECTION, NSHM_MUTEX, NSHM_EVENT, NSHM_SEMAPHORE, NSHM_PARCEL
+        NSHM_READONLY, NSHM_EXCLUSIVE
+        NSHM_OBJ_READONLY, NSHM_OBJ_EXECUTABLE, NSHM_OBJ_RESERVE, NSHM_OBJ_FILE
+        NSHM_CAPACITY
+    ctypedef struct nshm_record:
+        uint64_t nonce, size
+        int32_t token, data
+        uint32_t uid, mode, props
+        uint16_t type, length
+        int64_t born
+        int32_t pid
+        char *name
+    ctypedef struct nshm_scope:
+        uint32_t uid
+        int writable
+        int id
+        void *registry
+        int (*trusted)(uint32_t, int64_t) noexcept nogil
+    ctypedef struct nshm_handle:
+        nshm_scope *scope
+        void *token
+        void *data
+        uint64_t size, nonce
+        int token_id, data_id
+        uint32_t mode, props
+        size_t token_size
+        int readonly, created
+    ctypedef struct nshm_info:
+        nshm_record record
+        uint32_t handles, mappings
+    ctypedef int (*nshm_filler)(nshm_handle *, void *) noexcept nogil
+    size_t nshm_page_round(uint64_t)
+    void nshm_scope_init(nshm_scope *, int, const char *, int64_t, int)
+    int nshm_create(nshm_scope *, uint16_t, const char *, size_t, uint64_t, unsigned, int64_t, uint32_t, int, size_t,
+                    nshm_filler, void *, nshm_handle *)
+    int nshm_create_unnamed(nshm_scope *, uint64_t, unsigned, uint32_t, nshm_handle *)
+    int nshm_open(nshm_scope *, uint16_t, const char *, size_t, int, nshm_handle *)
+    int nshm_duplicate(const nshm_handle *, int, nshm_handle *)
+    void *nshm_attach_data(const nshm_handle *, int, int)
+    void nshm_close(nshm_handle *, int)
+    int nshm_next(nshm_scope *, uint32_t *, nshm_info *)
+    int nshm_send(nshm_scope *, const nshm_handle *, const char *, size_t, int, nshm_handle *)
+    int nshm_receive(nshm_scope *, const char *, size_t, int, nshm_handle *)
+    int nshm_parcel_claimed(const nshm_handle *)
+
+cdef extern from "_cow.h" nogil:
+    int nshm__cow_watch(void *, size_t)
+    void nshm__cow_forget(void *)
+    void *nshm__cow_kernel(void *, size_t, int)
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *)
+
+cdef extern from "<sys/mman.h>" nogil:
+    void *mmap(void *, size_t, int, int, int, int64_t)
+    int munmap(void *, size_t)
+    int msync(void *, size_t, int)
+    int PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED, MAP_PRIVATE, MS_SYNC
+    void *MAP_FAILED
+
+cdef extern from "<unistd.h>" nogil:
+    unsigned geteuid()
+
+cdef extern from * nogil:
+    """
+    #define nshm__or8(p, v) __atomic_fetch_or((unsigned char *)(p), (unsigned char)(v), __ATOMIC_SEQ_CST)
+    #define nshm__load8(p) __atomic_load_n((unsigned char *)(p), __ATOMIC_ACQUIRE)
+    """
+    unsigned char nshm__or8(void *, int)
+    unsigned char nshm__load8(void *)
+
+OBJ_READONLY = NSHM_OBJ_READONLY
+OBJ_EXECUTABLE = NSHM_OBJ_EXECUTABLE
+OBJ_RESERVE = NSHM_OBJ_RESERVE
+OBJ_FILE = NSHM_OBJ_FILE
+TYPES = {NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM_SEMAPHORE: "semaphore"}
+
+#: Set by linux.py: makes the exception for a negative errno.
+explain = None
+#: Set by linux.py: facts about Global\ (group id or -1, whether this process may create, a function judging a registry's maker).
+global_policy = None
+cdef bytes session = b""
+
+
+def set_session(bytes name):
+    global session
+    session = name
+
+# ------------------------------------------------------------------------------------------------------------ scopes
+# A scope belongs to an effective user.  A process that changes users gets new ones; the old ones stay for handles that use them.
+cdef nshm_scope *local_scope = NULL
+cdef nshm_scope *global_scope = NULL
+
+
+cdef int trusted(uint32_t uid, int64_t group) noexcept nogil:
+    with gil:
+        try:
+            return bool(global_policy.trusts(uid, group))
+        except Exception:  # an unreadable user database means: trust root alone
+            return False
+
+
+cdef nshm_scope *scope_of(bint is_global) except NULL:
+    global local_scope, global_scope
+    cdef nshm_scope *s = global_scope if is_global else local_scope
+    if s != NULL and s.uid == geteuid():
+        return s
+    s = <nshm_scope *>calloc(1, sizeof(nshm_scope))
+    if s == NULL:
+        raise MemoryError()
+    if is_global:
+        nshm_scope_init(s, 1, session, global_policy.group(), global_policy.may_create())
+        s.trusted = trusted
+        global_scope = s
+    else:
+        nshm_scope_init(s, 0, session, -1, 1)
+        local_scope = s
+    return s
+
+
+cdef inline bytes encode(str bare):
+    return bare.encode("utf-8", "surrogatepass")
+
+
+# ------------------------------------------------------------------------------------------------------------ attachments
+cdef class Attachment:
+    """Mapped memory; unmapped with the last reference.  Handle and views of one access share one."""
+    cdef char *address
+    cdef size_t length
+    cdef bint watched   # a fault-driven copy-on-write view
+
+    def __dealloc__(self):
+        if self.address != NULL:
+            if self.watched:
+                nshm__cow_forget(self.address)
+            munmap(self.address, self.length)
+
+
+cdef Attachment attachment(void *address, size_t length):
+    cdef Attachment a = Attachment.__new__(Attachment)
+    a.address = <char *>address
+    a.length = length
+    return a
+
+
+# ------------------------------------------------------------------------------------------------------------ handles
+cdef class Handle:
+    """contract.SectionHandle"""
+    cdef nshm_handle h
+    cdef Attachment data         # what the handle holds of the memory; None for a file or when closed
+    cdef readonly object name
+    cdef readonly str access
+    cdef readonly bint closed
+    cdef int fd                  # the mapped file, or -1
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.closed = True
+        self.fd = -1
+
+    @property
+    def size(self):
+        return self.h.size
+
+    @property
+    def created(self):
+        return bool(self.h.created)
+
+    @property
+    def identity(self):
+        return self.h.nonce
+
+    @property
+    def writable(self):
+        return not self.h.props & NSHM_OBJ_READONLY
+
+    @property
+    def executable(self):
+        return bool(self.h.props & NSHM_OBJ_EXECUTABLE)
+
+    @property
+    def reserved(self):
+        return bool(self.h.props & NSHM_OBJ_RESERVE)
+
+    @property
+    def file_backed(self):
+        return bool(self.h.props & NSHM_OBJ_FILE)
+
+    @property
+    def segments(self):
+        """(token id, data id), -1 for none: for diagnostics and tests."""
+        return self.h.token_id if self.h.token != NULL else -1, self.h.data_id
+
+    cdef void own(self, object name, bint readonly):
+        self.closed = False
+        self.name = name
+        self.access = "read" if readonly or self.h.props & NSHM_OBJ_READONLY else "write"
+        if self.h.data != NULL:
+            self.data = attachment(self.h.data, nshm_page_round(self.h.size))
+
+    def map(self, kind, Py_ssize_t offset, Py_ssize_t length, str access, bint executable):
+        cdef Mapping m
+        cdef Attachment a
+        cdef bint readonly = access == "read"
+        if self.fd >= 0:
+            a = self.map_file(offset, length, access, executable)
+            offset = 0
+        elif access == "copy":
+            a = self.map_copy(executable)
+        elif not executable and access == self.access and not (self.h.created and self.h.props & NSHM_OBJ_READONLY):
+            a = self.data
+        else:
+            a = attachment(nshm_attach_data(&self.h, readonly, executable), nshm_page_round(self.h.size))
+            if a.address == NULL:
+                raise explain(-errno, "shmat", self.name, self.h.size)
+        m = kind.__new__(kind)
+        fill(m, a.address + offset, length, readonly, a, self.name)
+        if self.h.props & NSHM_OBJ_RESERVE:
+            m._window = 0
+            m._guard = Committed(self, offset)
+        return m
+
+    cdef Attachment map_copy(self, bint executable):
+        cdef size_t size = nshm_page_round(self.h.size)
+        cdef int prot = PROT_READ | PROT_WRITE | (PROT_EXEC if executable else 0)
+        cdef void *private
+        cdef int r
+        cdef Attachment a = attachment(nshm_attach_data(&self.h, True, executable), size)
+        if a.address == NULL:
+            raise explain(-errno, "shmat", self.name, self.h.size)
+        if kernel_copy:
+            private = nshm__cow_kernel(a.address, size, prot)
+            if private != NULL:
+                return attachment(private, size)  # the attachment itself is let go: the private mapping holds the memory
+        r = nshm__cow_watch(a.address, size)
+        if r < 0:
+            raise explain(r, "copy-on-write", self.name, self.h.size)
+        a.watched = True
+        return a
+
+    cdef Attachment map_file(self, Py_ssize_t offset, Py_ssize_t length, str access, bint executable):
+        cdef int prot = PROT_READ | (PROT_EXEC if executable else 0) | (0 if access == "read" else PROT_WRITE)
+        cdef size_t size = nshm_page_round(length)
+        cdef void *p = mmap(NULL, size, prot, MAP_PRIVATE if access == "copy" else MAP_SHARED, self.fd, offset)
+        if p == MAP_FAILED:
+            raise explain(-errno, "mmap", self.name, length)
+        return attachment(p, size)
+
+    def duplicate(self, str access):
+        cdef Handle other = Handle.__new__(Handle)
+        cdef int r = nshm_duplicate(&self.h, access == "read", &other.h)
+        if r < 0:
+            raise explain(r, "shmat", self.name, self.h.size)
+        other.own(self.name, other.h.readonly)
+        if self.fd >= 0:
+            other.fd = duplicate_fd(self.fd)
+        return other
+
+    # ---- reserved sections: one bit a page in the token
+    cdef int commit(self, Py_ssize_t offset, Py_ssize_t length) except -1:
+        cdef Py_ssize_t page, last = (offset + length + 4095) // 4096
+        if self.h.readonly:
+            raise explain(-EACCES, "commit", self.name, length)
+        for page in range(offset // 4096, last):
+            nshm__or8(<char *>self.h.token + page // 8, 1 << (page & 7))
+        return 0
+
+    cdef Py_ssize_t committed(self, Py_ssize_t offset, Py_ssize_t length):
+        cdef Py_ssize_t page = offset // 4096, last = (offset + length + 4095) // 4096
+        while page < last and nshm__load8(<char *>self.h.token + page // 8) >> (page & 7) & 1:
+            page += 1
+        return max(0, min(length, page * 4096 - offset))
+
+    # ---- file-backed sections: where the file is stands in the token's page
+    def attach_file(self, int fd):
+        self.fd = fd
+
+    def location(self):
+        """What the creator of a file-backed section wrote about its file."""
+        cdef char *p = <char *>self.h.token
+        return bytes(p[:strlen(p)]) if p != NULL else b""
+
+    def close(self):
+        cdef bint keep
+        cdef int fd = self.fd
+        if self.closed:
+            return
+        self.closed = True
+        # views share the attachment: then it is theirs.  Alone, token and data go with one munmap where they are neighbours.
+        keep = True
+        if self.data is not None and Py_REFCNT(<PyObject *>self.data) == 1:
+            self.data.address = NULL
+            keep = False
+        with nogil:
+            nshm_close(&self.h, keep)
+        self.data = None
+        if fd >= 0:
+            self.fd = -1
+            close_fd(fd)
+
+    def __dealloc__(self):
+        if not self.closed:
+            self.close()
+
+
+cdef class Committed:
+    """Tells a view of a reserved section how far it reaches by now."""
+    cdef Handle handle
+    cdef Py_ssize_t offset
+
+    def __init__(self, Handle handle, Py_ssize_t offset):
+        # a handle of its own: the bits are in the token, which must stay readable while the view lives ... and so the name
+        # stays, too; SEC_RESERVE is the one case, told in docs/limits.md
+        self.handle = handle.duplicate(handle.access)
+        self.offset = offset
+
+    def __call__(self, length):
+        return self.handle.committed(self.offset, length)
+
+
+#: Tests turn the kernel's copy-on-write off to exercise the other way as root.
+kernel_copy = True
+
+
+def set_kernel_copy(bint on):
+    global kernel_copy
+    kernel_copy = on
+
+
+cdef extern from "<unistd.h>" nogil:
+    int close_fd "close" (int)
+
+cdef extern from "<fcntl.h>" nogil:
+    int fcntl(int, int, ...)
+    int F_DUPFD_CLOEXEC
+
+
+cdef int duplicate_fd(int fd) except -1:
+    cdef int new = fcntl(fd, F_DUPFD_CLOEXEC, 3)
+    if new < 0:
+        raise explain(-errno, "fcntl", None, 0)
+    return new
+
+
+cdef struct text:
+    const char *bytes
+    size_t length
+
+
+cdef int write_text(nshm_handle *h, void *context) noexcept nogil:
+    cdef text *t = <text *>context
+    memcpy(h.token, t.bytes, t.length)
+    return 0
+
+
+def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_t group, uint32_t props, bytes location):
+    """A Handle; `name` is a names.Name or None, `location` what to keep in the token's page of a file-backed section."""
+    cdef Handle handle = Handle.__new__(Handle)
+    cdef bint readonly = access == "read"
+    cdef int flags = (0 if exist_ok else NSHM_EXCLUSIVE) | (NSHM_READONLY if readonly else 0), r
+    cdef size_t room = 0
+    cdef text t
+    cdef nshm_filler filler = NULL
+    cdef bytes raw
+    cdef const char *bare
+    cdef Py_ssize_t n
+    cdef nshm_scope *s
+    if name is None:
+        s = scope_of(False)
+        with nogil:
+            r = nshm_create_unnamed(s, size, mode, props, &handle.h)
+        handle.h.readonly = readonly
+    else:
+        s = scope_of(name.is_global)
+        raw = encode(name.bare)
+        bare, n = raw, len(raw)
+        if props & NSHM_OBJ_RESERVE:
+            room = <size_t>(size // 4096 // 8 + 1)
+        t.bytes, t.length = NULL, 0
+        if props & NSHM_OBJ_FILE:
+            t.bytes, t.length = location, len(location) + 1
+            room = t.length
+            filler = write_text
+        while True:
+            with nogil:
+                r = nshm_create(s, NSHM_SECTION, bare, n, size, mode, group, props, flags, room,
+                                filler, &t, &handle.h)
+            if r != -EINTR:
+                break
+            PyErr_CheckSignals()
+        if r == 0:
+            handle.h.readonly = readonly
+    if r < 0:
+        raise explain(r, "create", name, size)
+    handle.own(None if name is None else name.text, readonly)
+    return handle
+
+
+def open(name, str access):
+    cdef Handle handle = Handle.__new__(Handle)
+    cdef bint readonly = access == "read"
+    cdef int flags = NSHM_READONLY if readonly else 0, r
+    cdef bytes raw = encode(name.bare)
+    cdef const char *bare = raw
+    cdef Py_ssize_t n = len(raw)
+    cdef nshm_scope *s = scope_of(name.is_global)
+    with nogil:
+        r = nshm_open(s, NSHM_SECTION, bare, n, flags, &handle.h)
+    if r < 0:
+        raise explain(r, "open", name, 0)
+    handle.own(name.text, readonly)
+    return handle
+
+
+def objects(bint is_global):
+    """Tuples (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce) of what lives in a scope."""
+    cdef nshm_info info
+    cdef uint32_t cursor = 0
+    cdef nshm_scope *s = scope_of(is_global)
+    cdef int r
+    out = []
+    while True:
+        r = nshm_next(s, &cursor, &info)
+        if r == -ENOENT:
+            return out
+        if r < 0:
+            raise explain(r, "list", None, 0)
+        if info.record.type == NSHM_PARCEL:
+            continue
+        out.append((info.record.name[:info.record.length].decode("utf-8", "surrogatepass"), TYPES.get(info.record.type, "section"),
+                    info.record.size, info.handles, info.mappings, info.record.pid, info.record.uid, info.record.born,
+                    info.record.mode, info.record.data, info.record.nonce))
+
+
+# ------------------------------------------------------------------------------------------------------------ parcels
+cdef class Parcel:
+    """A handle on its way to another process, kept until that process has taken it over."""
+    cdef nshm_handle h
+    cdef bint held
+
+    @property
+    def claimed(self):
+        return nshm_parcel_claimed(&self.h) != 0
+
+    def __dealloc__(self):
+        if self.held:
+            nshm_close(&self.h, False)
+
+
+def send(Handle handle, bytes label, str access):
+    cdef Parcel p = Parcel.__new__(Parcel)
+    cdef int r = nshm_send(scope_of(False), &handle.h, label, len(label), access == "read", &p.h)
+    if r < 0:
+        raise explain(r, "send", None, 0)
+    p.held = True
+    return p
+
+
+def receive(bytes label, bint readonly):
+    cdef Handle handle = Handle.__new__(Handle)
+    cdef int r = nshm_receive(scope_of(False), label, len(label), readonly, &handle.h)
+    if r < 0:
+        return None
+    handle.own(None, readonly)
+    return handle
+
+
+def commit_view(Mapping m, Py_ssize_t offset, Py_ssize_t length):
+    cdef Committed guard
+    m._check()
+    if not 0 <= offset <= offset + length <= m._length:
+        raise explain(-ERANGE, "commit", m._name, length)
+    if m._guard is None:
+        return
+    if m._readonly:
+        raise explain(-EACCES, "commit", m._name, length)
+    guard = m._guard
+    guard.handle.commit(guard.offset + offset, length)
+
+
+def reach(Mapping m):
+    m._check()
+    if m._guard is not None:
+        m._window = m._guard(m._length)
+    return m._window
+
+
+def flush(Mapping m, Py_ssize_t offset, Py_ssize_t length):
+    cdef uintptr_t start
+    cdef char *address
+    cdef int r
+    m._check()
+    if not length:
+        return
+    start = (<uintptr_t>m._address + offset) & ~<uintptr_t>4095
+    address = <char *>start
+    with nogil:
+        r = msync(address, length + (offset & 4095), MS_SYNC)
+    if r:
+        raise explain(-errno, "msync", m._name, length)
+
+
+def scope_state(bint is_global):
+    cdef nshm_scope *s = scope_of(is_global)
+    return {"registry": s.id if s.registry != NULL else None, "writable": bool(s.writable), "uid": s.uid, "capacity": NSHM_CAPACITY}
