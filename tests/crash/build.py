@@ -1,0 +1,33 @@
+"""Compile the C programs of this directory against include/namedshm.h, or against a changed copy of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+INCLUDE = HERE.parent.parent / "include"
+WARNINGS = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror"]
+
+
+def compiler() -> str:
+    return os.environ.get("CC", "gcc")
+
+
+def build(program: str, into: Path, *, include: Path = INCLUDE, name: str | None = None, flags: Sequence[str] = ("-O2",)) -> Path:
+    """Compile PROGRAM.c into the directory; return the executable (or library, with -shared among the flags)."""
+    target = into / (name or program)
+    subprocess.run(
+        [compiler(), *WARNINGS, *flags, f"-I{include}", str(HERE / f"{program}.c"), "-o", str(target), "-lpthread", "-ldl"],
+        check=True,
+        timeout=120,
+    )
+    return target
+
+
+def numbers(output: str) -> dict[str, float]:
+    """The `name=value` pairs of the last line of a program's report."""
+    lines = [line for line in output.splitlines() if "=" in line]
+    return {key: float(value) for key, _, value in (pair.partition("=") for pair in lines[-1].split())} if lines else {}
