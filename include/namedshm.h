@@ -105,7 +105,7 @@ typedef struct {
     uint32_t hash;
     int64_t born;        /* CLOCK_REALTIME seconds */
     int32_t pid;         /* of the creator, in its PID namespace; for people only */
-    uint32_t spare;
+    uint32_t closing;    /* 1 while a closer asks, under the lock, whether it is the last: see nshm__recycle */
     char name[1088];     /* UTF-8, without prefix and terminator */
 } nshm_record;
 
@@ -139,6 +139,12 @@ typedef struct {
     nshm_registry *registry;
     int writable;
     int id;
+    struct { /* a token without an object, kept for the next create; touched under the registry's lock only */
+        void *at;
+        int id;
+        size_t size;
+        pid_t pid; /* a forked child must not use its parent's */
+    } spare;
 } nshm_scope;
 
 /* A handle and its hold on the data.  Owned by the caller; not to be shared by threads without a lock of their own. */
@@ -149,6 +155,7 @@ typedef struct {
     uint64_t size, nonce;
     int token_id, data_id;
     uint32_t slot, uid, mode, props;
+    int64_t group;
     size_t token_size;
     int readonly, created;
 } nshm_handle;
@@ -178,10 +185,17 @@ static inline void nshm__detach(void *p, size_t size) {
 }
 static inline int nshm__gone(int e) { return e == EINVAL || e == EIDRM; }
 
-/* Is the segment `id`, which we have attached, the one meant?  Checked after attaching: an attached id cannot recur. */
+/* Is the segment `id`, which we have attached, the one meant?  1 yes, 0 no, -errno could not tell (never taken for "dead").
+ * Checked after attaching: an attached id cannot recur. */
 static inline int nshm__is(int id, uint32_t cuid, size_t size) {
     struct shmid_ds d;
-    return !shmctl(id, IPC_STAT, &d) && d.shm_perm.cuid == cuid && d.shm_segsz == size && (d.shm_perm.mode & SHM_DEST);
+    if (shmctl(id, IPC_STAT, &d)) return nshm__gone(errno) ? 0 : -errno;
+    return d.shm_perm.cuid == cuid && d.shm_segsz == size && (d.shm_perm.mode & SHM_DEST);
+}
+/* Detach what turned out not to be it; its size is the kernel's to tell. */
+static inline void nshm__detach_stranger(int id, void *at, size_t size) {
+    struct shmid_ds d;
+    nshm__detach(at, shmctl(id, IPC_STAT, &d) ? size : d.shm_segsz);
 }
 /* The same for a segment we may not read (another user's): without attaching, so only good enough to choose an error. */
 static inline int nshm__exists(int id, uint32_t cuid, size_t size) {
@@ -208,11 +222,12 @@ again:
     NSHM_STEP("segment");
     while ((*id = shmget(key, size, IPC_CREAT | IPC_EXCL | extra | mode | NSHM_MARK)) < 0) {
         if (errno != EEXIST) return -errno;
-        int old = shmget(key, 0, 0);
-        if (old >= 0 && !shmctl(old, IPC_STAT, &d) && d.shm_perm.cuid == s->uid && (d.shm_perm.mode & NSHM_MARK) && !d.shm_nattch)
-            shmctl(old, IPC_RMID, NULL);
-        else if (old >= 0 || errno != ENOENT)
-            key = ++strangers < 8 ? key + 2 : IPC_PRIVATE; /* a stranger sits on our key: it must not stop us */
+        int old = shmget(key, 0, 0), seen = old < 0 ? -1 : shmctl(old, IPC_STAT, &d);
+        if (seen < 0 && (errno == ENOENT || nshm__gone(errno))) continue; /* it went meanwhile */
+        /* Under the lock a keyed segment of ours is a dead creator's, also while it still counts as attached: the kernel gives
+         * the lock up before it unmaps a dying process.  To mark it is what its creator was about to do. */
+        if (seen == 0 && d.shm_perm.cuid == s->uid && (d.shm_perm.mode & NSHM_MARK)) shmctl(old, IPC_RMID, NULL);
+        else key = ++strangers < 8 ? key + 2 : IPC_PRIVATE; /* a stranger sits on our key: it must not stop us */
     }
     NSHM_STEP("segment-made");
     *at = nshm__attach(*id, 0);
@@ -246,18 +261,15 @@ fail:
 #endif
 
 static inline struct robust_list_head *nshm__robust(void) {
-    static __thread struct robust_list_head *cached;
     static __thread struct robust_list_head own;
+    struct robust_list_head *head = NULL;
     size_t n;
-    if (cached) return cached;
-    if (syscall(SYS_get_robust_list, 0, &cached, &n) || !cached) { /* a libc that registers none until asked (musl) */
-        own.list.next = &own.list;
-        own.futex_offset = 0;
-        own.list_op_pending = NULL;
-        if (syscall(SYS_set_robust_list, &own, sizeof own)) return NULL;
-        cached = &own;
-    }
-    return cached;
+    /* Asked each time (60 ns): a fork or libc itself may have registered another head since. */
+    if (!syscall(SYS_get_robust_list, 0, &head, &n) && head) return head;
+    own.list.next = &own.list; /* a libc that registers none until asked (musl) */
+    own.futex_offset = 0;
+    own.list_op_pending = NULL;
+    return syscall(SYS_set_robust_list, &own, sizeof own) ? NULL : &own;
 }
 static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {
     if (!r) return;
@@ -301,21 +313,21 @@ static inline void nshm__unlock(nshm_registry *t) {
 /* ------------------------------------------------------------------------------------------------ finding the registry
  * At most one living registry per scope.  Phases, with the race each closes:
  *   1. scan the kernel's table; a ripe one (magic set) is adopted.
- *   2. none: attach a candidate of our own and mark it IPC_RMID (a kill in between leaves an id that step 1 of a later
- *      process removes once its creator is dead).
+ *   2. none: attach a candidate of our own, mark it IPC_RMID (a kill in between leaves an id without a page that step 1 of a
+ *      later process removes once its creator is dead), then write its session.
  *   3. scan again.  Alone -> set magic: it is the registry.  Not alone -> the lowest id stays and scans again, the others drop
- *      theirs and start over.  Two candidates cannot both find themselves alone: each scans after attaching, so the one that
- *      scans later sees the other.  A candidate that turned ripe is never dropped. */
+ *      theirs and start over.  Two candidates cannot both find themselves alone: each scans after marking and writing, so the
+ *      one that scans later sees the other.  A candidate that turned ripe is never dropped. */
 static inline int nshm__registry_perm(const nshm_scope *s) { return s->global ? (s->group >= 0 ? 0664 : 0644) : 0600; }
 
 static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, int *lowest, int *found) {
     struct shminfo info;
     struct shmid_ds d;
-    int max = shmctl(0, IPC_INFO, (struct shmid_ds *)&info), forbidden = 0;
-    if (max < 0) return -errno;
+    int max = shmctl(0, IPC_INFO, (struct shmid_ds *)&info), forbidden = 0; /* before anything can fail: */
     *rivals = 0;
     *lowest = own;
     *found = -1;
+    if (max < 0) return -errno;
     for (int i = 0; i <= max; i++) {
         int id = shmctl(i, SHM_STAT_ANY, &d);
         if (id < 0) {
@@ -327,14 +339,14 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, 
         if (s->global ? !(by == 0 || (by == s->uid && s->writable) || (s->trusted && s->trusted(by, s->group))) : by != s->uid)
             continue; /* a registry planted by somebody without the right is nobody's */
         if (s->global != !!(d.shm_perm.mode & 0044)) continue;
-        if (!d.shm_nattch) { /* not yet attached by its creator, or left by a killed one */
-            if (by == s->uid && !(d.shm_perm.mode & SHM_DEST) &&
-                ((kill(d.shm_cpid, 0) && errno == ESRCH) || time(NULL) - d.shm_ctime > 5)) {
+        if (!(d.shm_perm.mode & SHM_DEST)) {
+            /* Its creator has not marked it yet: it will scan after that and see us.  Not attached by us even to look (reading
+             * would give it a page).  Unless its creator was killed here. */
+            if (by == s->uid && !d.shm_nattch && ((kill(d.shm_cpid, 0) && errno == ESRCH) || time(NULL) - d.shm_ctime > 5))
                 shmctl(id, IPC_RMID, NULL);
-                continue;
-            }
-            continue; /* its creator scans after attaching and will see us */
+            continue;
         }
+        if (!d.shm_nattch) continue;
         nshm_registry *t = (nshm_registry *)nshm__attach(id, !writable);
         if (!t) {
             if (nshm__gone(errno)) continue;
@@ -343,9 +355,8 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, 
             ++*rivals;
             continue;
         }
-        /* a magic is believed only on a segment already marked for removal: an unmarked one is not yet anybody's */
         uint64_t magic = __atomic_load_n(&t->magic, __ATOMIC_ACQUIRE);
-        if (magic == NSHM_MAGIC && nshm__is(id, by, NSHM_REGISTRY_SIZE)) {
+        if (magic == NSHM_MAGIC && nshm__is(id, by, NSHM_REGISTRY_SIZE) > 0) {
             if (t->session == s->session && t->version == NSHM_VERSION && t->capacity == NSHM_CAPACITY) {
                 nshm_registry *none = NULL;
                 if (__atomic_compare_exchange_n(&s->registry, &none, t, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) s->id = id;
@@ -362,6 +373,10 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, 
     return forbidden ? -EACCES : 0;
 }
 
+#ifndef NSHM_REGISTRY_ROUNDS
+#define NSHM_REGISTRY_ROUNDS 25000 /* of 0.2 ms and more: about 10 s until a stopped rival is reported */
+#endif
+
 /* Attach the scope's registry; -ENOENT if there is none and `make` is 0. */
 static inline int nshm__registry(nshm_scope *s, int make) {
     struct timespec nap = {0, 200000};
@@ -371,7 +386,7 @@ static inline int nshm__registry(nshm_scope *s, int make) {
         return -EPERM;
     }
     int writable = !s->global || s->writable || s->uid == 0;
-    for (int round = 0; round < 25000; round++) {
+    for (int round = 0; round < NSHM_REGISTRY_ROUNDS; round++) {
         if ((r = nshm__scan(s, -1, writable, &rivals, &lowest, &found)) && r != -EACCES) return r;
         if (found >= 0) { s->writable = writable; return 0; }
         if (r == -EACCES && writable && round > 50) { /* not a candidate whose group is about to be set: made before the grant */
@@ -394,7 +409,6 @@ static inline int nshm__registry(nshm_scope *s, int make) {
             return r;
         }
         NSHM_STEP("registry-attached");
-        t->session = s->session; /* first: rivals look at it */
         if (s->group >= 0) {
             struct shmid_ds d;
             if (!shmctl(id, IPC_STAT, &d)) {
@@ -407,10 +421,12 @@ static inline int nshm__registry(nshm_scope *s, int make) {
             nshm__detach(t, NSHM_REGISTRY_SIZE);
             return r;
         }
+        NSHM_STEP("registry-removed"); /* only now pages may be touched: a kill frees them */
+        t->session = s->session;
         t->version = NSHM_VERSION;
         t->capacity = NSHM_CAPACITY;
-        NSHM_STEP("registry-removed");
-        for (;; nanosleep(&nap, NULL)) {
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* our session is to be seen by whoever scans after us */
+        for (r = -ETIMEDOUT; round < NSHM_REGISTRY_ROUNDS; round++, nanosleep(&nap, NULL), r = -ETIMEDOUT) {
             r = nshm__scan(s, id, writable, &rivals, &lowest, &found);
             if (r && r != -EACCES) break;
             if (found >= 0) break; /* somebody else's turned ripe */
@@ -515,6 +531,7 @@ static inline void nshm__tidy(nshm_scope *s, uint32_t slot, uint64_t nonce) {
 /* ------------------------------------------------------------------------------------------------ handles */
 /* Attach what the facts name.  -ENOENT: dead.  The kernel decides: a token that can be attached is held by somebody. */
 static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot, int readonly, nshm_handle *h) {
+    const nshm_record *now = &s->registry->record[slot];
     int e;
     /* the token's page is written by users only where it holds the map of committed pages */
     void *token = nshm__attach(f->token, readonly || !(f->props & NSHM_OBJ_RESERVE)), *data = NULL;
@@ -524,12 +541,15 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
         if (e == EACCES) return nshm__exists(f->token, f->uid, f->token_size) ? -EACCES : -ENOENT;
         return nshm__gone(e) ? -ENOENT : -e;
     }
-    if (!nshm__is(f->token, f->uid, f->token_size)) {
-        e = ENOENT;
-        struct shmid_ds d; /* a foreign segment of another size: detach all of it */
-        size_t n = shmctl(f->token, IPC_STAT, &d) ? f->token_size : d.shm_segsz;
-        nshm__detach(token, n);
-        return -e;
+    if ((e = nshm__is(f->token, f->uid, f->token_size)) <= 0) {
+        nshm__detach_stranger(f->token, token, f->token_size);
+        return e ? e : -ENOENT;
+    }
+    /* From here on nshm__recycle cannot find itself alone.  If it did before, it has said so in the record by now. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce || __atomic_load_n(&now->closing, __ATOMIC_ACQUIRE)) {
+        nshm__detach(token, f->token_size);
+        return -EAGAIN;
     }
     if (f->data >= 0) {
         data = nshm__attach(f->data, readonly || (f->props & NSHM_OBJ_READONLY));
@@ -540,12 +560,10 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
             if (e == EACCES) return -EACCES;
             return nshm__gone(e) ? -ENOENT : -e;
         }
-        if (!nshm__is(f->data, f->uid, f->size)) {
-            struct shmid_ds d;
-            size_t n = shmctl(f->data, IPC_STAT, &d) ? f->size : d.shm_segsz;
-            nshm__detach(data, n);
+        if ((e = nshm__is(f->data, f->uid, f->size)) <= 0) {
+            nshm__detach_stranger(f->data, data, f->size);
             nshm__detach(token, f->token_size);
-            return -ENOENT;
+            return e ? e : -ENOENT;
         }
     }
     h->scope = s;
@@ -561,21 +579,28 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
     h->mode = f->mode;
     h->props = f->props;
     h->readonly = readonly;
+    h->group = -1;
     h->created = 0;
     return 0;
 }
-/* Look a name up and adopt it.  -ENOENT: nobody holds it; then *stale is its dead slot, or -1. */
-static inline int nshm__lookup(nshm_scope *s, uint16_t type, const char *name, size_t n, int readonly, nshm_handle *h, int *stale, uint64_t *stale_nonce) {
+/* Look a name up and adopt it.  -ENOENT: nobody holds it; then *stale is its dead slot, or -1.  -EAGAIN: a change was under
+ * way; look again under the lock (never returned there). */
+static inline int nshm__lookup(nshm_scope *s, uint16_t type, const char *name, size_t n, int readonly, int locked,
+                               nshm_handle *h, int *stale, uint64_t *stale_nonce) {
     nshm_record facts;
     uint32_t hash = nshm__name_hash(name, n);
-    int slot = -1, r = -ENOENT;
+    int slot = -1, r = -ENOENT, patience = 1000;
     *stale = -1;
     while ((slot = nshm__find(s->registry, (uint32_t)(slot + 1), hash, name, n, &facts)) >= 0) {
         if (facts.type != type) {
             if (nshm__dead(&facts)) r = -ENOENT;
             else return -EBADMSG;
-        } else {
-            r = nshm__adopt(s, &facts, (uint32_t)slot, readonly, h);
+        } else if ((r = nshm__adopt(s, &facts, (uint32_t)slot, readonly, h)) == -EAGAIN && locked) {
+            /* whoever was closing has died: the kernel's answer counts again */
+            if (!patience--) return -EUCLEAN; /* somebody changes the record without the lock */
+            __atomic_store_n(&s->registry->record[slot].closing, 0, __ATOMIC_SEQ_CST);
+            slot--;
+            continue;
         }
         if (r != -ENOENT) return r;
         *stale = slot;
@@ -590,6 +615,60 @@ static inline int nshm__random(void *p, size_t n) {
     return 0;
 }
 
+/* Tokens are used again.  Making one costs as much as the rest of create and close together, and an untouched token is the same
+ * as any other: so the last closer of a private Local section keeps its token attached, without an object, for its next create.
+ * One per process.  Being the last is decided between closer and opener as in Dekker's algorithm: the closer marks the record,
+ * then asks the kernel for the attachments; an opener attaches, then looks at the mark.  Whichever comes second sees the other. */
+static inline int nshm__recyclable(const nshm_scope *s, unsigned mode, uint32_t props, int64_t group) {
+    return !s->global && mode == 0600 && !props && group < 0;
+}
+static inline int nshm__alone(int id) {
+    struct shmid_ds d;
+    return !shmctl(id, IPC_STAT, &d) && d.shm_nattch == 1;
+}
+static inline int nshm__take_spare(nshm_scope *s, nshm_handle *h) { /* under the lock */
+    void *at = s->spare.at;
+    if (!at) return 0;
+    s->spare.at = NULL;
+    if (s->spare.pid != getpid() || !nshm__alone(s->spare.id)) { /* shared with a fork since: it would keep our name */
+        nshm__detach(at, s->spare.size);
+        return 0;
+    }
+    h->token = at;
+    h->token_id = s->spare.id;
+    h->token_size = s->spare.size;
+    return 1;
+}
+/* Close by keeping the token.  0: done (name gone, token kept); else the caller closes in the ordinary way. */
+static inline int nshm__recycle(nshm_handle *h) {
+    nshm_scope *s = h->scope;
+    nshm_registry *t = s->registry;
+    nshm_record *rec;
+    int r = -1;
+    if (!h->created || !nshm__recyclable(s, h->mode, h->props, h->group) || h->uid != s->uid || h->slot >= NSHM_CAPACITY) return r;
+    rec = &t->record[h->slot];
+    if (__atomic_load_n(&rec->nonce, __ATOMIC_RELAXED) != h->nonce || nshm__lock(t, 0)) return r;
+    if (rec->nonce == h->nonce && (!s->spare.at || s->spare.pid != getpid())) {
+        __atomic_store_n(&rec->closing, 1, __ATOMIC_SEQ_CST);
+        NSHM_STEP("closing");
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (nshm__alone(h->token_id)) {
+            nshm__free(t, h->slot); /* the name is gone from here on */
+            NSHM_STEP("recycled");
+            if (s->spare.at) nshm__detach(s->spare.at, s->spare.size); /* a parent's, inherited */
+            s->spare.at = h->token;
+            s->spare.id = h->token_id;
+            s->spare.size = h->token_size;
+            s->spare.pid = getpid();
+            h->token = NULL;
+            r = 0;
+        }
+        __atomic_store_n(&rec->closing, 0, __ATOMIC_SEQ_CST);
+    }
+    nshm__unlock(t);
+    return r;
+}
+
 /* Make the segments of a new object (under the lock for a named one, see nshm__segment). */
 static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_t group, uint32_t props, size_t token_room, nshm_handle *h) {
     struct { uint64_t nonce; uint16_t size; } dice;
@@ -602,17 +681,23 @@ static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_
     h->uid = s->uid;
     h->mode = mode;
     h->props = props;
+    h->group = group;
     h->scope = s;
     h->readonly = 0;
     h->created = 1;
     h->data = NULL;
     h->data_id = -1;
-    r = nshm__segment(s, h->token_size, (int)(0600 | (readers & 077) << 2), SHM_NORESERVE, group, &h->token_id, &h->token);
-    if (r) return r;
+    if (!(nshm__recyclable(s, mode, props, group) && !token_room && nshm__take_spare(s, h))) {
+        r = nshm__segment(s, h->token_size, (int)(0600 | (readers & 077) << 2), SHM_NORESERVE, group, &h->token_id, &h->token);
+        if (r) return r;
+    }
     if (!(props & NSHM_OBJ_FILE) && size) {
         int extra = props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0;
         r = nshm__segment(s, size, (int)(0600 | (mode & 066)), extra, group, &h->data_id, &h->data);
-        if (r) nshm__detach(h->token, h->token_size);
+        if (r) {
+            nshm__detach(h->token, h->token_size);
+            h->token = NULL;
+        }
     }
     return r;
 }
@@ -642,13 +727,16 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     if (!n || n > NSHM_NAME_MAX) return n ? -ENAMETOOLONG : -EINVAL;
     r = nshm__registry(s, 1);
     if (r == -EPERM && !(flags & NSHM_EXCLUSIVE) && !nshm__registry(s, 0) && /* no right to create, but it may exist */
-        (r = nshm__lookup(s, type, name, n, readonly, h, &stale, &stale_nonce)) != -ENOENT)
+        (r = nshm__lookup(s, type, name, n, readonly, 0, h, &stale, &stale_nonce)) != -ENOENT)
         return r;
     if (r) return r == -ENOENT ? -EPERM : r;
     nshm_registry *t = s->registry;
-    if (!(flags & NSHM_EXCLUSIVE) && (r = nshm__lookup(s, type, name, n, readonly, h, &stale, &stale_nonce)) != -ENOENT) return r;
+    if (!(flags & NSHM_EXCLUSIVE)) {
+        r = nshm__lookup(s, type, name, n, readonly, 0, h, &stale, &stale_nonce);
+        if (r != -ENOENT && r != -EAGAIN) return r;
+    }
     if ((r = nshm__lock(t, 1))) return r;
-    r = nshm__lookup(s, type, name, n, readonly, h, &stale, &stale_nonce); /* again: somebody may have been faster */
+    r = nshm__lookup(s, type, name, n, readonly, 1, h, &stale, &stale_nonce); /* again: somebody may have been faster */
     if (r == -EACCES && (flags & NSHM_EXCLUSIVE)) r = -EEXIST;
     if (r == -EBADMSG || r != -ENOENT) {
         nshm__unlock(t);
@@ -666,6 +754,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     nshm_record *rec = &t->record[slot];
     if (stale >= 0) __atomic_store_n(&t->hash[slot], 0, __ATOMIC_RELEASE);
     __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST); /* copies taken from here on are refused ... */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     NSHM_STEP("filling");
     rec->size = size;
     rec->token = h->token_id;
@@ -679,6 +768,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     rec->hash = nshm__name_hash(name, n);
     rec->born = time(NULL);
     rec->pid = getpid();
+    rec->closing = 0;
     memcpy(rec->name, name, n);
     if ((uint32_t)slot >= nshm__used(t)) __atomic_store_n(&t->used, (uint32_t)slot + 1, __ATOMIC_RELEASE);
     NSHM_STEP("filled");
@@ -691,14 +781,20 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     return 0;
 }
 
-/* Open a living object.  No lock unless a dead entry is tidied away. */
+/* Open a living object.  No lock unless a change was under way or a dead entry is tidied away. */
 static inline int nshm_open(nshm_scope *s, uint16_t type, const char *name, size_t n, int flags, nshm_handle *h) {
     int r, stale;
     uint64_t stale_nonce = 0;
     memset(h, 0, sizeof *h);
     if (!n || n > NSHM_NAME_MAX) return n ? -ENAMETOOLONG : -EINVAL;
     if ((r = nshm__registry(s, 0))) return r;
-    r = nshm__lookup(s, type, name, n, flags & NSHM_READONLY, h, &stale, &stale_nonce);
+    r = nshm__lookup(s, type, name, n, flags & NSHM_READONLY, 0, h, &stale, &stale_nonce);
+    if (r == -EAGAIN) {
+        if (!s->writable) return -ENOENT; /* not reached: only Local tokens are recycled */
+        if ((r = nshm__lock(s->registry, 1))) return r;
+        r = nshm__lookup(s, type, name, n, flags & NSHM_READONLY, 1, h, &stale, &stale_nonce);
+        nshm__unlock(s->registry);
+    }
     if (r == -ENOENT && stale >= 0) nshm__tidy(s, (uint32_t)stale, stale_nonce);
     return r;
 }
@@ -752,6 +848,7 @@ static inline void nshm_close(nshm_handle *h, int keep_data) {
     struct shmid_ds d;
     int named = h->token != NULL;
     if (keep_data) h->data = NULL;
+    if (named && !nshm__recycle(h)) named = 0;
     nshm__drop(h);
     NSHM_STEP("closed");
     if (named && h->scope->registry && shmctl(h->token_id, IPC_STAT, &d) && nshm__gone(errno)) nshm__tidy(h->scope, h->slot, h->nonce);
@@ -781,6 +878,7 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
     if (!r) r = nshm__random(&nonce, sizeof nonce);
     if (!r) {
         __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
         rec->size = h->size;
         rec->token = parked->token_id;
         rec->data = h->data_id;
@@ -793,6 +891,7 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
         rec->hash = nshm__name_hash(name, n);
         rec->born = time(NULL);
         rec->pid = getpid();
+        rec->closing = 0;
         memcpy(rec->name, name, n);
         if ((uint32_t)slot >= nshm__used(t)) __atomic_store_n(&t->used, (uint32_t)slot + 1, __ATOMIC_RELEASE);
         parked->slot = (uint32_t)slot;
@@ -813,7 +912,7 @@ static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int re
     int stale;
     uint64_t stale_nonce;
     int r = nshm__registry(s, 0);
-    if (r || (r = nshm__lookup(s, NSHM_PARCEL, name, n, readonly, h, &stale, &stale_nonce))) return r;
+    if (r || (r = nshm__lookup(s, NSHM_PARCEL, name, n, readonly, 0, h, &stale, &stale_nonce))) return r;
     nshm__tidy(s, h->slot, h->nonce);
     for (uint32_t i = 0; i < nshm__used(s->registry); i++) {
         nshm_record facts;

@@ -1,0 +1,108 @@
+"""The Windows calls of the backend (compiled).  Failures come from :func:`windows.failure`, complete with name, call and remedy."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from namedshm._core import Mapping
+
+from .contract import Access, ViewAccess
+
+M = TypeVar("M", bound=Mapping)
+
+PAGE: int
+
+class Descriptor:
+    """A security descriptor made from its text form (SDDL); freed with the object."""
+
+    def __init__(self, sddl: str) -> None: ...
+
+class SectionHandle:
+    """A section's handle and its companion's: see ``contract.SectionHandle``."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def created(self) -> bool: ...
+    @property
+    def identity(self) -> int: ...
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def executable(self) -> bool: ...
+    @property
+    def reserved(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def value(self) -> int:
+        """The HANDLE as a number, for ctypes and for child processes that inherit it; it stays ours to close."""
+
+    def map(self, kind: type[M], offset: int, length: int, access: ViewAccess, executable: bool) -> M: ...
+    def duplicate(self, access: Access) -> SectionHandle: ...
+    def commit(self, offset: int, length: int) -> None: ...
+    def committed(self, offset: int, length: int) -> int: ...
+    def close(self) -> None: ...
+
+def create(
+    text: str | None,
+    path: str | None,
+    companion: str | None,
+    lock: str | None,
+    size: int,
+    exclusive: bool,
+    access: Access,
+    writable: bool,
+    executable: bool,
+    reserve: bool,
+    file: int | None,
+    inheritable: bool,
+    security: Descriptor | None,
+    companion_security: Descriptor | None,
+    lock_security: Descriptor | None,
+    identity: int,
+    born: int,
+    mode: int,
+    /,
+) -> SectionHandle:
+    """Phases C1 to C6; ``path`` None makes an unnamed section.  ``born`` is in microseconds since 1970."""
+
+def open_existing(
+    text: str, path: str, companion: str, lock: str, lock_security: Descriptor | None, access: Access, inheritable: bool, /
+) -> SectionHandle:
+    """Phases O1 to O4."""
+
+def send(handle: SectionHandle, pid: int, access: Access, /) -> int:
+    """DuplicateHandle into another process; the number is valid there."""
+
+def object_path(value: int, /) -> tuple[str, str]:
+    """Type and full path (empty: unnamed) of the object a handle of this process refers to."""
+
+def receive(value: int, text: str | None, companion: str | None, /) -> SectionHandle:
+    """Own a raw HANDLE from now on."""
+
+def flush(mapping: Mapping, offset: int, length: int, /) -> None: ...
+def facts_of(companion: str, /) -> tuple[int, int, int, int, int, int] | None:
+    """Size, identity, birth (microseconds), creator's pid, mode, and handles of the section a companion belongs to.
+
+    The handles are those of processes that use this package; None if there is no complete companion.
+    """
+
+def directory(path: str, /) -> list[tuple[str, str]]:
+    """Names and types in a directory of the object manager."""
+
+def session_id() -> int: ...
+def can_create_global() -> bool:
+    """Whether this process has SeCreateGlobalPrivilege."""
+
+def user_sid() -> str: ...
+def group_sid() -> str:
+    """The primary group of this process."""
+
+def account_sid(account: str, /) -> str: ...
+def wine_version() -> str | None:
+    """Wine's version where this is Wine."""
