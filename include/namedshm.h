@@ -714,6 +714,36 @@ static inline void nshm__drop(nshm_handle *h) { /* the name first, then the memo
     h->token = h->data = NULL;
 }
 
+/* Under the lock: write the record of a free (or dead) slot, then let it be found. */
+static inline void nshm__publish(nshm_registry *t, uint32_t slot, const nshm_handle *h, uint16_t type, uint64_t nonce,
+                                 const char *name, size_t n) {
+    nshm_record *rec = &t->record[slot];
+    __atomic_store_n(&t->hash[slot], 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST); /* copies taken from here on are refused ... */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    NSHM_STEP("filling");
+    rec->size = h->size;
+    rec->token = h->token_id;
+    rec->data = h->data_id;
+    rec->token_size = (uint32_t)h->token_size;
+    rec->uid = h->uid;
+    rec->mode = h->mode;
+    rec->props = h->props;
+    rec->type = type;
+    rec->length = (uint16_t)n;
+    rec->hash = nshm__name_hash(name, n);
+    rec->born = time(NULL);
+    rec->pid = getpid();
+    rec->closing = 0;
+    memcpy(rec->name, name, n);
+    if (slot >= nshm__used(t)) __atomic_store_n(&t->used, slot + 1, __ATOMIC_RELEASE);
+    NSHM_STEP("filled");
+    __atomic_store_n(&rec->nonce, nonce, __ATOMIC_RELEASE); /* ... until here */
+    NSHM_STEP("publishing");
+    __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE); /* the name exists from here on */
+    NSHM_STEP("published");
+}
+
 /* Called under the lock with the handle of a new object, before it is published: fill its token's page, say. */
 typedef int (*nshm_filler)(nshm_handle *h, void *context);
 
@@ -751,31 +781,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
         nshm__unlock(t);
         return r;
     }
-    nshm_record *rec = &t->record[slot];
-    if (stale >= 0) __atomic_store_n(&t->hash[slot], 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST); /* copies taken from here on are refused ... */
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    NSHM_STEP("filling");
-    rec->size = size;
-    rec->token = h->token_id;
-    rec->data = h->data_id;
-    rec->token_size = (uint32_t)h->token_size;
-    rec->uid = s->uid;
-    rec->mode = mode;
-    rec->props = props;
-    rec->type = type;
-    rec->length = (uint16_t)n;
-    rec->hash = nshm__name_hash(name, n);
-    rec->born = time(NULL);
-    rec->pid = getpid();
-    rec->closing = 0;
-    memcpy(rec->name, name, n);
-    if ((uint32_t)slot >= nshm__used(t)) __atomic_store_n(&t->used, (uint32_t)slot + 1, __ATOMIC_RELEASE);
-    NSHM_STEP("filled");
-    __atomic_store_n(&rec->nonce, h->nonce, __ATOMIC_RELEASE); /* ... until here */
-    NSHM_STEP("publishing");
-    __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE); /* the name exists from here on */
-    NSHM_STEP("published");
+    nshm__publish(t, (uint32_t)slot, h, type, h->nonce, name, n);
     h->slot = (uint32_t)slot;
     nshm__unlock(t);
     return 0;
@@ -858,49 +864,27 @@ static inline void nshm_close(nshm_handle *h, int keep_data) {
  * A parcel is a record of its own under a name no user can choose, leading to the same segments.  The sender keeps `parked`
  * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */
 static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *name, size_t n, int readonly, nshm_handle *parked) {
-    nshm_registry *t;
-    int r, slot;
-    if ((r = nshm__registry(s, 1))) return r;
-    if ((r = nshm_duplicate(h, readonly, parked))) return r;
-    t = s->registry;
-    if ((r = nshm__lock(t, 1))) goto drop;
-    if ((slot = nshm__slot(t)) < 0) r = slot;
-    if (!r && !parked->token) { /* an unnamed section has no token: the parcel brings one */
-        nshm_handle token_only;
-        if (!(r = nshm__make(s, 0, 0600, -1, 0, 0, &token_only))) {
-            parked->token = token_only.token;
-            parked->token_id = token_only.token_id;
-            parked->token_size = token_only.token_size;
-        }
+    nshm_handle token_only;
+    uint64_t nonce;
+    int r, slot = -1;
+    if ((r = nshm__registry(s, 1)) || (r = nshm__random(&nonce, sizeof nonce)) || (r = nshm_duplicate(h, readonly, parked))) return r;
+    nshm_registry *t = s->registry;
+    if ((r = nshm__lock(t, 1))) {
+        nshm__drop(parked);
+        return r;
     }
-    nshm_record *rec = &t->record[slot < 0 ? 0 : slot];
-    uint64_t nonce = 0;
-    if (!r) r = nshm__random(&nonce, sizeof nonce);
+    if ((slot = nshm__slot(t)) < 0) r = slot;
+    else if (!parked->token && !(r = nshm__make(s, 0, 0600, -1, 0, 0, &token_only))) {
+        parked->token = token_only.token; /* an unnamed section has no token: the parcel brings one */
+        parked->token_id = token_only.token_id;
+        parked->token_size = token_only.token_size;
+    }
     if (!r) {
-        __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        rec->size = h->size;
-        rec->token = parked->token_id;
-        rec->data = h->data_id;
-        rec->token_size = (uint32_t)parked->token_size;
-        rec->uid = h->uid;
-        rec->mode = h->mode;
-        rec->props = h->props;
-        rec->type = NSHM_PARCEL;
-        rec->length = (uint16_t)n;
-        rec->hash = nshm__name_hash(name, n);
-        rec->born = time(NULL);
-        rec->pid = getpid();
-        rec->closing = 0;
-        memcpy(rec->name, name, n);
-        if ((uint32_t)slot >= nshm__used(t)) __atomic_store_n(&t->used, (uint32_t)slot + 1, __ATOMIC_RELEASE);
         parked->slot = (uint32_t)slot;
         parked->nonce = nonce | 1;
-        __atomic_store_n(&rec->nonce, parked->nonce, __ATOMIC_RELEASE);
-        __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE);
+        nshm__publish(t, parked->slot, parked, NSHM_PARCEL, parked->nonce, name, n);
     }
     nshm__unlock(t);
-drop:
     if (r) nshm__drop(parked);
     return r;
 }
