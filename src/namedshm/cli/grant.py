@@ -1,0 +1,158 @@
+r"""``namedshm grant``: who may create in ``Global\`` on Linux.
+
+The right is one line, ``global-creators = GROUP``, in /etc/namedshm.conf, and group-write permission on a living registry.
+Other lines of the file are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+import click
+
+_COMMENT = "# Who may create objects in Global\\ besides root; written by 'namedshm grant'.\n"
+_KEY = "global-creators"
+_ON_WINDOWS = r"""On Windows the right to create in Global\ is the user right "Create global objects" (SeCreateGlobalPrivilege).
+Administrators and services have it. To give it to others: secpol.msc, Local Policies, User Rights Assignment."""
+
+
+@click.command(epilog=r"Opening in Global\ needs no right.  On Windows the right is SeCreateGlobalPrivilege (secpol.msc).")
+@click.argument("group", required=False)
+@click.option("--show", is_flag=True, help="Print who may create; changes nothing and needs no root.")
+@click.option("--revoke", is_flag=True, help="Take the right away: only root may create.")
+def command(group: str | None, show: bool, revoke: bool) -> None:
+    """Let the members of GROUP create objects in Global\\ (Linux, as root).
+
+    Root always may.  There is one such group; granting to another one replaces it.  The line is written to /etc/namedshm.conf
+    (or the file in NAMEDSHM_CONFIG) and applied at once to the memory that is shared already.
+
+    \b
+    Examples:
+      sudo namedshm grant video
+      namedshm grant --show
+      sudo namedshm grant --revoke
+    """
+    if (group is not None) + show + revoke != 1:
+        raise click.UsageError("Give a GROUP, or --show, or --revoke.")
+    if sys.platform != "linux":
+        raise click.ClickException(_ON_WINDOWS)
+    if show:
+        _show()
+        return
+    if os.geteuid() != 0:
+        raise click.ClickException("Only root may change who creates in Global\\: run it with sudo.")
+    if group is not None:
+        from namedshm._backend.linux import group_number
+
+        number: int | None = group_number(group)
+    else:
+        number = None
+    segment = _registry()  # before the file changes: a registry is believed or not by what the file says
+    path = _path()
+    try:
+        _write(path, group)
+    except OSError as error:
+        raise click.ClickException(f"Could not write {path}: {error.strerror}.") from None
+    if group is None:
+        click.echo(f"Only root may create in Global\\ now ({path}).")
+    else:
+        click.echo(f"Members of group {group!r} may create in Global\\ now ({path}).")
+        if not _members(group):
+            click.echo(f"The group has no members yet; add one with: usermod -aG {group} USER")
+    if segment is not None:
+        from .registry import set_owner_group
+
+        try:
+            set_owner_group(segment, number)
+        except OSError as error:
+            raise click.ClickException(
+                f"Global memory is in use and could not be told ({error.strerror}): the change counts once its users ended."
+            ) from None
+    if group is None:
+        click.echo("A running program that may create keeps that until it ends.")
+    else:
+        click.echo("A new member logs in again ('id' must show the group); programs that run already must be started again.")
+
+
+def _path() -> str:
+    from namedshm._backend.linux import GlobalPolicy
+
+    return os.path.realpath(GlobalPolicy().path())
+
+
+def _registry() -> int | None:
+    r"""Segment of the living ``Global\`` registry, or None."""
+    from namedshm._backend import backend
+
+    backend.list_objects()
+    segment: int | None = backend.backend_state()["global"]["registry"]
+    return segment
+
+
+def _write(path: str, group: str | None) -> None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line for line in file.read().splitlines(keepends=True) if line != _COMMENT and not _is_ours(line)]
+    except FileNotFoundError:
+        lines = []
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    if group is not None:
+        lines += [_COMMENT, f"{_KEY} = {group}\n"]
+    elif not any(line.strip() for line in lines):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    new = f"{path}.{os.getpid()}.new"  # replaced in one step: nobody reads half a file
+    try:
+        with open(new, "x", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        if os.path.exists(new):
+            os.unlink(new)
+        raise
+
+
+def _is_ours(line: str) -> bool:
+    return line.partition("#")[0].partition("=")[0].strip() == _KEY
+
+
+def _members(group: str) -> list[str]:
+    import grp
+    import pwd
+
+    try:
+        entry = grp.getgrgid(int(group)) if group.isdigit() else grp.getgrnam(group)
+    except KeyError:
+        return []
+    return sorted({*entry.gr_mem, *(user.pw_name for user in pwd.getpwall() if user.pw_gid == entry.gr_gid)})
+
+
+def _show() -> None:
+    from namedshm._backend.linux import GlobalPolicy
+
+    from .registry import owner_group
+
+    policy = GlobalPolicy()
+    number = policy.group()
+    path = policy.path()
+    if number < 0:
+        click.echo(f"Only root may create in Global\\ ({path} grants nobody else).")
+    else:
+        import grp
+
+        try:
+            group = grp.getgrgid(number).gr_name
+        except KeyError:
+            group = str(number)
+        members = ", ".join(_members(group)) or "none yet"
+        click.echo(f"Root and group {group!r} may create in Global\\ ({path}).\nMembers: {members}")
+    segment = _registry()
+    if segment is not None and owner_group(segment) != (number if number >= 0 else None):
+        click.echo("Global memory in use was made under another grant: this one counts after its users have ended.")
