@@ -129,6 +129,14 @@ _Static_assert(sizeof(nshm_record) == 1152, "registry layout");
 _Static_assert(offsetof(nshm_registry, hash) == 4096, "registry layout");
 #endif
 
+/* A token without an object, kept for this process's next create; touched under the registry's lock only. */
+typedef struct {
+    void *at;
+    int id;
+    pid_t pid; /* a forked child must not use its parent's */
+    size_t size;
+} nshm_spare;
+
 /* One scope as this process sees it.  `registry` is attached on first need and stays until the process ends. */
 typedef struct {
     int global;
@@ -139,12 +147,7 @@ typedef struct {
     nshm_registry *registry;
     int writable;
     int id;
-    struct { /* a token without an object, kept for the next create; touched under the registry's lock only */
-        void *at;
-        int id;
-        size_t size;
-        pid_t pid; /* a forked child must not use its parent's */
-    } spare;
+    nshm_spare spare;
 } nshm_scope;
 
 /* A handle and its hold on the data.  Owned by the caller; not to be shared by threads without a lock of their own. */

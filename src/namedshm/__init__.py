@@ -34,9 +34,11 @@ from .section import Section, View, create, open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .inspection import ObjectInfo as ObjectInfo, describe as describe, list_objects as list_objects
+    from .inspection import ObjectInfo as ObjectInfo
+    from .inspection import describe as describe
+    from .inspection import list_objects as list_objects
 
-from ._version import __version__  # noqa: E402
+__version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",

@@ -68,9 +68,7 @@ class View(Mapping):
     def __enter__(self) -> View:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., View], tuple[object, ...]]:
@@ -201,9 +199,7 @@ class Section:
     def __enter__(self) -> Section:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._handle.close()
 
     def __reduce__(self) -> tuple[Callable[..., Section], tuple[object, ...]]:
@@ -241,7 +237,8 @@ def create(
         exist_ok: open a living section of that name instead of raising; ``section.created`` tells which it was.  The existing
             size and rights stay as they are: look at ``section.size``.
         access: of the returned handle, ``"write"`` or ``"read"``.
-        mode: who else may open a ``Global`` section, as for a file: 0o600 nobody, 0o644 others read, 0o666 everybody, 0o660 ``group``.
+        mode: who else may open a ``Global`` section, as for a file: 0o600 nobody, 0o644 others read, 0o666 everybody,
+            0o660 ``group``.
         group: name or number of the group the group bits mean; None: the process's own.
         writable: False makes a section that nobody can map for writing.
         executable: views may be executable.
@@ -391,14 +388,14 @@ def _check_range(name: str | None, size: int, offset: int, length: int | None) -
             call="map",
         )
     if not 0 <= offset < size:
-        raise errors.InvalidArgument(
-            f"Offset {offset} is outside {_label(name)} of {size} bytes", name=name, call="map"
-        )
+        raise errors.InvalidArgument(f"Offset {offset} is outside {_label(name)} of {size} bytes", name=name, call="map")
     if length is None:
         return size - offset
     if length <= 0:
         raise errors.InvalidArgument(
-            f"Cannot map {length} bytes of {_label(name)}: the length must be at least 1, or None for all", name=name, call="map"
+            f"Cannot map {length} bytes of {_label(name)}: the length must be at least 1, or None for all",
+            name=name,
+            call="map",
         )
     if offset + length > -(-size // _PAGE) * _PAGE:
         raise errors.AccessDenied(

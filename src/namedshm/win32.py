@@ -245,9 +245,7 @@ def MapViewOfFile(
     dwNumberOfBytesToMap: int,
 ) -> View | None:
     """Map a view.  Returns a buffer instead of a pointer, or None.  Length 0 means to the end; lengths round up to pages."""
-    return MapViewOfFileEx(
-        hFileMappingObject, dwDesiredAccess, dwFileOffsetHigh, dwFileOffsetLow, dwNumberOfBytesToMap, None
-    )
+    return MapViewOfFileEx(hFileMappingObject, dwDesiredAccess, dwFileOffsetHigh, dwFileOffsetLow, dwNumberOfBytesToMap, None)
 
 
 def MapViewOfFileEx(

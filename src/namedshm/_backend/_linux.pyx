@@ -24,12 +24,16 @@ cdef extern from "namedshm.h" nogil:
         int64_t born
         int32_t pid
         char *name
+    ctypedef struct nshm_spare:
+        void *at
+        int id, pid
     ctypedef struct nshm_scope:
         uint32_t uid
         int writable
         int id
         void *registry
         int (*trusted)(uint32_t, int64_t) noexcept nogil
+        nshm_spare spare
     ctypedef struct nshm_handle:
         nshm_scope *scope
         void *token
@@ -74,6 +78,7 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     unsigned geteuid()
+    int getpid()
 
 cdef extern from * nogil:
     """
@@ -516,4 +521,5 @@ def flush(Mapping m, Py_ssize_t offset, Py_ssize_t length):
 
 def scope_state(bint is_global):
     cdef nshm_scope *s = scope_of(is_global)
-    return {"registry": s.id if s.registry != NULL else None, "writable": bool(s.writable), "uid": s.uid, "capacity": NSHM_CAPACITY}
+    return {"registry": s.id if s.registry != NULL else None, "writable": bool(s.writable), "uid": s.uid, "capacity": NSHM_CAPACITY,
+            "spare": s.spare.id if s.spare.at != NULL and s.spare.pid == getpid() else None}

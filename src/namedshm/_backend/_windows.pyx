@@ -15,7 +15,6 @@ The companion of a section is a mapping of one page with what Windows does not k
     44      4     mode        the same: permission bits
 """
 from cpython.mem cimport PyMem_Free
-from cpython.weakref cimport PyWeakref_NewRef
 from libc.stddef cimport wchar_t
 from libc.stdint cimport uintptr_t
 
@@ -68,6 +67,7 @@ cdef extern from *:
 
     ctypedef struct MEMORY_BASIC_INFORMATION:
         void *BaseAddress
+        DWORD AllocationProtect
         SIZE_T RegionSize
         DWORD State
         DWORD Protect
@@ -82,6 +82,8 @@ cdef extern from *:
 
     ctypedef struct SID_AND_ATTRIBUTES:
         void *Sid
+
+    ctypedef int SID_NAME_USE
 
     ctypedef struct TOKEN_USER:
         SID_AND_ATTRIBUTES User
@@ -153,7 +155,7 @@ cdef extern from *:
 
     BOOL ConvertStringSecurityDescriptorToSecurityDescriptorW(const wchar_t *, DWORD, void **, ULONG *) nogil
     BOOL ConvertSidToStringSidW(void *, wchar_t **) nogil
-    BOOL LookupAccountNameW(const wchar_t *, const wchar_t *, void *, DWORD *, wchar_t *, DWORD *, int *) nogil
+    BOOL LookupAccountNameW(const wchar_t *, const wchar_t *, void *, DWORD *, wchar_t *, DWORD *, SID_NAME_USE *) nogil
     BOOL LookupPrivilegeValueW(const wchar_t *, const wchar_t *, LUID *) nogil
     BOOL OpenProcessToken(HANDLE, DWORD, HANDLE *) nogil
     BOOL GetTokenInformation(HANDLE, int, void *, DWORD, DWORD *) nogil
@@ -443,11 +445,8 @@ cdef class _Attachment:
                 UnmapViewOfFile(base)
 
 
-# Views of reserved sections, by weak reference: commit() widens what may be touched in all of them, whichever handle it came by.
-cdef list _reserved_views = []
-
-
-cdef Py_ssize_t _committed_prefix(char *start, Py_ssize_t length) noexcept nogil:
+cdef Py_ssize_t _committed(char *start, Py_ssize_t length) noexcept nogil:
+    """Bytes from ``start`` on that are committed without a gap."""
     cdef MEMORY_BASIC_INFORMATION memory
     cdef Py_ssize_t done = 0
     while done < length:
@@ -457,14 +456,38 @@ cdef Py_ssize_t _committed_prefix(char *start, Py_ssize_t length) noexcept nogil
     return min(done, length)
 
 
-cdef void _widen():
-    cdef Mapping m
-    for reference in list(_reserved_views):
-        view = reference()
-        if view is not None:
-            m = <Mapping>view
-            if m._owner is not None:
-                m._window = _committed_prefix(m._address, m._length)
+cdef class _Guard:
+    """Tells a view of a reserved section what may be touched by now.  It only knows the address, for the view keeps the memory."""
+    cdef char *_base
+
+    def __call__(self, Py_ssize_t length):
+        return _committed(self._base, length)
+
+
+def commit_view(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
+    cdef MEMORY_BASIC_INFORMATION memory
+    cdef char *start = mapping._address + (offset & ~<Py_ssize_t>4095)
+    mapping._check()
+    if mapping._guard is None or length == 0:
+        return
+    if mapping._readonly:
+        raise errors.AccessDenied(
+            f"This view of {mapping._label()} is read-only: pages are committed through one with access 'write'", call="VirtualAlloc")
+    if offset < 0 or length < 0 or offset + length > (mapping._length + 4095) & ~<Py_ssize_t>4095:
+        raise errors.InvalidArgument(
+            f"Cannot commit {length} bytes at {offset}: this view of {mapping._label()} has {mapping._length} bytes",
+            winerror=487, call="VirtualAlloc")
+    # Protected as the view was mapped: an executable one stays so.
+    if (not VirtualQuery(mapping._address, &memory, sizeof(memory))
+            or VirtualAlloc(start, mapping._address + offset + length - start, MEM_COMMIT, memory.AllocationProtect) == NULL):
+        raise _failure(GetLastError(), "VirtualAlloc", mapping._name, f"commit {length} bytes at {offset} of")
+
+
+def reach(Mapping mapping):
+    mapping._check()
+    if mapping._guard is not None:
+        mapping._window = _committed(mapping._address, mapping._length)
+    return mapping._window
 
 
 # -------------------------------------------------------------------------------------------------------- handles
@@ -528,13 +551,14 @@ cdef class SectionHandle:
         return self._section == NULL
 
     @property
-    def value(self):
+    def os_handle(self):
         self._check("use")
         return <uintptr_t>self._section
 
     def map(self, kind, long long offset, Py_ssize_t length, str access, bint executable):
         cdef DWORD flags
         cdef _Attachment attachment
+        cdef _Guard guard
         cdef Mapping m
         self._check("map")
         if access == "write":
@@ -554,8 +578,10 @@ cdef class SectionHandle:
         m = <Mapping>kind.__new__(kind)
         fill(m, <char *>attachment._base, length, access == "read", attachment, self.name)
         if self.reserved:
-            m._window = _committed_prefix(m._address, length)
-            _reserved_views.append(PyWeakref_NewRef(m, _reserved_views.remove))
+            guard = _Guard.__new__(_Guard)
+            guard._base = m._address
+            m._guard = guard
+            m._window = _committed(m._address, length)
         return m
 
     def duplicate(self, str access):
@@ -592,37 +618,6 @@ cdef class SectionHandle:
         if not DuplicateHandle(GetCurrentProcess(), self._section, process, &copy, rights, inherit, options):
             raise _failure(GetLastError(), "DuplicateHandle", self.name, "duplicate the handle of")
         return copy
-
-    def commit(self, long long offset, long long length):
-        cdef long long start = offset & ~<long long>4095, end = (offset + length + 4095) & ~<long long>4095
-        cdef _Attachment pages
-        self._check("commit")
-        if not self.reserved:
-            return
-        pages = self._pages(start, end, self.access == "write")
-        if VirtualAlloc(<char *>pages._base + start % 65536, end - start, MEM_COMMIT,
-                        PAGE_READWRITE if self.access == "write" else PAGE_READONLY) == NULL:
-            raise _failure(GetLastError(), "VirtualAlloc", self.name, f"commit {length} bytes at {offset} of")
-        _widen()
-
-    def committed(self, long long offset, long long length):
-        cdef _Attachment pages
-        self._check("look at")
-        if not self.reserved:
-            return length
-        _widen()  # others may have committed since
-        pages = self._pages(offset, offset + length, False)
-        return _committed_prefix(<char *>pages._base + offset % 65536, length)
-
-    cdef _Attachment _pages(self, long long start, long long end, bint writing):
-        """A passing view, from the 65,536-byte boundary at or before ``start``: commits go by address."""
-        cdef long long base = start & ~<long long>65535
-        cdef _Attachment pages = _Attachment.__new__(_Attachment)
-        pages._base = MapViewOfFile(
-            self._section, MAP_READ | MAP_WRITE if writing else MAP_READ, <DWORD>(base >> 32), <DWORD>base, end - base)
-        if pages._base == NULL:
-            raise _failure(GetLastError(), "MapViewOfFile", self.name, f"map {end - base} bytes at {base} of")
-        return pages
 
     def close(self):
         self._release()
@@ -819,10 +814,10 @@ def directory(str path):
     cdef UNICODE_STRING name
     cdef OBJECT_ATTRIBUTES attributes
     cdef HANDLE handle = NULL
-    cdef char buffer[16384]
+    cdef char buffer[4096]
     cdef DirectoryEntry *entry
     cdef ULONG context = 0, used
-    cdef int restart = 1
+    cdef bint restart = True
     cdef NTSTATUS status
     cdef list found = []
     name.Buffer = wide.text
@@ -832,22 +827,15 @@ def directory(str path):
     if status < 0:
         raise _failure(RtlNtStatusToDosError(status), "NtOpenDirectoryObject", None, f"list {path}")
     try:
-        while True:
-            used = 0
-            status = NtQueryDirectoryObject(handle, buffer, sizeof(buffer), False, restart, &context, &used)
-            restart = 0
-            if status < 0 or status == 0x8000001A - (1 << 32):  # no more entries
+        while True:  # one entry a call: Wine 8 does not do it in any other way
+            status = NtQueryDirectoryObject(handle, buffer, sizeof(buffer), True, restart, &context, &used)
+            restart = False
+            if status != 0:  # no more entries
                 break
             entry = <DirectoryEntry *>buffer
-            count = 0
-            while entry.name.Buffer != NULL:
-                found.append((
-                    PyUnicode_FromWideChar(entry.name.Buffer, entry.name.Length // 2),
-                    PyUnicode_FromWideChar(entry.type.Buffer, entry.type.Length // 2)))
-                entry += 1
-                count += 1
-            if not count:
-                break
+            found.append((
+                PyUnicode_FromWideChar(entry.name.Buffer, entry.name.Length // 2),
+                PyUnicode_FromWideChar(entry.type.Buffer, entry.type.Length // 2)))
     finally:
         CloseHandle(handle)
     return found
@@ -915,7 +903,7 @@ def account_sid(str account):
     cdef char sid[128]
     cdef wchar_t domain[512]
     cdef DWORD size = sizeof(sid), domain_size = 512
-    cdef int use = 0
+    cdef SID_NAME_USE use
     if not LookupAccountNameW(NULL, name.text, sid, &size, domain, &domain_size, &use):
         raise _failure(GetLastError(), "LookupAccountNameW", None, f"find the group {account!r} of")
     return _sid_text(sid)

@@ -143,6 +143,12 @@ class WindowsBackend:
     def flush(self, mapping: Mapping, offset: int, length: int) -> None:
         _windows.flush(mapping, offset, length)
 
+    def commit_view(self, mapping: Mapping, offset: int, length: int) -> None:
+        _windows.commit_view(mapping, offset, length)
+
+    def reach(self, mapping: Mapping) -> int:
+        return _windows.reach(mapping)
+
     def send_handle(self, handle: SectionHandle, pid: int, access: Access) -> int:
         if not isinstance(handle, _windows.SectionHandle):
             raise TypeError(f"not a handle of this backend: {handle!r}")
@@ -230,7 +236,9 @@ def _descriptors(mode: int, group: str | int | None, executable: bool) -> tuple[
         bits = mode >> shift & 6
         if bits:
             who = who or _group_sid(group)
-            rights = (_READ_RIGHTS if bits & 4 else 0) | (_WRITE_RIGHTS if bits & 2 else 0) | (_EXECUTE_RIGHTS if executable else 0)
+            rights = (
+                (_READ_RIGHTS if bits & 4 else 0) | (_WRITE_RIGHTS if bits & 2 else 0) | (_EXECUTE_RIGHTS if executable else 0)
+            )
             section += f"(A;;{rights:#x};;;{who})"
             companion += f"(A;;{_READ_RIGHTS:#x};;;{who})"
     return _windows.Descriptor(section), _windows.Descriptor(companion)
@@ -241,7 +249,8 @@ def _group_sid(group: str | int | None) -> str:
         return _windows.group_sid()
     if isinstance(group, int):
         raise errors.InvalidArgument(
-            f"group {group}: groups have no numbers on Windows, give the name, for example 'Users', or a SID as text", call="create"
+            f"group {group}: groups have no numbers on Windows, give the name, for example 'Users', or a SID as text",
+            call="create",
         )
     return group if group.startswith("S-1-") else _windows.account_sid(group)
 
@@ -262,7 +271,10 @@ def _describe(name: str, kind: Literal["section", "mutex", "event", "semaphore"]
 _REMEDIES: dict[int, tuple[type[errors.NamedShmError], str]] = {
     2: (errors.NotFound, "nobody holds that name; create it first, and keep a handle open"),
     3: (errors.InvalidName, "use no backslash but that of 'Global\\' or 'Local\\'"),
-    5: (errors.AccessDenied, "the object's rights do not let this user in; ask its creator for a wider mode, or ask for 'read'"),
+    5: (
+        errors.AccessDenied,
+        "the object's rights do not let this user in; ask its creator for a wider mode, or ask for 'read'",
+    ),
     8: (errors.OutOfResources, "not enough memory or address space; free some or ask for less"),
     14: (errors.OutOfResources, "not enough memory; free some or ask for less"),
     50: (errors.Unsupported, "this system cannot do it"),

@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from namedshm import NamedShmError
-from namedshm._version import __version__
+from namedshm import __version__
 
 _COMMANDS = ("demo", "grant", "list", "show")
 

@@ -44,7 +44,7 @@ def command(group: str | None, show: bool, revoke: bool) -> None:
     if os.geteuid() != 0:
         raise click.ClickException("Only root may change who creates in Global\\: run it with sudo.")
     if group is not None:
-        from namedshm._backend.linux import group_number
+        from namedshm._backend.linux_policy import group_number
 
         number: int | None = group_number(group)
     else:
@@ -77,7 +77,7 @@ def command(group: str | None, show: bool, revoke: bool) -> None:
 
 
 def _path() -> str:
-    from namedshm._backend.linux import GlobalPolicy
+    from namedshm._backend.linux_policy import GlobalPolicy
 
     return os.path.realpath(GlobalPolicy().path())
 
@@ -135,7 +135,7 @@ def _members(group: str) -> list[str]:
 
 
 def _show() -> None:
-    from namedshm._backend.linux import GlobalPolicy
+    from namedshm._backend.linux_policy import GlobalPolicy
 
     from .registry import owner_group
 

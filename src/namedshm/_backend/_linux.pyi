@@ -1,0 +1,91 @@
+"""include/namedshm.h as Python objects (compiled).  Failures are the exceptions that ``explain`` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from namedshm._core import Mapping
+from namedshm.names import Name
+
+from .contract import Access, ViewAccess
+
+M = TypeVar("M", bound=Mapping)
+
+OBJ_READONLY: int
+OBJ_EXECUTABLE: int
+OBJ_RESERVE: int
+OBJ_FILE: int
+
+explain: Callable[[int, str, Any, int], Exception]
+"""Set by linux.py: (negative errno, call, name, size) -> the exception to raise."""
+global_policy: Any
+"""Set by linux.py: an object with the methods of linux_policy.GlobalPolicy."""
+kernel_copy: bool
+"""Whether copy-on-write views try the kernel's way first; see :func:`set_kernel_copy`."""
+
+class Handle:
+    """contract.SectionHandle on Linux."""
+
+    name: str | None
+    access: Access
+    closed: bool
+    @property
+    def size(self) -> int: ...
+    @property
+    def created(self) -> bool: ...
+    @property
+    def identity(self) -> int: ...
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def executable(self) -> bool: ...
+    @property
+    def reserved(self) -> bool: ...
+    @property
+    def file_backed(self) -> bool: ...
+    @property
+    def segments(self) -> tuple[int, int]:
+        """Segment ids of token and data, -1 for none: for diagnostics and tests."""
+
+    def map(self, kind: type[M], offset: int, length: int, access: ViewAccess, executable: bool) -> M: ...
+    def duplicate(self, access: Access) -> Handle: ...
+    def attach_file(self, fd: int) -> None:
+        """Take over the descriptor of the file this section maps."""
+
+    def location(self) -> bytes:
+        """Where the creator of a file-backed section said its file is: device:inode:pid:descriptor:path."""
+
+    def close(self) -> None: ...
+
+class Parcel:
+    """A handle on its way to another process, kept until that process has taken it over."""
+
+    @property
+    def claimed(self) -> bool: ...
+
+def create(
+    name: Name | None,
+    size: int,
+    exist_ok: bool,
+    access: Access,
+    mode: int,
+    group: int,
+    props: int,
+    location: bytes | None,
+) -> Handle: ...
+def open(name: Name, access: Access) -> Handle: ...
+def objects(is_global: bool) -> list[tuple[str, Any, int, int, int, int, int, int, int, int, int]]:
+    """What lives in a scope: (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce)."""
+
+def send(handle: Handle, label: bytes, access: Access) -> Parcel: ...
+def receive(label: bytes, readonly: bool) -> Handle | None: ...
+def commit_view(mapping: Mapping, offset: int, length: int) -> None: ...
+def reach(mapping: Mapping) -> int: ...
+def flush(mapping: Mapping, offset: int, length: int) -> None: ...
+def scope_state(is_global: bool) -> dict[str, Any]: ...
+def set_session(name: bytes) -> None:
+    """The separate Local namespace this process uses; b"" is the ordinary one.  Before first use only."""
+
+def set_kernel_copy(on: bool) -> None:
+    """Tests turn the kernel's copy-on-write off, to exercise the fault-driven way as root."""
