@@ -67,7 +67,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
     "namedshm._core": (),
     "namedshm._backend._windows": ("kernel32", "advapi32", "ntdll"),
 }
-CFLAGS = ("-O2", "-shared", "-static-libgcc", "-DMS_WIN64", "-D_WIN32_WINNT=0x0A00", "-Wall", "-Wno-unused-function")
+CFLAGS = ("-O2", "-shared", "-static-libgcc", "-D_WIN32_WINNT=0x0A00", "-Wall", "-Wno-unused-function")
 
 
 class Missing(RuntimeError):
