@@ -8,8 +8,7 @@ from importlib import import_module
 
 import click
 
-from namedshm import NamedShmError
-from namedshm import __version__
+from namedshm import NamedShmError, __version__
 
 _COMMANDS = ("demo", "grant", "list", "show")
 

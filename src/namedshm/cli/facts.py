@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -51,18 +52,20 @@ def user(uid: int | None) -> str | None:
     """Name of a user, or the number as text; None if the system does not tell."""
     if uid is None:
         return None
-    try:
+    if sys.platform != "win32":
         import pwd
 
-        return pwd.getpwuid(uid).pw_name
-    except (ImportError, KeyError):
-        return str(uid)
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            pass
+    return str(uid)
 
 
 def command_of(info: ObjectInfo) -> str | None:
     """Command line of the creator; None if it ended, or if its number now belongs to another process."""
     pid = info.creator_pid
-    if pid is None or info.created is None:
+    if sys.platform != "linux" or pid is None or info.created is None:
         return None
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -73,7 +76,7 @@ def command_of(info: ObjectInfo) -> str | None:
             return None
         with open(f"/proc/{pid}/cmdline", "rb") as raw:
             words = raw.read().rstrip(b"\0").split(b"\0")
-    except (OSError, ValueError, IndexError, AttributeError):
+    except (OSError, ValueError, IndexError):
         return None
     words[0] = words[0].rpartition(b"/")[2]
     return b" ".join(words).decode("utf-8", "backslashreplace") or None
@@ -85,7 +88,7 @@ def creator(info: ObjectInfo) -> str:
         return "-"
     text = command_of(info)
     if text is None:
-        return f"{info.creator_pid} (ended)" if os.path.isdir("/proc") else str(info.creator_pid)
+        return f"{info.creator_pid} (ended)" if sys.platform == "linux" else str(info.creator_pid)
     text = printable(text)
     return f"{info.creator_pid} {text if len(text) <= 40 else text[:37] + '...'}"
 

@@ -105,6 +105,7 @@ def _write(path: str, group: str | None) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         return
+    assert sys.platform == "linux"
     new = f"{path}.{os.getpid()}.new"  # replaced in one step: nobody reads half a file
     try:
         with open(new, "x", encoding="utf-8") as file:
@@ -124,6 +125,7 @@ def _is_ours(line: str) -> bool:
 
 
 def _members(group: str) -> list[str]:
+    assert sys.platform == "linux"
     import grp
     import pwd
 
@@ -135,6 +137,7 @@ def _members(group: str) -> list[str]:
 
 
 def _show() -> None:
+    assert sys.platform == "linux"
     from namedshm._backend.linux_policy import GlobalPolicy
 
     from .registry import owner_group

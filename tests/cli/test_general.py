@@ -1,0 +1,75 @@
+"""What holds for every command: help, version, exit status, a missing click."""
+
+from __future__ import annotations
+
+import pytest
+
+import namedshm
+
+COMMANDS = ["demo", "grant", "list", "show"]
+
+
+def test_version_is_the_packages(run):
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, f"namedshm, version {namedshm.__version__}\n")
+
+
+def test_help_names_every_command(run):
+    result = run("--help")
+    assert result.returncode == 0
+    for command in COMMANDS:
+        assert f"\n  {command} " in result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(run, command):
+    result = run(command, "--help")
+    assert result.returncode == 0
+    assert f"Usage: namedshm {command} " in result.stdout
+    assert "Examples:\n" in result.stdout
+    assert run(command, "-h").stdout == result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("list", "--nonsense"), ("show",), ("show", "x", "--bytes", "-1"), ("demo", "third"), ("grant",)],
+    ids=" ".join,
+)
+def test_wrong_usage_is_status_2_on_stderr(run, arguments):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Usage: namedshm")
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("nobody-holds-this", 2), ("wrong\\prefix", 3), ("Global\\", 123), ("", 6), ("x" * 260, 206)]
+)
+def test_a_failed_operation_is_status_1_with_the_errors_text_on_stderr(run, name, number):
+    result = run("show", name)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.endswith(f"[error {number}]\n")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_the_extra_one_line_tells_the_remedy(namespace, missing):
+    result = namespace.python("-c", f"import sys; sys.modules[{missing!r}] = None; from namedshm.cli import main; main()")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr == f"namedshm: the command line needs {missing}: pip install 'namedshm[cli]'\n"
+
+
+def test_starting_loads_no_other_command_and_no_table_printer(namespace):
+    code = (
+        "import sys; from namedshm.cli import main; sys.argv = ['namedshm', 'list', '--json']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'namedshm.cli.list' in sys.modules\n"
+        "unwanted = {'namedshm.cli.demo', 'namedshm.cli.grant', 'namedshm.cli.show', 'rich.console', 'numpy', 'asyncio'}\n"
+        "assert not unwanted & sys.modules.keys(), unwanted & sys.modules.keys()"
+    )
+    result = namespace.python("-c", code)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -1,0 +1,116 @@
+"""``namedshm list`` and ``namedshm show`` while another process holds objects."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+
+import pytest
+
+import namedshm
+
+from .conftest import TIMEOUT, end
+
+
+def test_an_empty_list_says_so_and_what_to_try(run):
+    result = run("list")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Nothing is alive")
+    assert "namedshm demo first" in result.stdout
+    assert run("list", "--json").stdout == "[]\n"
+
+
+def test_list_shows_one_line_an_object_in_order_of_names(hold, run):
+    holder = hold("a = namedshm.create('frames', 300_000); v = a.map(); v[0] = 1; b = namedshm.create('config', 100)")
+    lines = run("list").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "TYPE", "SIZE", "HANDLES", "MAPPINGS", "USED", "AGE", "USER", "CREATOR"]
+    assert [line.split()[:2] for line in lines[1:]] == [["config", "section"], ["frames", "section"]]
+    assert "293.0 KiB" in lines[2]
+    assert f" {holder.pid} " in lines[2]
+    end(holder)
+    assert run("list").stdout.startswith("Nothing is alive")
+
+
+def test_json_has_every_field_of_the_snapshot_and_the_creator(hold, run):
+    holder = hold("a = namedshm.create('frames', 300_000); b = a.duplicate(); v = a.map(); v[0] = 1")
+    (fact,) = json.loads(run("list", "--json").stdout)
+    assert set(namedshm.ObjectInfo._fields) | {"creator_user", "creator_command"} == fact.keys()
+    assert (fact["name"], fact["type"], fact["size"], fact["creator_pid"]) == ("frames", "section", 300_000, holder.pid)
+    assert fact["handles"] == 2
+    if sys.platform == "linux":
+        assert fact["mappings"] == 2
+        assert fact["resident"] == 4096
+        assert fact["mode"] == 0o600
+        assert fact["creator_command"].split()[1] == "-c"
+    assert json.loads(run("show", "frames", "--json").stdout) == fact
+    end(holder)
+
+
+def test_names_into_a_pipe_are_never_cut_and_never_drive_the_terminal(hold, run):
+    holder = hold(r"a = namedshm.create('x' * 259, 1); b = namedshm.create('red \x1b[31m', 1)")
+    result = run("list")
+    assert "x" * 259 in result.stdout
+    assert "\x1b" not in result.stdout
+    assert r"red \x1b[31m" in result.stdout
+    assert len(result.stdout.splitlines()) == 3
+    assert "\x1b" not in run("show", "red \x1b[31m").stdout
+    end(holder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the creator from /proc")
+def test_a_creator_that_ended_is_told(hold, run):
+    creator = hold("a = namedshm.create('frames', 1)")
+    holder = hold("a = namedshm.open('frames')")
+    creator.send_signal(signal.SIGKILL)
+    creator.communicate(timeout=TIMEOUT)
+    assert f"{creator.pid} (ended)" in run("list").stdout
+    (fact,) = json.loads(run("list", "--json").stdout)
+    assert (fact["creator_pid"], fact["creator_command"], fact["handles"]) == (creator.pid, None, 1)
+    end(holder)
+
+
+def test_show_tells_the_facts_and_the_first_bytes(hold, run):
+    holder = hold("a = namedshm.create('frames', 70); v = a.map(); v[0:5] = b'hello'; v[64:70] = bytes(range(65, 71))")
+    result = run("show", "frames")
+    assert (result.returncode, result.stderr) == (0, "")
+    facts = dict(line.split(None, 1) for line in result.stdout.split("\n\n")[0].splitlines())
+    assert facts["name"] == "frames"
+    assert facts["size"] == "70 bytes (70 B)"
+    assert facts["handles"].startswith("1 ")
+    assert facts["creator"].startswith(f"{holder.pid} ")
+    assert result.stdout.split("\n\n")[1].splitlines() == [
+        "first 70 bytes:",
+        "00000000  68 65 6c 6c 6f 00 00 00  00 00 00 00 00 00 00 00  |hello...........|",
+        "00000010  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|",
+        "*",
+        "00000040  41 42 43 44 45 46                                 |ABCDEF|",
+    ]
+    end(holder)
+
+
+def test_show_previews_as_many_bytes_as_asked_for(hold, run):
+    holder = hold("a = namedshm.create('frames', 10_000)")
+    assert "first 128 bytes:" in run("show", "frames").stdout
+    assert "first 10000 bytes:" in run("show", "frames", "--bytes", "20000").stdout
+    assert "bytes:" not in run("show", "frames", "--bytes", "0").stdout
+    end(holder)
+
+
+def test_show_finds_an_object_by_either_spelling_and_keeps_nothing_alive(hold, run):
+    holder = hold("a = namedshm.create('Local\\\\frames', 10)")
+    for name in ("frames", "Local\\frames"):
+        assert run("show", name).stdout.startswith("name      frames\n")
+    end(holder)
+    assert run("show", "frames").returncode == 1
+
+
+def test_show_reads_no_byte_of_a_reserved_section_that_is_not_committed(hold, run):
+    holder = hold(
+        "from namedshm import win32\n"
+        "a = namedshm.create('big', 1 << 20, reserve=True)\n"
+        "b = namedshm.create('part', 1 << 20, reserve=True); v = b.map(); assert win32.view_commit(v, 0, 1)"
+    )
+    assert "No byte of this reserved section is committed yet." in run("show", "big").stdout
+    assert "first 4096 bytes:" in run("show", "part", "--bytes", "5000").stdout
+    end(holder)
