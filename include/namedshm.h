@@ -133,7 +133,6 @@ _Static_assert(offsetof(nshm_registry, hash) == 4096, "registry layout");
 typedef struct {
     void *at;
     int id;
-    pid_t pid; /* a forked child must not use its parent's */
     size_t size;
 } nshm_spare;
 
@@ -147,6 +146,7 @@ typedef struct {
     nshm_registry *registry;
     int writable;
     int id;
+    uint64_t seed, count; /* for nshm__nonce */
     nshm_spare spare;
 } nshm_scope;
 
@@ -279,8 +279,10 @@ static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {
     struct robust_list *node = word ? (struct robust_list *)((char *)word - r->futex_offset) : NULL;
     __atomic_store_n((struct robust_list *volatile *)&r->list_op_pending, node, __ATOMIC_SEQ_CST);
 }
+static __thread struct robust_list_head *nshm__held; /* between lock and unlock of one thread */
+
 static inline int nshm__lock(nshm_registry *t, int wait) {
-    struct robust_list_head *r = nshm__robust();
+    struct robust_list_head *r = nshm__held = nshm__robust();
     uint32_t me = (uint32_t)syscall(SYS_gettid), waiters = 0;
     struct timespec start = {0, 0}, now, pause = {0, 100000000};
     for (int spins = 0;;) {
@@ -310,7 +312,7 @@ static inline int nshm__lock(nshm_registry *t, int wait) {
 static inline void nshm__unlock(nshm_registry *t) {
     NSHM_STEP("unlocking");
     if (__atomic_exchange_n(&t->lock, 0, __ATOMIC_RELEASE) & FUTEX_WAITERS) syscall(SYS_futex, &t->lock, FUTEX_WAKE, 1, NULL, NULL, 0);
-    nshm__pend(nshm__robust(), NULL);
+    nshm__pend(nshm__held, NULL);
 }
 
 /* ------------------------------------------------------------------------------------------------ finding the registry
@@ -612,9 +614,19 @@ static inline int nshm__lookup(nshm_scope *s, uint16_t type, const char *name, s
     return r;
 }
 
-static inline int nshm__random(void *p, size_t n) {
-    while (getrandom(p, n, 0) != (ssize_t)n)
-        if (errno != EINTR) return -errno;
+/* An identity: unique, not secret.  Two calls differ in time, thread or count, two machines' lives in the seed. */
+static inline int nshm__nonce(nshm_scope *s, uint64_t *nonce) {
+    struct timespec now;
+    uint64_t x;
+    while (!s->seed)
+        if (getrandom(&s->seed, sizeof s->seed, 0) < 0 && errno != EINTR) return -errno;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    x = s->seed + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30) + ((uint64_t)syscall(SYS_gettid) << 42) +
+        __atomic_fetch_add(&s->count, 0x9e3779b97f4a7c15ULL, __ATOMIC_RELAXED);
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL; /* the mixer of splitmix64: a bijection, so what went in distinct stays so */
+    x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+    x ^= x >> 31;
+    *nonce = x ? x : 1;
     return 0;
 }
 
@@ -633,7 +645,7 @@ static inline int nshm__take_spare(nshm_scope *s, nshm_handle *h) { /* under the
     void *at = s->spare.at;
     if (!at) return 0;
     s->spare.at = NULL;
-    if (s->spare.pid != getpid() || !nshm__alone(s->spare.id)) { /* shared with a fork since: it would keep our name */
+    if (!nshm__alone(s->spare.id)) { /* shared with a fork since: that process would keep our name */
         nshm__detach(at, s->spare.size);
         return 0;
     }
@@ -651,18 +663,16 @@ static inline int nshm__recycle(nshm_handle *h) {
     if (!h->created || !nshm__recyclable(s, h->mode, h->props, h->group) || h->uid != s->uid || h->slot >= NSHM_CAPACITY) return r;
     rec = &t->record[h->slot];
     if (__atomic_load_n(&rec->nonce, __ATOMIC_RELAXED) != h->nonce || nshm__lock(t, 0)) return r;
-    if (rec->nonce == h->nonce && (!s->spare.at || s->spare.pid != getpid())) {
+    if (rec->nonce == h->nonce && !s->spare.at) {
         __atomic_store_n(&rec->closing, 1, __ATOMIC_SEQ_CST);
         NSHM_STEP("closing");
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (nshm__alone(h->token_id)) {
             nshm__free(t, h->slot); /* the name is gone from here on */
             NSHM_STEP("recycled");
-            if (s->spare.at) nshm__detach(s->spare.at, s->spare.size); /* a parent's, inherited */
             s->spare.at = h->token;
             s->spare.id = h->token_id;
             s->spare.size = h->token_size;
-            s->spare.pid = getpid();
             h->token = NULL;
             r = 0;
         }
@@ -674,12 +684,10 @@ static inline int nshm__recycle(nshm_handle *h) {
 
 /* Make the segments of a new object (under the lock for a named one, see nshm__segment). */
 static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_t group, uint32_t props, size_t token_room, nshm_handle *h) {
-    struct { uint64_t nonce; uint16_t size; } dice;
-    int r = nshm__random(&dice, sizeof dice);
+    int r = nshm__nonce(s, &h->nonce);
     unsigned readers = (mode >> 2 | mode >> 1) & 011; /* whoever may read or write the data may hold the name */
     if (r) return r;
-    h->nonce = dice.nonce ? dice.nonce : 1;
-    h->token_size = token_room + 1 + dice.size;
+    h->token_size = token_room + 1 + h->nonce % NSHM_TOKEN_SPAN;
     h->size = size;
     h->uid = s->uid;
     h->mode = mode;
@@ -811,7 +819,7 @@ static inline int nshm_open(nshm_scope *s, uint16_t type, const char *name, size
 /* An unnamed section: data alone; its attachments are its handles and views. */
 static inline int nshm_create_unnamed(nshm_scope *s, uint64_t size, unsigned mode, uint32_t props, nshm_handle *h) {
     memset(h, 0, sizeof *h);
-    int r = nshm__random(&h->nonce, sizeof h->nonce);
+    int r = nshm__nonce(s, &h->nonce);
     if (r) return r;
     h->scope = s;
     h->size = size;
@@ -870,7 +878,7 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
     nshm_handle token_only;
     uint64_t nonce;
     int r, slot = -1;
-    if ((r = nshm__registry(s, 1)) || (r = nshm__random(&nonce, sizeof nonce)) || (r = nshm_duplicate(h, readonly, parked))) return r;
+    if ((r = nshm__registry(s, 1)) || (r = nshm__nonce(s, &nonce)) || (r = nshm_duplicate(h, readonly, parked))) return r;
     nshm_registry *t = s->registry;
     if ((r = nshm__lock(t, 1))) {
         nshm__drop(parked);
@@ -884,7 +892,7 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
     }
     if (!r) {
         parked->slot = (uint32_t)slot;
-        parked->nonce = nonce | 1;
+        parked->nonce = nonce;
         nshm__publish(t, parked->slot, parked, NSHM_PARCEL, parked->nonce, name, n);
     }
     nshm__unlock(t);

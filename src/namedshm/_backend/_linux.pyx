@@ -26,7 +26,7 @@ cdef extern from "namedshm.h" nogil:
         char *name
     ctypedef struct nshm_spare:
         void *at
-        int id, pid
+        int id
     ctypedef struct nshm_scope:
         uint32_t uid
         int writable
@@ -78,7 +78,6 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     unsigned geteuid()
-    int getpid()
 
 cdef extern from * nogil:
     """
@@ -522,4 +521,4 @@ def flush(Mapping m, Py_ssize_t offset, Py_ssize_t length):
 def scope_state(bint is_global):
     cdef nshm_scope *s = scope_of(is_global)
     return {"registry": s.id if s.registry != NULL else None, "writable": bool(s.writable), "uid": s.uid, "capacity": NSHM_CAPACITY,
-            "spare": s.spare.id if s.spare.at != NULL and s.spare.pid == getpid() else None}
+            "spare": s.spare.id if s.spare.at != NULL else None}

@@ -325,8 +325,8 @@ cdef DWORD _companion(Opened *o, const wchar_t *name, SECURITY_ATTRIBUTES *secur
     """Phase C3: make the companion, or take over one whose section is gone."""
     cdef HANDLE other
     cdef DWORD error = 0
-    cdef int attempt
-    for attempt in range(CLOSING_PATIENCE):
+    cdef int _
+    for _ in range(CLOSING_PATIENCE):
         o.companion = CreateFileMappingW(INVALID_HANDLE_VALUE, security, PAGE_READWRITE, 0, 4096, name)
         if o.companion != NULL:
             return 0

@@ -236,9 +236,7 @@ def _descriptors(mode: int, group: str | int | None, executable: bool) -> tuple[
         bits = mode >> shift & 6
         if bits:
             who = who or _group_sid(group)
-            rights = (
-                (_READ_RIGHTS if bits & 4 else 0) | (_WRITE_RIGHTS if bits & 2 else 0) | (_EXECUTE_RIGHTS if executable else 0)
-            )
+            rights = (_READ_RIGHTS if bits & 4 else 0) | (_WRITE_RIGHTS if bits & 2 else 0) | (_EXECUTE_RIGHTS if executable else 0)
             section += f"(A;;{rights:#x};;;{who})"
             companion += f"(A;;{_READ_RIGHTS:#x};;;{who})"
     return _windows.Descriptor(section), _windows.Descriptor(companion)
