@@ -3,7 +3,7 @@
     app.py      the group of commands; each is loaded when it is used, so that starting is cheap
     demo.py     list.py     show.py     grant.py        one file a command
     facts.py    a snapshot (ObjectInfo) in words for people and as JSON
-    registry.py what 'grant' does to a Global registry that lives already
+    configuration.py, registry.py      what 'grant' writes, and does to a Global registry that lives already
 
 It refuses to change or free an object: there is nothing to clean up, the kernel does it.
 """

@@ -1,19 +1,16 @@
 r"""``namedshm grant``: who may create in ``Global\`` on Linux.
 
-The right is one line, ``global-creators = GROUP``, in /etc/namedshm.conf, and group-write permission on a living registry.
-Other lines of the file are kept.
+The right is one line, ``global-creators = GROUP``, in /etc/namedshm.conf, and group-write permission on a living registry:
+configuration.py and registry.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
 import click
 
-_COMMENT = "# Who may create objects in Global\\ besides root; written by 'namedshm grant'.\n"
-_KEY = "global-creators"
 _ON_WINDOWS = r"""On Windows the right to create in Global\ is the user right "Create global objects" (SeCreateGlobalPrivilege).
 Administrators and services have it. To give it to others: secpol.msc, Local Policies, User Rights Assignment."""
 
@@ -43,23 +40,22 @@ def command(group: str | None, show: bool, revoke: bool) -> None:
         return
     if os.geteuid() != 0:
         raise click.ClickException("Only root may change who creates in Global\\: run it with sudo.")
-    if group is not None:
-        from namedshm._backend.linux_policy import group_number
+    from namedshm._backend.linux_policy import group_number
 
-        number: int | None = group_number(group)
-    else:
-        number = None
+    from . import configuration
+
+    number = None if group is None else group_number(group)
     segment = _registry()  # before the file changes: a registry is believed or not by what the file says
-    path = _path()
+    path = configuration.path()
     try:
-        _write(path, group)
+        configuration.write(group)
     except OSError as error:
         raise click.ClickException(f"Could not write {path}: {error.strerror}.") from None
     if group is None:
         click.echo(f"Only root may create in Global\\ now ({path}).")
     else:
         click.echo(f"Members of group {group!r} may create in Global\\ now ({path}).")
-        if not _members(group):
+        if not configuration.members(group):
             click.echo(f"The group has no members yet; add one with: usermod -aG {group} USER")
     if segment is not None:
         from .registry import set_owner_group
@@ -76,12 +72,6 @@ def command(group: str | None, show: bool, revoke: bool) -> None:
         click.echo("A new member logs in again ('id' must show the group); programs that run already must be started again.")
 
 
-def _path() -> str:
-    from namedshm._backend.linux_policy import GlobalPolicy
-
-    return os.path.realpath(GlobalPolicy().path())
-
-
 def _registry() -> int | None:
     r"""Segment of the living ``Global\`` registry, or None."""
     from namedshm._backend import backend
@@ -91,71 +81,21 @@ def _registry() -> int | None:
     return segment
 
 
-def _write(path: str, group: str | None) -> None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line for line in file.read().splitlines(keepends=True) if line != _COMMENT and not _is_ours(line)]
-    except FileNotFoundError:
-        lines = []
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    if group is not None:
-        lines += [_COMMENT, f"{_KEY} = {group}\n"]
-    elif not any(line.strip() for line in lines):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        return
-    assert sys.platform == "linux"
-    new = f"{path}.{os.getpid()}.new"  # replaced in one step: nobody reads half a file
-    try:
-        with open(new, "x", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except OSError:
-        if os.path.exists(new):
-            os.unlink(new)
-        raise
-
-
-def _is_ours(line: str) -> bool:
-    return line.partition("#")[0].partition("=")[0].strip() == _KEY
-
-
-def _members(group: str) -> list[str]:
-    assert sys.platform == "linux"
-    import grp
-    import pwd
-
-    try:
-        entry = grp.getgrgid(int(group)) if group.isdigit() else grp.getgrnam(group)
-    except KeyError:
-        return []
-    return sorted({*entry.gr_mem, *(user.pw_name for user in pwd.getpwall() if user.pw_gid == entry.gr_gid)})
-
-
 def _show() -> None:
-    assert sys.platform == "linux"
+    if sys.platform != "linux":
+        return
     from namedshm._backend.linux_policy import GlobalPolicy
 
+    from . import configuration
     from .registry import owner_group
 
-    policy = GlobalPolicy()
-    number = policy.group()
-    path = policy.path()
+    number = GlobalPolicy().group()
     if number < 0:
-        click.echo(f"Only root may create in Global\\ ({path} grants nobody else).")
+        click.echo(f"Only root may create in Global\\ ({configuration.path()} grants nobody else).")
     else:
-        import grp
-
-        try:
-            group = grp.getgrgid(number).gr_name
-        except KeyError:
-            group = str(number)
-        members = ", ".join(_members(group)) or "none yet"
-        click.echo(f"Root and group {group!r} may create in Global\\ ({path}).\nMembers: {members}")
+        group = configuration.group_name(number)
+        click.echo(f"Root and group {group!r} may create in Global\\ ({configuration.path()}).")
+        click.echo(f"Members: {', '.join(configuration.members(group)) or 'none yet'}")
     segment = _registry()
     if segment is not None and owner_group(segment) != (number if number >= 0 else None):
         click.echo("Global memory in use was made under another grant: this one counts after its users have ended.")
