@@ -1,0 +1,99 @@
+r"""Fixtures of all suites, and the check that a run leaves nothing behind.
+
+Every run has a Local\ namespace (and a Global\ one) of its own: NAMEDSHM_SESSION is set here, before anything imports namedshm.
+Within the run each test takes a name of its own from the ``name`` fixture.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ["NAMEDSHM_SESSION"] = f"test-{os.getpid()}"
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from helpers.facts import on_linux, required
+from helpers.peer import Pool, _Lender, born
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name no other test uses."""
+    return f"t{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def names() -> Callable[[], str]:
+    """names() is one more name that no other test uses."""
+    return lambda: f"t{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def peers(pool: Pool) -> Iterator[_Lender]:
+    """peers() is another process (helpers.peer.Peer); it is checked for leftovers when the test ends."""
+    with pool.several() as lender:
+        yield lender
+
+
+# ---------------------------------------------------------------------------------------------------- nothing is left behind
+def _segments() -> dict[int, dict[str, int]]:
+    with open("/proc/sysvipc/shm", encoding="ascii") as file:
+        columns = file.readline().split()
+        rows = [dict(zip(columns, map(int, line.split()), strict=False)) for line in file]
+    return {row["shmid"]: row for row in rows}
+
+
+def _attached_here() -> set[int]:
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        return {int(line.split()[4]) for line in file if "/SYSV" in line}
+
+
+def _dev_shm() -> set[str]:
+    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
+            found.update(map(int, file.read().split()))
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """No segment, process or file of this run outlives it.  Other runs may go on meanwhile: theirs are not counted, unless
+    NAMEDSHM_ALONE=1 says that there are none."""
+    if not on_linux:
+        yield
+        return
+    segments, files = set(_segments()), _dev_shm()
+    yield
+    gc.collect()
+    alone = required("NAMEDSHM_ALONE")
+    here = _attached_here()
+    left = {
+        number: row
+        for number, row in _segments().items()
+        if number not in segments and number not in here and (alone or row["cpid"] in born)
+    }
+    assert not left, f"segments of this run are left: {left}"
+    new = {file for file in _dev_shm() - files if alone or "nshm" in file or "namedshm" in file}
+    assert not new, f"files in /dev/shm are left: {new}"
+    children = _children()  # the pool's have ended: this fixture is set up before it and torn down after it
+    assert not children, f"processes of this run are left: {children}"
