@@ -263,16 +263,23 @@ fail:
 #define NSHM_LOCK_PATIENCE 10 /* seconds until a lock whose owner is stopped is reported */
 #endif
 
-static inline struct robust_list_head *nshm__robust(void) {
-    static __thread struct robust_list_head own;
+static inline struct robust_list_head *nshm__robust(uint32_t tid) {
+    static __thread struct robust_list_head own, *cached;
+    static __thread uint32_t cached_for; /* a forked child is another thread, with a head registered anew */
     struct robust_list_head *head = NULL;
     size_t n;
-    /* Asked each time (60 ns): a fork or libc itself may have registered another head since. */
-    if (!syscall(SYS_get_robust_list, 0, &head, &n) && head) return head;
-    own.list.next = &own.list; /* a libc that registers none until asked (musl) */
-    own.futex_offset = 0;
-    own.list_op_pending = NULL;
-    return syscall(SYS_set_robust_list, &own, sizeof own) ? NULL : &own;
+#ifdef __GLIBC__ /* registers one head per thread at its start, for good; others may change theirs: ask each time */
+    if (cached_for == tid) return cached;
+#endif
+    if (syscall(SYS_get_robust_list, 0, &head, &n) || !head) { /* a libc that registers none until asked (musl) */
+        own.list.next = &own.list;
+        own.futex_offset = 0;
+        own.list_op_pending = NULL;
+        head = syscall(SYS_set_robust_list, &own, sizeof own) ? NULL : &own;
+    }
+    cached = head;
+    cached_for = tid;
+    return head;
 }
 static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {
     if (!r) return;
@@ -282,8 +289,8 @@ static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {
 static __thread struct robust_list_head *nshm__held; /* between lock and unlock of one thread */
 
 static inline int nshm__lock(nshm_registry *t, int wait) {
-    struct robust_list_head *r = nshm__held = nshm__robust();
     uint32_t me = (uint32_t)syscall(SYS_gettid), waiters = 0;
+    struct robust_list_head *r = nshm__held = nshm__robust(me);
     struct timespec start = {0, 0}, now, pause = {0, 100000000};
     for (int spins = 0;;) {
         uint32_t v = __atomic_load_n(&t->lock, __ATOMIC_RELAXED);
@@ -876,7 +883,7 @@ static inline void nshm_close(nshm_handle *h, int keep_data) {
  * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */
 static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *name, size_t n, int readonly, nshm_handle *parked) {
     nshm_handle token_only;
-    uint64_t nonce;
+    uint64_t nonce = 0;
     int r, slot = -1;
     if ((r = nshm__registry(s, 1)) || (r = nshm__nonce(s, &nonce)) || (r = nshm_duplicate(h, readonly, parked))) return r;
     nshm_registry *t = s->registry;
