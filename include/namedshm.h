@@ -400,7 +400,10 @@ static inline int nshm__registry(nshm_scope *s, int make) {
     int writable = !s->global || s->writable || s->uid == 0;
     for (int round = 0; round < NSHM_REGISTRY_ROUNDS; round++) {
         if ((r = nshm__scan(s, -1, writable, &rivals, &lowest, &found)) && r != -EACCES) return r;
-        if (found >= 0) { s->writable = writable; return 0; }
+        if (found >= 0) {
+            s->writable = writable;
+            return make && !writable ? -EPERM : 0;
+        }
         if (r == -EACCES && writable && round > 50) { /* not a candidate whose group is about to be set: made before the grant */
             if (make) return -EPERM;
             writable = 0;
@@ -458,7 +461,10 @@ static inline int nshm__registry(nshm_scope *s, int make) {
             if (lowest != id) break;
         }
         nshm__detach(t, NSHM_REGISTRY_SIZE);
-        if (found >= 0) { s->writable = writable; return 0; }
+        if (found >= 0) {
+            s->writable = writable;
+            return make && !writable ? -EPERM : 0;
+        }
         if (r && r != -EACCES) return r;
         nanosleep(&nap, NULL);
     }
@@ -559,7 +565,8 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
     }
     /* From here on nshm__recycle cannot find itself alone.  If it did before, it has said so in the record by now. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce || __atomic_load_n(&now->closing, __ATOMIC_ACQUIRE)) {
+    /* `closing` before `nonce`: 0 means before the mark (then we were counted), or after it went (then the nonce is 0 by now). */
+    if (__atomic_load_n(&now->closing, __ATOMIC_ACQUIRE) || __atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce) {
         nshm__detach(token, f->token_size);
         return -EAGAIN;
     }
@@ -640,7 +647,10 @@ static inline int nshm__nonce(nshm_scope *s, uint64_t *nonce) {
 /* Tokens are used again.  Making one costs as much as the rest of create and close together, and an untouched token is the same
  * as any other: so the last closer of a private Local section keeps its token attached, without an object, for its next create.
  * One per process.  Being the last is decided between closer and opener as in Dekker's algorithm: the closer marks the record,
- * then asks the kernel for the attachments; an opener attaches, then looks at the mark.  Whichever comes second sees the other. */
+ * then asks the kernel for the attachments; an opener attaches, then looks at the mark.  Whichever comes second sees the other.
+ * One blemish: an opener that read the record just before its object was closed attaches the token for an instant when it may
+ * serve the next name already.  A last close of that name in that instant is not recognized as one, so the name goes when the
+ * opener has let the token go, microseconds after close() returned. */
 static inline int nshm__recyclable(const nshm_scope *s, unsigned mode, uint32_t props, int64_t group) {
     return !s->global && mode == 0600 && !props && group < 0;
 }
@@ -906,6 +916,15 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
     if (r) nshm__drop(parked);
     return r;
 }
+/* Take a parcel back, or bury a claimed one.  Its slot must go with it: its token may be the spare of this process next. */
+static inline void nshm_unsend(nshm_handle *parked) {
+    nshm_registry *t = parked->scope->registry;
+    if (t->record[parked->slot].nonce == parked->nonce && !nshm__lock(t, 1)) {
+        if (t->record[parked->slot].nonce == parked->nonce) nshm__free(t, parked->slot);
+        nshm__unlock(t);
+    }
+    nshm__drop(parked);
+}
 static inline int nshm_parcel_claimed(const nshm_handle *parked) {
     return __atomic_load_n(&parked->scope->registry->record[parked->slot].nonce, __ATOMIC_ACQUIRE) != parked->nonce;
 }
@@ -914,7 +933,8 @@ static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int re
     int stale;
     uint64_t stale_nonce;
     int r = nshm__registry(s, 0);
-    if (r || (r = nshm__lookup(s, NSHM_PARCEL, name, n, readonly, 0, h, &stale, &stale_nonce))) return r;
+    if (r || (r = nshm__lookup(s, NSHM_PARCEL, name, n, readonly, 0, h, &stale, &stale_nonce)))
+        return r == -EAGAIN ? -ENOENT : r; /* somebody else was taking it */
     nshm__tidy(s, h->slot, h->nonce);
     for (uint32_t i = 0; i < nshm__used(s->registry); i++) {
         nshm_record facts;

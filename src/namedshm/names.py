@@ -32,6 +32,8 @@ class Name:
     is_global: bool
 
     def __init__(self, text: str) -> None:
+        if type(text) is not str and not isinstance(text, str):
+            raise TypeError(f"a name is a string, not {type(text).__name__}")
         self.text = text
         if "\\" not in text and text not in _BARE_PREFIXES:
             self.bare = text

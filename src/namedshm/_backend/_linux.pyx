@@ -60,6 +60,7 @@ cdef extern from "namedshm.h" nogil:
     int nshm_send(nshm_scope *, const nshm_handle *, const char *, size_t, int, nshm_handle *)
     int nshm_receive(nshm_scope *, const char *, size_t, int, nshm_handle *)
     int nshm_parcel_claimed(const nshm_handle *)
+    void nshm_unsend(nshm_handle *)
 
 cdef extern from "_cow.h" nogil:
     int nshm__cow_watch(void *, size_t)
@@ -462,7 +463,7 @@ cdef class Parcel:
 
     def __dealloc__(self):
         if self.held:
-            nshm_close(&self.h, False)
+            nshm_unsend(&self.h)
 
 
 def send(Handle handle, bytes label, str access):
