@@ -343,7 +343,8 @@ def _install_python() -> None:
                 inside = f"{PYTHON_TAG}/"
                 unused = tuple(inside + part for part in PYTHON_UNUSED)
                 tree.extractall(
-                    work, [n for n in tree.namelist() if n.startswith(inside) and not n.startswith(unused) and "/__pycache__/" not in n]
+                    work,
+                    [n for n in tree.namelist() if n.startswith(inside) and not n.startswith(unused) and "/__pycache__/" not in n],
                 )
         (work / PYTHON_TAG).rename(home() / "python")  # last, and in one step: a broken download leaves no half of a Python
 

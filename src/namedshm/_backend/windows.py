@@ -42,7 +42,6 @@ import time
 
 from .. import errors
 from . import _windows
-from .contract import ObjectInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping
     from namedshm.names import Name
 
-    from .contract import Access, SectionHandle
+    from .contract import Access, ObjectInfo, SectionHandle
 
 _SUFFIX = "|namedshm"
 _LOCK_SUFFIX = _SUFFIX + "-lock"
@@ -255,6 +254,8 @@ def _group_sid(group: str | int | None) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------- looking
 def _describe(name: str, kind: Literal["section", "mutex", "event", "semaphore"]) -> ObjectInfo:
+    from .contract import ObjectInfo  # late: it needs the typing module
+
     facts = None
     if kind == "section":
         prefix = "Global\\" if name.startswith("Global\\") else ""
