@@ -165,6 +165,11 @@ typedef struct {
 
 static inline size_t nshm_page_round(uint64_t n) { return (size_t)((n + 4095u) & ~(uint64_t)4095u); }
 
+/* Bytes of the data segment: exact, except that a reserved section's pages are followed by one bit each, set when committed. */
+static inline size_t nshm_data_size(uint64_t size, uint32_t props) {
+    return props & NSHM_OBJ_RESERVE ? nshm_page_round(size) + nshm_page_round(size) / 4096 / 8 + 1 : (size_t)size;
+}
+
 static inline uint64_t nshm_hash64(const void *bytes, size_t n) { /* FNV-1a */
     const unsigned char *p = (const unsigned char *)bytes;
     uint64_t h = 14695981039346656037ULL;
@@ -559,9 +564,9 @@ static inline void nshm__tidy(nshm_scope *s, uint32_t slot, uint64_t nonce) {
 /* Attach what the facts name.  -ENOENT: dead.  The kernel decides: a token that can be attached is held by somebody. */
 static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot, int readonly, nshm_handle *h) {
     const nshm_record *now = &s->registry->record[slot];
+    size_t size = nshm_data_size(f->size, f->props);
     int e;
-    /* the token's page is written by users only where it holds the map of committed pages */
-    void *token = nshm__attach(f->token, readonly || !(f->props & NSHM_OBJ_RESERVE)), *data = NULL;
+    void *token = nshm__attach(f->token, 1), *data = NULL;
     NSHM_STEP("adopt-token");
     if (!token) {
         e = errno;
@@ -580,7 +585,7 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
         return -EAGAIN;
     }
     if (f->data >= 0) {
-        data = nshm__attach_below(token, f->size, f->data, readonly || (f->props & NSHM_OBJ_READONLY));
+        data = nshm__attach_below(token, size, f->data, readonly || (f->props & NSHM_OBJ_READONLY));
         NSHM_STEP("adopt-data");
         if (!data) {
             e = errno; /* gone: its last holder is just being torn down */
@@ -588,8 +593,8 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
             if (e == EACCES) return -EACCES;
             return nshm__gone(e) ? -ENOENT : -e;
         }
-        if ((e = nshm__is(f->data, f->uid, f->size)) <= 0) {
-            nshm__detach_stranger(f->data, data, f->size);
+        if ((e = nshm__is(f->data, f->uid, size)) <= 0) {
+            nshm__detach_stranger(f->data, data, size);
             nshm__detach(token, f->token_size);
             return e ? e : -ENOENT;
         }
@@ -730,7 +735,7 @@ static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_
     }
     if (!(props & NSHM_OBJ_FILE) && size) {
         int extra = props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0;
-        r = nshm__segment(s, size, (int)(0600 | (mode & 066)), extra, group, h->token, &h->data_id, &h->data);
+        r = nshm__segment(s, nshm_data_size(size, props), (int)(0600 | (mode & 066)), extra, group, h->token, &h->data_id, &h->data);
         if (r) {
             nshm__detach(h->token, h->token_size);
             h->token = NULL;
@@ -739,14 +744,14 @@ static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_
     return r;
 }
 static inline void nshm__drop(nshm_handle *h) { /* the name first, then the memory */
-    size_t n = nshm_page_round(h->size);
+    size_t n = nshm_page_round(nshm_data_size(h->size, h->props));
     if (h->token && h->data && (char *)h->data + n == (char *)h->token) munmap(h->data, n + nshm_page_round(h->token_size));
     else if (h->token && h->data && (char *)h->token + nshm_page_round(h->token_size) == (char *)h->data)
         munmap(h->token, n + nshm_page_round(h->token_size));
     else {
         nshm__detach(h->token, h->token_size);
         NSHM_STEP("dropped-token");
-        nshm__detach(h->data, h->size);
+        nshm__detach(h->data, n);
     }
     h->token = h->data = NULL;
 }
@@ -856,7 +861,7 @@ static inline int nshm_create_unnamed(nshm_scope *s, uint64_t size, unsigned mod
     h->created = 1;
     if ((props & NSHM_OBJ_FILE) || !size) return 0;
     /* IPC_PRIVATE and no lock: a kill within the next two calls leaves an id without a page; shm_rmid_forced avoids it */
-    h->data_id = shmget(IPC_PRIVATE, size, IPC_CREAT | (props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0) | 0600 | (mode & 066) | NSHM_MARK);
+    h->data_id = shmget(IPC_PRIVATE, nshm_data_size(size, props), IPC_CREAT | (props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0) | 0600 | (mode & 066) | NSHM_MARK);
     if (h->data_id < 0) return -errno;
     h->data = nshm__attach(h->data_id, 0);
     r = h->data ? 0 : -errno;
@@ -870,7 +875,7 @@ static inline int nshm_duplicate(const nshm_handle *h, int readonly, nshm_handle
     to->token = to->data = NULL;
     to->created = 0;
     to->readonly = h->readonly || readonly;
-    if (h->token && !(to->token = nshm__attach(h->token_id, to->readonly || !(h->props & NSHM_OBJ_RESERVE)))) return -errno;
+    if (h->token && !(to->token = nshm__attach(h->token_id, 1))) return -errno;
     if (h->data_id >= 0 && !(to->data = nshm__attach(h->data_id, to->readonly || (h->props & NSHM_OBJ_READONLY)))) {
         int e = errno;
         nshm__detach(to->token, to->token_size);

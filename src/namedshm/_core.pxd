@@ -7,11 +7,11 @@ cdef class Mapping:
     cdef bint _readonly
     cdef bint _closed
     cdef object _owner         # unmaps when it goes
-    cdef object _guard         # reserved sections: callable(length) -> bytes committed from this view's start
+    cdef object _guard         # reserved sections: callable(start, end) -> where from start on the first uncommitted byte is
     cdef object _name          # for messages
     cdef object __weakref__
     cdef int _check(self) except -1
-    cdef int _within(self, Py_ssize_t end) except -1
+    cdef int _within(self, Py_ssize_t start, Py_ssize_t end) except -1
     cdef object _label(self)
     cdef void _read(self, char *to, Py_ssize_t start, Py_ssize_t n)
 

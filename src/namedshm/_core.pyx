@@ -6,6 +6,7 @@ exported buffer (memoryview, NumPy array) refers to the Mapping, the Mapping to 
 never has to refuse.  Documented in _core.pyi.
 """
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo, PyObject_GetBuffer, PyBuffer_Release, PyBUF_SIMPLE
+from cpython.number cimport PyNumber_AsSsize_t
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
 from libc.string cimport memcpy, memmove
@@ -54,7 +55,7 @@ cdef class Mapping:
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         self._check()
-        self._within(self._length)
+        self._within(0, self._length)
         PyBuffer_FillInfo(buffer, self, self._address, self._length, self._readonly, flags)
         self._exports += 1
 
@@ -66,12 +67,14 @@ cdef class Mapping:
     def __len__(self):
         return self._length
 
-    cdef int _within(self, Py_ssize_t end) except -1:
-        if end > self._window and self._guard is not None:
-            self._window = self._guard(self._length)  # another process may have committed more meanwhile
-        if end > self._window:
+    cdef int _within(self, Py_ssize_t start, Py_ssize_t end) except -1:
+        cdef Py_ssize_t reach
+        if end <= self._window:
+            return 0
+        reach = self._window if self._guard is None else self._guard(start, end)  # others may have committed more meanwhile
+        if reach < end:
             raise errors.AccessDenied(
-                f"Only the first {self._window} bytes of this view of {self._label()} are committed: commit more first",
+                f"Bytes {start} to {end} of this view of {self._label()} are not all committed (from {reach} on): commit them first",
                 winerror=487, call="view")
         return 0
 
@@ -81,17 +84,17 @@ cdef class Mapping:
         cdef char *p
         self._check()
         if not PySlice_Check(index):
-            i = index
+            i = PyNumber_AsSsize_t(index, IndexError)
             if i < 0:
                 i += self._length
             if not 0 <= i < self._length:
                 raise IndexError(f"index {index} is outside this view of {self._length} bytes")
-            self._within(i + 1)
+            self._within(i, i + 1)
             return (<unsigned char *>self._address)[i]
         PySlice_Unpack(index, &start, &stop, &step)
         n = PySlice_AdjustIndices(self._length, &start, &stop, step)
         if n:
-            self._within(max(start, start + (n - 1) * step) + 1)
+            self._within(min(start, start + (n - 1) * step), max(start, start + (n - 1) * step) + 1)
         if step == 1:
             out = PyBytes_FromStringAndSize(NULL, n)
             self._read(<char *>out, start, n)
@@ -115,21 +118,23 @@ cdef class Mapping:
     def __setitem__(self, index, value):
         cdef Py_ssize_t start, stop, step, n, i
         cdef Py_buffer b
+        cdef Py_ssize_t byte
         cdef char *target
         cdef object owner
         self._check()
         if self._readonly:
             raise errors.AccessDenied(f"This view of {self._label()} is read-only: map it with access 'write'", call="view")
         if not PySlice_Check(index):
-            i = index
+            i = PyNumber_AsSsize_t(index, IndexError)
             if i < 0:
                 i += self._length
             if not 0 <= i < self._length:
                 raise IndexError(f"index {index} is outside this view of {self._length} bytes")
-            self._within(i + 1)
-            if not 0 <= value <= 255:
+            self._within(i, i + 1)
+            byte = PyNumber_AsSsize_t(value, ValueError)
+            if not 0 <= byte <= 255:
                 raise ValueError(f"a byte is 0 to 255, not {value}")
-            (<unsigned char *>self._address)[i] = value
+            (<unsigned char *>self._address)[i] = <unsigned char>byte
             return
         PySlice_Unpack(index, &start, &stop, &step)
         n = PySlice_AdjustIndices(self._length, &start, &stop, step)
@@ -138,7 +143,7 @@ cdef class Mapping:
             if b.len != n:
                 raise ValueError(f"cannot assign {b.len} bytes to {n}: a view has a fixed size")
             if n:
-                self._within(max(start, start + (n - 1) * step) + 1)
+                self._within(min(start, start + (n - 1) * step), max(start, start + (n - 1) * step) + 1)
             if step == 1:
                 target = self._address + start
                 if n < GIL_FREE_COPY:

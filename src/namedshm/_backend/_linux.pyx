@@ -48,6 +48,7 @@ cdef extern from "namedshm.h" nogil:
         uint32_t handles, mappings
     ctypedef int (*nshm_filler)(nshm_handle *, void *) noexcept nogil
     size_t nshm_page_round(uint64_t)
+    size_t nshm_data_size(uint64_t, uint32_t)
     void nshm_scope_init(nshm_scope *, int, const char *, int64_t, int)
     int nshm_create(nshm_scope *, uint16_t, const char *, size_t, uint64_t, unsigned, int64_t, uint32_t, int, size_t,
                     nshm_filler, void *, nshm_handle *)
@@ -215,7 +216,10 @@ cdef class Handle:
         self.name = name
         self.access = "read" if readonly or self.h.props & NSHM_OBJ_READONLY else "write"
         if self.h.data != NULL:
-            self.data = attachment(self.h.data, nshm_page_round(self.h.size))
+            self.data = attachment(self.h.data, self.span())
+
+    cdef size_t span(self):
+        return nshm_page_round(nshm_data_size(self.h.size, self.h.props))
 
     def map(self, kind, Py_ssize_t offset, Py_ssize_t length, str access, bint executable):
         cdef Mapping m
@@ -229,18 +233,18 @@ cdef class Handle:
         elif not executable and access == self.access and not (self.h.created and self.h.props & NSHM_OBJ_READONLY):
             a = self.data
         else:
-            a = attachment(nshm_attach_data(&self.h, readonly, executable), nshm_page_round(self.h.size))
+            a = attachment(nshm_attach_data(&self.h, readonly, executable), self.span())
             if a.address == NULL:
                 raise explain(-errno, "shmat", self.name, self.h.size)
         m = kind.__new__(kind)
         fill(m, a.address + offset, length, readonly, a, self.name)
         if self.h.props & NSHM_OBJ_RESERVE:
             m._window = 0
-            m._guard = Committed(self, offset)
+            m._guard = committed(a, nshm_page_round(self.h.size), offset)
         return m
 
     cdef Attachment map_copy(self, bint executable):
-        cdef size_t size = nshm_page_round(self.h.size)
+        cdef size_t size = self.span()
         cdef int prot = PROT_READ | PROT_WRITE | (PROT_EXEC if executable else 0)
         cdef void *private
         cdef int r
@@ -275,21 +279,6 @@ cdef class Handle:
             other.fd = duplicate_fd(self.fd)
         return other
 
-    # ---- reserved sections: one bit a page in the token
-    cdef int commit(self, Py_ssize_t offset, Py_ssize_t length) except -1:
-        cdef Py_ssize_t page, last = (offset + length + 4095) // 4096
-        if self.h.readonly:
-            raise explain(-EACCES, "commit", self.name, length)
-        for page in range(offset // 4096, last):
-            nshm__or8(<char *>self.h.token + page // 8, 1 << (page & 7))
-        return 0
-
-    cdef Py_ssize_t committed(self, Py_ssize_t offset, Py_ssize_t length):
-        cdef Py_ssize_t page = offset // 4096, last = (offset + length + 4095) // 4096
-        while page < last and nshm__load8(<char *>self.h.token + page // 8) >> (page & 7) & 1:
-            page += 1
-        return max(0, min(length, page * 4096 - offset))
-
     # ---- file-backed sections: where the file is stands in the token's page
     def attach_file(self, int fd):
         self.fd = fd
@@ -323,18 +312,29 @@ cdef class Handle:
 
 
 cdef class Committed:
-    """Tells a view of a reserved section how far it reaches by now."""
-    cdef Handle handle
+    """Tells a view of a reserved section how far it may be touched: one bit a page, behind the pages."""
+    cdef Attachment attachment
+    cdef char *bits
     cdef Py_ssize_t offset
 
-    def __init__(self, Handle handle, Py_ssize_t offset):
-        # a handle of its own: the bits are in the token, which must stay readable while the view lives ... and so the name
-        # stays, too; SEC_RESERVE is the one case, told in docs/limits.md
-        self.handle = handle.duplicate(handle.access)
-        self.offset = offset
+    def __call__(self, Py_ssize_t start, Py_ssize_t end):
+        cdef Py_ssize_t page = (self.offset + start) // 4096, last = (self.offset + end + 4095) // 4096
+        while page < last and nshm__load8(self.bits + page // 8) >> (page & 7) & 1:
+            page += 1
+        return max(start, min(end, page * 4096 - self.offset))
 
-    def __call__(self, length):
-        return self.handle.committed(self.offset, length)
+    cdef void commit(self, Py_ssize_t start, Py_ssize_t end):
+        cdef Py_ssize_t page
+        for page in range((self.offset + start) // 4096, (self.offset + end + 4095) // 4096):
+            nshm__or8(self.bits + page // 8, 1 << (page & 7))
+
+
+cdef Committed committed(Attachment a, size_t pages, Py_ssize_t offset):
+    cdef Committed c = Committed.__new__(Committed)
+    c.attachment = a
+    c.bits = a.address + pages
+    c.offset = offset
+    return c
 
 
 #: Tests turn the kernel's copy-on-write off to exercise the other way as root.
@@ -393,8 +393,6 @@ def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_
         s = scope_of(name.is_global)
         raw = encode(name.bare)
         bare, n = raw, len(raw)
-        if props & NSHM_OBJ_RESERVE:
-            room = <size_t>(size // 4096 // 8 + 1)
         t.bytes, t.length = NULL, 0
         if props & NSHM_OBJ_FILE:
             t.bytes, t.length = location, len(location) + 1
@@ -494,14 +492,12 @@ def commit_view(Mapping m, Py_ssize_t offset, Py_ssize_t length):
     if m._readonly:
         raise explain(-EACCES, "commit", m._name, length)
     guard = m._guard
-    guard.handle.commit(guard.offset + offset, length)
+    guard.commit(offset, offset + length)
 
 
 def reach(Mapping m):
     m._check()
-    if m._guard is not None:
-        m._window = m._guard(m._length)
-    return m._window
+    return m._length if m._guard is None else m._guard(0, m._length)
 
 
 def flush(Mapping m, Py_ssize_t offset, Py_ssize_t length):

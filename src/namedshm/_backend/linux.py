@@ -27,7 +27,7 @@ _PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
 
 
 class _Hidden:
-    """A name no user can choose, for an unnamed section that needs a token (reserved or file-backed)."""
+    """A name no user can choose, for an unnamed section of a file: where the file is stands in a token's page."""
 
     __slots__ = ("bare", "is_global", "text")
 
@@ -98,7 +98,7 @@ class LinuxBackend:
             from .linux_files import file_facts
 
             size, location = file_facts(name, size, file, writable)
-        target: Any = _Hidden() if name is None and (reserve or file is not None) else name
+        target: Any = _Hidden() if name is None and file is not None else name
         handle = _linux.create(target, size, exist_ok, access, mode, _group(group), props, location)
         if handle.file_backed:
             if handle.created:
