@@ -460,8 +460,8 @@ cdef class _Guard:
     """Tells a view of a reserved section what may be touched by now.  It only knows the address, for the view keeps the memory."""
     cdef char *_base
 
-    def __call__(self, Py_ssize_t length):
-        return _committed(self._base, length)
+    def __call__(self, Py_ssize_t start, Py_ssize_t end):
+        return start + _committed(self._base + start, end - start)
 
 
 def commit_view(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
