@@ -62,6 +62,9 @@ PYTHON_UNUSED = ("tcl/", "Scripts/", "Lib/test/", "Lib/idlelib/", "Lib/tkinter/"
 
 TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama")  # colorama: pytest needs it on Windows, pip here cannot know
 
+TEST_LIMIT = 1800.0  # seconds for one run of pytest
+PREFIX_VERSION = "2"  # of what _make_prefix makes; another number makes it anew
+
 #: Compiled modules: dotted name and the import libraries they need besides Python's.
 EXTENSIONS: dict[str, tuple[str, ...]] = {
     "namedshm._core": (),
@@ -147,7 +150,7 @@ class Wine:
         environment: what programs get, on top of which :meth:`popen` takes more.
     """
 
-    def __init__(self, prefix: Path, display: str = "") -> None:
+    def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
         self.loader = wine_program()
         self.environment = {
@@ -157,7 +160,7 @@ class Wine:
             "WINELOADER": self.loader,
             "WINEARCH": "win64",
             "WINEDLLOVERRIDES": "mscoree,mshtml=;winemenubuilder.exe=",
-            "DISPLAY": display,
+            "DISPLAY": "",
             "PYTHONPATH": ";".join(windows_path(folder) for folder in (site(), home() / "deps")),
             "PYTHONUTF8": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -271,16 +274,10 @@ def _copy_and_close(source: IO[bytes], target: IO[bytes]) -> None:
 
 
 @contextmanager
-def session(*, display: str = "", prefix: Path | None = None) -> Iterator[Wine]:
-    """A running prefix.  Several processes may have one at the same time; the last to leave stops the server.
-
-    Args:
-        display: an X display for programs that show windows; it only counts for the first session of a prefix.
-        prefix: another folder than the usual one (see :func:`copy_prefix`).
-    """
-    folder = prefix or home() / "prefix"
-    wine = Wine(folder, display)
-    with _locked(f"{folder.name}.users", fcntl.LOCK_SH) as users:
+def session() -> Iterator[Wine]:
+    """The prefix, running.  Several processes may have one at the same time; the last to leave stops the server."""
+    wine = Wine(home() / "prefix")
+    with _locked("users.lock", fcntl.LOCK_SH) as users:
         wine.start()
         try:
             yield wine
@@ -288,16 +285,6 @@ def session(*, display: str = "", prefix: Path | None = None) -> Iterator[Wine]:
             with suppress(OSError):  # others are still at work: they will stop it
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 wine.stop()
-
-
-def copy_prefix(name: str) -> Path:
-    """A second prefix: an object namespace of its own, and one whose first process can have a display."""
-    target = home() / name
-    with _locked("setup.lock", fcntl.LOCK_EX):
-        if not (target / "system.reg").exists():
-            shutil.rmtree(target, ignore_errors=True)
-            subprocess.run(["cp", "-a", "--reflink=auto", str(home() / "prefix"), str(target)], check=True)
-    return target
 
 
 # ------------------------------------------------------------------------------------------------------------ setting up
@@ -315,9 +302,11 @@ def setup(extra: Iterable[str] = (), verbose: bool = True) -> None:
             say(f"test packages: {wanted}")
             _install_packages(sorted({*wanted.split(), *present.split()}))
             stamp.write_text(" ".join(sorted({*wanted.split(), *present.split()})))
-        if not (home() / "prefix" / "system.reg").exists():
+        stamp = home() / "prefix.stamp"
+        if not stamp.exists() or stamp.read_text() != PREFIX_VERSION or not (home() / "prefix" / "system.reg").exists():
             say("Wine prefix")
             _make_prefix()
+            stamp.write_text(PREFIX_VERSION)
 
 
 def _pip(*arguments: str) -> None:
@@ -365,9 +354,13 @@ def _make_prefix() -> None:
     with tempfile.TemporaryDirectory(dir=home()) as folder:
         wine = Wine(Path(folder) / "prefix")
         wine._quietly(wine.loader, "wineboot", "-i")
+        # Windows without a screen: message boxes work, and can be read and pressed by other programs, with no X server.
+        wine._quietly(wine.loader, "reg", "add", r"HKCU\Software\Wine\Drivers", "/v", "Graphics", "/d", "null", "/f")
+        wine._server("-k")
         wine._server("-w")
         if not (wine.prefix / "system.reg").exists():
             raise Missing("wineboot made no prefix: is the package wine64 complete?")
+        shutil.rmtree(home() / "prefix", ignore_errors=True)
         wine.prefix.rename(home() / "prefix")
 
 
@@ -471,13 +464,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("setup", help="make the Wine prefix and the Windows Python")
     command.add_argument("--with", dest="extra", nargs="+", default=[], metavar="PACKAGE", help="further packages for the tests")
     commands.add_parser("build", help="cross-compile and stage the package")
-    command = commands.add_parser("python", help="run the Windows Python with the package")
-    command.add_argument("arguments", nargs=argparse.REMAINDER)
-    command = commands.add_parser("test", help="run pytest with the Windows Python")
-    command.add_argument("--limit", type=float, default=1800, metavar="SECONDS", help="end the run after this long (%(default)s)")
-    command.add_argument("arguments", nargs=argparse.REMAINDER, help="paths and options for pytest")
+    commands.add_parser("python", help="run the Windows Python; everything after the word is Python's")
+    commands.add_parser("test", help="run pytest with the Windows Python; everything after the word is pytest's")
     commands.add_parser("stop", help="end everything that still runs in the prefix")
-    chosen = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    passed_on: list[str] = []
+    if given[:1] in (["python"], ["test"]):
+        given, passed_on = given[:1], given[1:]
+    chosen = parser.parse_args(given)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the session below is left properly
     try:
@@ -492,9 +486,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         with session() as wine:
             if chosen.command == "python":
-                return wine.stream(wine.python_command(*chosen.arguments))
+                return wine.stream(wine.python_command(*passed_on))
             pytest = ("-m", "pytest", "-p", "no:cacheprovider")
-            return wine.stream(wine.python_command(*pytest, *chosen.arguments), timeout=chosen.limit)
+            return wine.stream(wine.python_command(*pytest, *passed_on), timeout=TEST_LIMIT)
     except Missing as error:
         print(f"tools/windows.py: {error}", file=sys.stderr)
         return 2
