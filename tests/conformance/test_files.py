@@ -42,10 +42,11 @@ def test_a_section_of_a_file_shows_its_bytes(name: str, named: bool, path: Path)
 @pytest.mark.parametrize("named", [True, False])
 def test_what_is_written_to_the_view_reaches_the_file(name: str, named: bool, path: Path) -> None:
     with path.open("r+b") as file, namedshm.create(name if named else None, 0, file=os_file(file)) as section:
-        with section.map() as view:
-            view[:5] = b"hello"
-            view.flush()
-            view.flush(0, 5)
+        view = section.map()
+        view[:5] = b"hello"
+        view.flush()
+        view.flush(0, 5)
+        view.close()
     assert path.read_bytes()[:5] == b"hello"
 
 

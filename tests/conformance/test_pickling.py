@@ -152,7 +152,7 @@ def test_a_section_is_an_argument_of_a_multiprocessing_process(name: str, tmp_pa
     (directory / "main.py").write_text(SPAWNED.format(directory=str(directory), name=name, method=method))
     done = subprocess.run(
         [sys.executable, str(directory / "main.py")],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=90, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:3] == ["(100, False)" if method != "fork" else "(100, True)", "b'child'", "gone"]

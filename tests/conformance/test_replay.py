@@ -31,7 +31,7 @@ SKIPPED = {
     "name-used-by-mutex": NEEDS_MUTEX,
     "name-used-by-semaphore": NEEDS_SEMAPHORE,
     "name-used-by-mapping": NEEDS_MUTEX,
-    "name-type-clash-two-process": NEEDS_MUTEX,
+    "name-type-clash-two-process": NEEDS_EVENT,
     "name-type-no-clash-across-namespaces": NEEDS_MUTEX,
     "map-wrong-type": NEEDS_EVENT,
     "mutex-case": NEEDS_MUTEX,

@@ -127,12 +127,17 @@ class _Steps:
     def kill(self) -> None:
         raise NotImplementedError
 
-    def fork(self, directory: Path) -> ForkedPeer:
-        """A child by fork(2) of this peer: it has the variables, handles and views this one has now."""
+    def fork(self, directory: Path, owner: int | None = None) -> ForkedPeer:
+        """A child by fork(2) of this peer: it has the variables, handles and views this one has now.
+
+        ``owner``: the user of the peer, where it is another.
+        """
         _become_reaper()
         names = [str(directory / f"{self.pid}-{len(born)}-{end}") for end in ("to", "from")]
         for name in names:
             os.mkfifo(name)
+            if owner is not None:
+                os.chown(name, owner, -1)
         self._send({"fork": names})
         pid = self.result()
         return ForkedPeer(pid, *names)
