@@ -16,11 +16,24 @@ def compiler() -> str:
     return os.environ.get("CC", "gcc")
 
 
-def build(program: str, into: Path, *, include: Path = INCLUDE, name: str | None = None, flags: Sequence[str] = ("-O2",)) -> Path:
+def build(
+    program: str, into: Path, *, include: Path = INCLUDE, name: str | None = None, flags: Sequence[str] = ("-O2",)
+) -> Path:
     """Compile PROGRAM.c into the directory; return the executable (or library, with -shared among the flags)."""
     target = into / (name or program)
     subprocess.run(
-        [compiler(), *WARNINGS, *flags, f"-I{include}", str(HERE / f"{program}.c"), "-o", str(target), "-lpthread", "-ldl"],
+        [
+            compiler(),
+            *WARNINGS,
+            *flags,
+            f"-I{include}",
+            str(HERE / f"{program}.c"),
+            "-o",
+            str(target),
+            "-Wl,-z,now",
+            "-lpthread",
+            "-ldl",
+        ],
         check=True,
         timeout=120,
     )

@@ -16,7 +16,9 @@ from .build import build
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.crash.storm", description="Kill processes at random until something breaks.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.crash.storm", description="Kill processes at random until something breaks."
+    )
     parser.add_argument("--rounds", type=int, default=20000)
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so many seconds")
     parser.add_argument("--seed", type=int, default=int(time.time()))
@@ -24,7 +26,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         storm = build("storm", Path(directory))
         print(f"seed {arguments.seed}", flush=True)
-        return subprocess.run([storm, str(arguments.rounds), str(arguments.seed), str(arguments.seconds)], check=False).returncode
+        return subprocess.run(
+            [storm, str(arguments.rounds), str(arguments.seed), str(arguments.seconds)], check=False
+        ).returncode
 
 
 if __name__ == "__main__":
