@@ -48,7 +48,7 @@ def command(name: str, length: int, as_json: bool) -> None:
     if info.type != "section" or not length:
         return
     try:
-        data = _read(name, min(length, info.size))
+        data = _read(name, length)
     except namedshm.AccessDenied as error:
         click.echo(f"\nThe bytes cannot be shown: {error}")
         return
@@ -62,7 +62,7 @@ def _read(name: str, length: int) -> bytes:
     import namedshm
     from namedshm._backend import backend
 
-    with namedshm.open(name, "read") as section, section.map(0, length) as view:
+    with namedshm.open(name, "read") as section, section.map() as view:
         return view[: min(length, backend.reach(view))]
 
 

@@ -1,0 +1,1 @@
+"""README.md, docs/ and examples/ are run."""

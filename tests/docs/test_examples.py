@@ -1,0 +1,59 @@
+"""examples/ are run, the firsts and seconds in every combination of languages."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .blocks import ROOT
+
+EXAMPLES = ROOT / "examples"
+FIRSTS = ["first.py", "win32_first.py", "cpp/linux_first.cpp"]
+SECONDS = ["second.py", "win32_second.py", "cpp/linux_second.cpp"]
+MESSAGE = "Message from first process.\n"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="run on Linux here; C++ for Windows has tests of its own")
+
+
+def _command(place, example):
+    path = EXAMPLES / example
+    return [place.compile(path)] if path.suffix == ".cpp" else [sys.executable, path]
+
+
+@pytest.mark.parametrize("first", FIRSTS)
+def test_whoever_is_first_every_second_reads_its_message(place, first):
+    process = place.first(*_command(place, first), ready="Press Return to close it.")
+    for second in SECONDS:
+        assert place.run(*_command(place, second)) == MESSAGE
+    place.finish(process)
+
+
+@pytest.mark.parametrize(
+    ("second", "text"),
+    [
+        ("second.py", "NotFound"),
+        ("win32_second.py", "Could not open file mapping object (2)."),
+        ("cpp/linux_second.cpp", "Could not open the section: No such file or directory."),
+    ],
+)
+def test_a_second_without_a_first_fails_and_says_why(place, second, text):
+    command = " ".join(str(part) for part in _command(place, second))
+    assert text in place.run("bash", "-c", f"! {command} 2>&1")
+
+
+def test_numpy_python_and_cpp_share_one_array(place):
+    pytest.importorskip("numpy")
+    first = place.first(*_command(place, "numpy_first.py"), ready="Press Return")
+    total = _command(place, "cpp/linux_sum.cpp")
+    assert place.run(*total) == "C++ sums 1000000 numbers: 500000.0\n"
+    assert place.run(*_command(place, "numpy_second.py")) == "Doubled 1000000 numbers of section 'numbers'.\n"
+    assert place.run(*total) == "C++ sums 1000000 numbers: 1000000.0\n"
+    assert place.finish(first).endswith("Now the sum is 1000000.0.\n")
+
+
+def test_a_pool_works_on_one_section(place):
+    assert place.run(*_command(place, "pool.py")).splitlines() == [
+        *(f"filled part {part}" for part in range(4)),
+        "sums: [65536, 131072, 196608, 262144]",
+    ]
