@@ -148,10 +148,12 @@ class Wine:
     Attributes:
         prefix: the prefix's folder.
         environment: what programs get, on top of which :meth:`popen` takes more.
+        stopped: whether the end of the session ended the server; False where another session still uses it.
     """
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
+        self.stopped = False
         self.loader = wine_program()
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "WINE"))},
@@ -285,6 +287,7 @@ def session() -> Iterator[Wine]:
             with suppress(OSError):  # others are still at work: they will stop it
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 wine.stop()
+                wine.stopped = True
 
 
 # ------------------------------------------------------------------------------------------------------------ setting up
@@ -372,7 +375,7 @@ def build(verbose: bool = True) -> Path:
         work = home() / "build"
         work.mkdir(parents=True, exist_ok=True)
         _stage_sources()
-        shared = [*sorted(PACKAGE.rglob("*.pxd")), *sorted((REPO / "include").glob("*.h"))]
+        shared = sorted(PACKAGE.rglob("*.pxd"))
         for module, libraries in EXTENSIONS.items():
             source = SOURCE / (module.replace(".", "/") + ".pyx")
             target = site() / (module.replace(".", "/") + f".{PYTHON_TAG}-win_amd64.pyd")
@@ -384,16 +387,17 @@ def build(verbose: bool = True) -> Path:
             generated = work / f"{module}.c"
             _run([*cython(), "-3", "--module-name", module, "-I", str(SOURCE), "-o", str(generated), str(source)])
             python = home() / "python"
+            part = work / target.name
             _run(
                 [
                     compiler(),
                     *CFLAGS,
                     f"-I{python / 'include'}",
-                    f"-I{REPO / 'include'}",
-                    *("-o", str(target), str(generated), str(python / "libs" / f"python{PYTHON_TAG[2:]}.lib")),
+                    *("-o", str(part), str(generated), str(python / "libs" / f"python{PYTHON_TAG[2:]}.lib")),
                     *(f"-l{library}" for library in libraries),
                 ]
             )
+            part.replace(target)  # in one step, and as another file: processes that run now keep theirs
             stamp.write_text(key)
     return site()
 

