@@ -2,7 +2,6 @@ r"""``namedshm grant``: who may create in ``Global\``.  The file is one of the t
 
 from __future__ import annotations
 
-import grp
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from .conftest import IS_ROOT, end
 
+grp = pytest.importorskip("grp")
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root may grant")
 
 CREATE = "import namedshm; namedshm.create('Global\\\\granted', 1); print('created')"

@@ -151,13 +151,3 @@ def test_every_example_and_page_is_named_in_the_documentation():
     tracked = subprocess.run(["git", "ls-files", "examples"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     for path in tracked.stdout.split():
         assert path.rpartition("/")[2] in text, f"{path} is named nowhere"
-
-
-def test_importing_creating_and_opening_loads_neither_enum_nor_typing(place):
-    code = (
-        "import sys; before = set(sys.modules); import namedshm\n"
-        "with namedshm.create('frames', 10) as section, namedshm.open('frames'), section.map() as view: view[0] = 1\n"
-        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "assert not new & {'enum', 'typing', 'collections', 're', 'click', 'ctypes', 'grp', 'pwd'}, new"
-    )
-    place.run(sys.executable, "-S", "-c", code)

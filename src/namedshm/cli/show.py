@@ -34,7 +34,7 @@ def command(name: str, length: int, as_json: bool) -> None:
         ("name", facts.printable(info.name)),
         ("type", info.type),
         ("size", f"{info.size} bytes ({facts.size(info.size)})"),
-        ("used", f"{facts.size(info.resident)} of memory"),
+        ("used", "-" if info.resident is None else f"{facts.size(info.resident)} of memory"),
         ("handles", f"{facts.count(info.handles)} (they keep the name)"),
         ("mappings", f"{facts.count(info.mappings)} (with the handles they keep the memory)"),
         ("mode", facts.mode_text(info)),
