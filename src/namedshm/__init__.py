@@ -10,6 +10,7 @@ The layers, from the top; imports only go down:
     cli/  win32                facades: commands, and the Win32 spelling
     inspection                 what is alive: list_objects(), describe()
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
+    sync                       Mutex, Event, Semaphore, wait_any(), wait_all()
     names  errors              what a name may be; what can go wrong
     _backend/                  kernel objects: contract.py is the specification, linux and windows fulfil it
     _core                      compiled: mapped bytes as a Python buffer
@@ -18,13 +19,16 @@ The layers, from the top; imports only go down:
 from __future__ import annotations
 
 from .errors import (
+    AbandonedMutex,
     AccessDenied,
     AlreadyExists,
     ClosedHandle,
     InvalidArgument,
     InvalidName,
+    LimitExceeded,
     NamedShmError,
     NotFound,
+    NotOwned,
     OutOfResources,
     StaleObject,
     Unsupported,
@@ -37,20 +41,31 @@ if TYPE_CHECKING:
     from .inspection import ObjectInfo as ObjectInfo
     from .inspection import describe as describe
     from .inspection import list_objects as list_objects
+    from .sync import Event as Event
+    from .sync import Mutex as Mutex
+    from .sync import Semaphore as Semaphore
+    from .sync import wait_all as wait_all
+    from .sync import wait_any as wait_any
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AbandonedMutex",
     "AccessDenied",
     "AlreadyExists",
     "ClosedHandle",
+    "Event",
     "InvalidArgument",
     "InvalidName",
+    "LimitExceeded",
+    "Mutex",
     "NamedShmError",
     "NotFound",
+    "NotOwned",
     "ObjectInfo",
     "OutOfResources",
     "Section",
+    "Semaphore",
     "StaleObject",
     "Unsupported",
     "View",
@@ -59,14 +74,26 @@ __all__ = [
     "describe",
     "list_objects",
     "open",
+    "wait_all",
+    "wait_any",
 ]
 
-_LAZY = frozenset({"ObjectInfo", "describe", "list_objects"})  # they need the typing module: 3 ms that most programs never use
+# Loaded on first use: what most programs never touch must not cost them time at import.
+_LAZY = {
+    "ObjectInfo": "inspection",
+    "describe": "inspection",
+    "list_objects": "inspection",
+    "Event": "sync",
+    "Mutex": "sync",
+    "Semaphore": "sync",
+    "wait_all": "sync",
+    "wait_any": "sync",
+}
 
 
 def __getattr__(name: str) -> object:
     if name in _LAZY:
-        from . import inspection
+        from importlib import import_module
 
-        return getattr(inspection, name)
+        return getattr(import_module("." + _LAZY[name], __name__), name)
     raise AttributeError(f"module 'namedshm' has no attribute {name!r}")

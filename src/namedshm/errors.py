@@ -10,6 +10,9 @@
     ├── InvalidName      ValueError             3 6 123 161 206
     ├── InvalidArgument  ValueError             87 1132 487 193
     ├── OutOfResources   MemoryError            8 1450 1455   memory, commit limit or segment table exhausted
+    ├── NotOwned         RuntimeError           288   a mutex was released by a thread that does not own it
+    ├── LimitExceeded    ValueError             298   a semaphore would exceed its maximum
+    ├── AbandonedMutex                          128   on wish: acquired, but the last owner died holding it
     └── Unsupported      NotImplementedError    50 120        this system cannot do it
 
 Every text has three parts: what failed (with the name), the call that failed, and what to do about it.  Numbers are those of
@@ -21,13 +24,16 @@ from __future__ import annotations
 import errno as _errno
 
 __all__ = [
+    "AbandonedMutex",
     "AccessDenied",
     "AlreadyExists",
     "ClosedHandle",
     "InvalidArgument",
     "InvalidName",
+    "LimitExceeded",
     "NamedShmError",
     "NotFound",
+    "NotOwned",
     "OutOfResources",
     "StaleObject",
     "Unsupported",
@@ -47,6 +53,8 @@ ERROR_BAD_PATHNAME = 161
 ERROR_ALREADY_EXISTS = 183
 ERROR_BAD_EXE_FORMAT = 193
 ERROR_FILENAME_EXCED_RANGE = 206
+ERROR_NOT_OWNER = 288
+ERROR_TOO_MANY_POSTS = 298
 ERROR_INVALID_ADDRESS = 487
 ERROR_MAPPED_ALIGNMENT = 1132
 ERROR_NO_SYSTEM_RESOURCES = 1450
@@ -159,6 +167,27 @@ class OutOfResources(NamedShmError, MemoryError):
 
     default_winerror = ERROR_COMMITMENT_LIMIT
     default_errno = _errno.ENOMEM
+
+
+class NotOwned(NamedShmError, RuntimeError):
+    """A mutex is released by the thread that acquired it, as often as it acquired it."""
+
+    default_winerror = ERROR_NOT_OWNER
+    default_errno = _errno.EPERM
+
+
+class LimitExceeded(NamedShmError, ValueError):
+    """A semaphore's count would exceed its maximum; it stays as it was."""
+
+    default_winerror = ERROR_TOO_MANY_POSTS
+    default_errno = _errno.EOVERFLOW
+
+
+class AbandonedMutex(NamedShmError):
+    """The mutex is acquired, but its last owner ended without releasing it: what it guards may be half changed."""
+
+    default_winerror = 0x80  # WAIT_ABANDONED
+    default_errno = getattr(_errno, "EOWNERDEAD", _errno.EIO)
 
 
 class Unsupported(NamedShmError, NotImplementedError):

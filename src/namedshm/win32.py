@@ -20,6 +20,7 @@ from _thread import _local, allocate_lock
 
 from . import errors, section
 from ._backend import backend
+from .names import Name
 from .section import Section, View
 
 TYPE_CHECKING = False
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ._backend.contract import Access, ViewAccess
+    from ._backend.contract import Access, Kind, SyncAccess, SyncHandle, ViewAccess
 
 INVALID_HANDLE_VALUE = -1
 PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE, PAGE_WRITECOPY = 0x01, 0x02, 0x04, 0x08
@@ -40,6 +41,13 @@ FILE_MAP_ALL_ACCESS = 0xF001F
 DUPLICATE_CLOSE_SOURCE, DUPLICATE_SAME_ACCESS = 0x01, 0x02
 PROCESS_DUP_HANDLE = 0x40
 MEM_COMMIT = 0x1000
+DELETE, READ_CONTROL, WRITE_DAC, WRITE_OWNER, SYNCHRONIZE = 0x10000, 0x20000, 0x40000, 0x80000, 0x100000
+MUTEX_MODIFY_STATE, MUTEX_ALL_ACCESS = 0x0001, 0x1F0001
+EVENT_MODIFY_STATE, EVENT_ALL_ACCESS = 0x0002, 0x1F0003
+SEMAPHORE_MODIFY_STATE, SEMAPHORE_ALL_ACCESS = 0x0002, 0x1F0003
+INFINITE = 0xFFFFFFFF
+WAIT_OBJECT_0, WAIT_ABANDONED, WAIT_ABANDONED_0, WAIT_TIMEOUT, WAIT_FAILED = 0, 0x80, 0x80, 258, 0xFFFFFFFF
+MAXIMUM_WAIT_OBJECTS = 64
 
 ERROR_SUCCESS = 0
 ERROR_FILE_NOT_FOUND = errors.ERROR_FILE_NOT_FOUND
@@ -53,6 +61,8 @@ ERROR_BAD_PATHNAME = errors.ERROR_BAD_PATHNAME
 ERROR_ALREADY_EXISTS = errors.ERROR_ALREADY_EXISTS
 ERROR_BAD_EXE_FORMAT = errors.ERROR_BAD_EXE_FORMAT
 ERROR_FILENAME_EXCED_RANGE = errors.ERROR_FILENAME_EXCED_RANGE
+ERROR_NOT_OWNER = errors.ERROR_NOT_OWNER
+ERROR_TOO_MANY_POSTS = errors.ERROR_TOO_MANY_POSTS
 ERROR_INVALID_ADDRESS = errors.ERROR_INVALID_ADDRESS
 ERROR_MAPPED_ALIGNMENT = errors.ERROR_MAPPED_ALIGNMENT
 ERROR_NO_SYSTEM_RESOURCES = errors.ERROR_NO_SYSTEM_RESOURCES
@@ -61,20 +71,42 @@ ERROR_COMMITMENT_LIMIT = errors.ERROR_COMMITMENT_LIMIT
 __all__ = [
     "CloseHandle",
     "CopyMemory",
+    "CreateEvent",
     "CreateFileMapping",
+    "CreateMutex",
+    "CreateSemaphore",
     "DuplicateHandle",
     "FlushViewOfFile",
     "GetCurrentProcess",
     "GetLastError",
     "MapViewOfFile",
     "MapViewOfFileEx",
+    "OpenEvent",
     "OpenFileMapping",
+    "OpenMutex",
     "OpenProcess",
+    "OpenSemaphore",
+    "PulseEvent",
+    "ReleaseMutex",
+    "ReleaseSemaphore",
+    "ResetEvent",
     "SECURITY_ATTRIBUTES",
+    "SetEvent",
     "SetLastError",
     "UnmapViewOfFile",
-    *sorted(k for k in globals() if k.startswith(("PAGE_", "SEC_", "FILE_MAP_", "DUPLICATE_", "ERROR_", "PROCESS_", "MEM_"))),
+    "WaitForMultipleObjects",
+    "WaitForSingleObject",
+    *sorted(
+        name
+        for name in globals()
+        if name.startswith(
+            ("PAGE_", "SEC_", "FILE_MAP_", "DUPLICATE_", "ERROR_", "PROCESS_", "MEM_", "MUTEX_", "EVENT_", "SEMAPHORE_", "WAIT_")
+        )
+    ),
+    "INFINITE",
     "INVALID_HANDLE_VALUE",
+    "MAXIMUM_WAIT_OBJECTS",
+    "SYNCHRONIZE",
 ]
 
 _PAGE = backend.page_size
@@ -87,6 +119,7 @@ _PROTECTIONS = {  # flProtect -> (writable, executable)
     PAGE_EXECUTE_WRITECOPY: (False, True),
 }
 _CURRENT_PROCESS = -1
+_SPIN = 0.00001  # seconds; as in sync.py
 
 
 class SECURITY_ATTRIBUTES:
@@ -121,6 +154,13 @@ class _FileMapping:
         self.access = access  # FILE_MAP_READ and FILE_MAP_WRITE, each on its own: a write handle need not read
 
 
+class _Sync:
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: SyncHandle) -> None:
+        self.handle = handle
+
+
 class _Process:
     __slots__ = ("pid",)
 
@@ -128,15 +168,16 @@ class _Process:
         self.pid = pid
 
 
-_handles: dict[int, _FileMapping | _Process] = {}
+_handles: dict[int, _FileMapping | _Sync | _Process] = {}
 _handles_lock = allocate_lock()
 _next_number = 0x40000000  # above anything a Windows kernel or send_handle() hands out
 
 
-def _register(item: _FileMapping | _Process) -> int:
+def _register(item: _FileMapping | _Sync | _Process) -> int:
     global _next_number
+    kernel: Any = item.section._handle if isinstance(item, _FileMapping) else getattr(item, "handle", None)
     with _handles_lock:
-        number = getattr(item.section._handle, "os_handle", None) if isinstance(item, _FileMapping) else None
+        number: int | None = getattr(kernel, "os_handle", None)
         if number is None:
             number = _next_number
             _next_number += 4
@@ -268,9 +309,7 @@ def MapViewOfFileEx(
             raise errors.AccessDenied("The handle does not allow that access", call="MapViewOfFile")
         offset = (dwFileOffsetHigh & 0xFFFFFFFF) << 32 | (dwFileOffsetLow & 0xFFFFFFFF)
         length = dwNumberOfBytesToMap or max(1, item.section.size - offset)
-        return item.section.map(
-            offset, -(-length // _PAGE) * _PAGE, access, executable=bool(dwDesiredAccess & FILE_MAP_EXECUTE)
-        )
+        return item.section.map(offset, -(-length // _PAGE) * _PAGE, access, executable=bool(dwDesiredAccess & FILE_MAP_EXECUTE))
     except OSError as error:
         _refuse(error)
         return None
@@ -330,6 +369,8 @@ def CloseHandle(hObject: int) -> bool:
             return False
     if isinstance(item, _FileMapping):
         item.section.close()
+    elif isinstance(item, _Sync):
+        item.handle.close()
     return True
 
 
@@ -367,6 +408,9 @@ def DuplicateHandle(
     try:
         if hSourceProcessHandle != _CURRENT_PROCESS:
             raise errors.Unsupported("Handles of other processes cannot be duplicated from here: let that process do it")
+        sync = _handles.get(hSourceHandle)
+        if isinstance(sync, _Sync):
+            return _duplicate_sync(sync, hTargetProcessHandle, dwDesiredAccess, dwOptions)
         item = _mapping(hSourceHandle)
         rights = item.access if dwOptions & DUPLICATE_SAME_ACCESS else _rights(dwDesiredAccess)
         if rights & ~item.access:
@@ -387,10 +431,177 @@ def DuplicateHandle(
     return result
 
 
+def _duplicate_sync(item: _Sync, process: int, desired: int, options: int) -> int:
+    if process != _CURRENT_PROCESS:
+        raise errors.Unsupported(
+            "Handles of mutexes, events and semaphores are not sent to other processes: open them by name there"
+        )
+    access = item.handle.access if options & DUPLICATE_SAME_ACCESS else _sync_access(item.handle.kind, desired)
+    if access != item.handle.access and item.handle.access != "full":
+        raise errors.AccessDenied("A duplicate cannot have more access than its source", call="DuplicateHandle")
+    return _register(_Sync(item.handle.duplicate(access)))
+
+
 def _quietly(call: Callable[[int], bool], handle: int) -> None:
     before = GetLastError()
     call(handle)
     SetLastError(before)
+
+
+# ------------------------------------------------------------------------------------------------------------ synchronisation
+def _create_sync(kind: Kind, attributes: Any, name: str | None, initial: int = 0, manual: bool = False, maximum: int = 0) -> int:
+    try:
+        facts = attributes or {}
+        if not isinstance(facts, dict):
+            facts = vars(facts)
+        made = backend.create_sync(
+            kind,
+            Name(name) if name else None,
+            True,
+            facts.get("mode", 0o600),
+            facts.get("group"),
+            initial,
+            manual,
+            maximum,
+            bool(facts.get("inherit", facts.get("bInheritHandle", False))),
+        )
+    except OSError as error:
+        _refuse(error)
+        return 0
+    handle = _register(_Sync(made))
+    SetLastError(ERROR_SUCCESS if made.created else ERROR_ALREADY_EXISTS)
+    return handle
+
+
+def _sync_access(kind: Kind, desired: int) -> SyncAccess:
+    modify = MUTEX_MODIFY_STATE if kind == "mutex" else EVENT_MODIFY_STATE
+    if desired & SYNCHRONIZE:
+        return "full" if desired & modify else "wait"
+    return "modify"
+
+
+def _open_sync(kind: Kind, desired: int, inherit: bool, name: str | None) -> int:
+    try:
+        if name is None:
+            raise errors.InvalidArgument("A name is needed to open an object", call="Open")
+        return _register(_Sync(backend.open_sync(kind, Name(name), _sync_access(kind, desired), inherit)))
+    except OSError as error:
+        _refuse(error)
+        return 0
+
+
+def _sync(handle: int, kind: Kind) -> SyncHandle:
+    item = _handles.get(handle)
+    if not isinstance(item, _Sync) or item.handle.kind != kind:
+        raise errors.ClosedHandle(f"{handle!r} is not an open {kind} handle", call=kind)
+    return item.handle
+
+
+def _change(handle: int, kind: Kind, call: Callable[[SyncHandle], object]) -> bool:
+    try:
+        call(_sync(handle, kind))
+    except OSError as error:
+        _refuse(error)
+        return False
+    return True
+
+
+def CreateMutex(lpMutexAttributes: Any, bInitialOwner: bool, lpName: str | None) -> int:
+    """Create a mutex or open the living one (183; bInitialOwner is ignored then).  A handle, or 0."""
+    return _create_sync("mutex", lpMutexAttributes, lpName, initial=int(bool(bInitialOwner)))
+
+
+def OpenMutex(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open a living mutex.  A handle, or 0."""
+    return _open_sync("mutex", dwDesiredAccess, bInheritHandle, lpName)
+
+
+def ReleaseMutex(hMutex: int) -> bool:
+    """Release it once; False with 288 if this thread does not own it."""
+    return _change(hMutex, "mutex", lambda handle: handle.release_mutex())
+
+
+def CreateEvent(lpEventAttributes: Any, bManualReset: bool, bInitialState: bool, lpName: str | None) -> int:
+    """Create an event or open the living one (183; its settings stay).  A handle, or 0."""
+    return _create_sync("event", lpEventAttributes, lpName, initial=int(bool(bInitialState)), manual=bool(bManualReset))
+
+
+def OpenEvent(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open a living event.  A handle, or 0."""
+    return _open_sync("event", dwDesiredAccess, bInheritHandle, lpName)
+
+
+def SetEvent(hEvent: int) -> bool:
+    """Set it."""
+    return _change(hEvent, "event", lambda handle: handle.set_event())
+
+
+def ResetEvent(hEvent: int) -> bool:
+    """Reset it."""
+    return _change(hEvent, "event", lambda handle: handle.reset_event())
+
+
+def PulseEvent(hEvent: int) -> bool:
+    """Release who waits now (auto-reset: one), and leave it reset."""
+    return _change(hEvent, "event", lambda handle: handle.pulse_event())
+
+
+def CreateSemaphore(lpSemaphoreAttributes: Any, lInitialCount: int, lMaximumCount: int, lpName: str | None) -> int:
+    """Create a semaphore or open the living one (183; its counts stay).  A handle, or 0 (87 for counts that cannot be)."""
+    if not 0 < lMaximumCount <= 0x7FFFFFFF or not 0 <= lInitialCount <= lMaximumCount:
+        SetLastError(ERROR_INVALID_PARAMETER)
+        return 0
+    return _create_sync("semaphore", lpSemaphoreAttributes, lpName, initial=lInitialCount, maximum=lMaximumCount)
+
+
+def OpenSemaphore(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open a living semaphore.  A handle, or 0."""
+    return _open_sync("semaphore", dwDesiredAccess, bInheritHandle, lpName)
+
+
+def ReleaseSemaphore(hSemaphore: int, lReleaseCount: int) -> tuple[bool, int]:
+    """Give back; (True, count before), or (False, 0): 298 beyond the maximum, 87 for less than 1."""
+    try:
+        handle = _sync(hSemaphore, "semaphore")
+        if not 0 < lReleaseCount <= 0x7FFFFFFF:
+            raise errors.InvalidArgument("At least 1 is released", call="ReleaseSemaphore")
+        return True, handle.release_semaphore(lReleaseCount)
+    except OSError as error:
+        _refuse(error)
+        return False, 0
+
+
+def WaitForSingleObject(hHandle: int, dwMilliseconds: int) -> int:
+    """Wait; WAIT_OBJECT_0, WAIT_ABANDONED, WAIT_TIMEOUT or WAIT_FAILED."""
+    return WaitForMultipleObjects([hHandle], False, dwMilliseconds)
+
+
+def WaitForMultipleObjects(lpHandles: list[int], bWaitAll: bool, dwMilliseconds: int) -> int:
+    """Wait for one or all of up to 64 handles (nCount is their number).
+
+    Returns: WAIT_OBJECT_0 + i, WAIT_ABANDONED_0 + i, WAIT_TIMEOUT or WAIT_FAILED.
+    """
+    try:
+        if not 1 <= len(lpHandles) <= MAXIMUM_WAIT_OBJECTS:
+            raise errors.InvalidArgument(f"{len(lpHandles)} handles: 1 to 64 are possible", call="WaitForMultipleObjects")
+        handles = [_waitable(number) for number in lpHandles]
+        timeout = None if dwMilliseconds & 0xFFFFFFFF == INFINITE else (dwMilliseconds & 0xFFFFFFFF) / 1000
+        index, abandoned = backend.wait(handles, bool(bWaitAll), timeout, _SPIN)
+    except OSError as error:
+        _refuse(error)
+        return WAIT_FAILED
+    if index < 0:
+        return WAIT_TIMEOUT
+    return (WAIT_ABANDONED_0 if abandoned else WAIT_OBJECT_0) + index
+
+
+def _waitable(number: int) -> SyncHandle:
+    item = _handles.get(number)
+    if isinstance(item, _Sync):
+        return item.handle
+    if isinstance(item, _FileMapping):
+        raise errors.AccessDenied("File mappings cannot be waited for", call="WaitForMultipleObjects")
+    raise errors.ClosedHandle(f"{number!r} is not an open handle", call="WaitForMultipleObjects")
 
 
 # ------------------------------------------------------------------------------------------------------------ pointers

@@ -2,7 +2,8 @@
 """Linux handles: include/namedshm.h as Python objects.  The contract is contract.py; decisions and texts are in linux.py."""
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from libc.errno cimport errno, EACCES, EBADF, EEXIST, EINTR, EINVAL, ENOENT, ENOMEM, EPERM, ERANGE
+from libc.errno cimport errno, EACCES, EBADF, EEXIST, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
+from libc.errno cimport ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset, strlen
@@ -519,3 +520,9 @@ def scope_state(bint is_global):
     cdef nshm_scope *s = scope_of(is_global)
     return {"registry": s.id if s.registry != NULL else None, "writable": bool(s.writable), "uid": s.uid, "capacity": NSHM_CAPACITY,
             "spare": s.spare.id if s.spare.at != NULL else None}
+
+
+cdef extern from "<errno.h>" nogil:
+    int EUCLEAN
+
+include "_linux_sync.pxi"

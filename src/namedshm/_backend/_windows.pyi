@@ -74,6 +74,9 @@ def open_existing(
 ) -> SectionHandle:
     """Phases O1 to O4."""
 
+def check_process(pid: int, /) -> None:
+    """Raise what OpenProcess would: InvalidArgument (87) if there is no such process, AccessDenied (5)."""
+
 def send(handle: SectionHandle, pid: int, access: Access, /) -> int:
     """DuplicateHandle into another process; the number is valid there."""
 

@@ -27,12 +27,12 @@ cdef extern from *:
     #include <windows.h>
     #include <winternl.h>
     #include <sddl.h>
-    #include <ntsecapi.h>
 
     typedef struct {
         volatile LONG64 magic;
         DWORD version, properties;
-        ULONG64 identity, size;
+        volatile LONG64 identity;
+        ULONG64 size;
         LONG64 born;
         DWORD pid, mode;
     } namedshm_facts;
@@ -107,7 +107,7 @@ cdef extern from *:
         LONG64 magic
         DWORD version
         DWORD properties
-        ULONG64 identity
+        LONG64 identity
         ULONG64 size
         LONG64 born
         DWORD pid
@@ -127,6 +127,7 @@ cdef extern from *:
 
     HANDLE INVALID_HANDLE_VALUE
     LONG64 load "namedshm_load"(LONG64 *) nogil
+    void MemoryBarrier() nogil
     LONG64 InterlockedExchange64(LONG64 *, LONG64) nogil
     void InitializeObjectAttributes(OBJECT_ATTRIBUTES *, UNICODE_STRING *, ULONG, HANDLE, void *) nogil
 
@@ -178,7 +179,7 @@ cdef DWORD SEC_FILE = 0x800000, SEC_RESERVE = 0x4000000
 cdef DWORD DUPLICATE_CLOSE_SOURCE = 1, DUPLICATE_SAME_ACCESS = 2
 cdef DWORD SYNCHRONIZE = 0x100000, MUTEX_MODIFY_STATE = 1, PROCESS_DUP_HANDLE = 0x40, TOKEN_QUERY = 8
 cdef DWORD WAIT_OBJECT_0 = 0, WAIT_ABANDONED = 0x80, WAIT_TIMEOUT = 258
-cdef DWORD FILE_NOT_FOUND = 2, ACCESS_DENIED = 5, INVALID_HANDLE = 6, ALREADY_EXISTS = 183, ERROR_TIMEOUT = 1460
+cdef DWORD FILE_NOT_FOUND = 2, ACCESS_DENIED = 5, INVALID_PARAMETER = 87, ALREADY_EXISTS = 183, ERROR_TIMEOUT = 1460
 cdef int TOKEN_USER_CLASS = 1, TOKEN_PRIVILEGES_CLASS = 3, TOKEN_PRIMARY_GROUP_CLASS = 5
 
 cdef LONG64 MAGIC = 0x31574D48534D414E  # "NAMSHMW1"
@@ -232,21 +233,26 @@ cdef DWORD _remember(HANDLE companion, Facts *facts) noexcept nogil:
 
 
 cdef void _recall(HANDLE companion, Facts *facts) noexcept nogil:
-    """Facts of a companion, or magic 0.  Reading twice matters to list_objects() only, which does not hold the section."""
+    """Facts of a companion, or magic 0.
+
+    list_objects() does not hold the section, so a companion may be taken over while it reads: magic and identity are looked at
+    again, in this order.  What was written over has another identity by the time its magic is back.
+    """
     cdef Facts *page = <Facts *>MapViewOfFile(companion, MAP_READ, 0, 0, sizeof(Facts))
     facts.magic = 0
     if page == NULL:
         return
     if load(&page.magic) == MAGIC and page.version == VERSION:
+        facts.identity = load(&page.identity)
         facts.version = page.version
         facts.properties = page.properties
-        facts.identity = page.identity
         facts.size = page.size
         facts.born = page.born
         facts.pid = page.pid
         facts.mode = page.mode
+        MemoryBarrier()
         facts.magic = load(&page.magic)
-        if facts.magic != MAGIC or page.identity != facts.identity:
+        if facts.magic != MAGIC or load(&page.identity) != facts.identity:
             facts.magic = 0
     UnmapViewOfFile(page)
 
@@ -359,11 +365,12 @@ cdef DWORD _create(
     """Phases C2 to C5, with the lock held.  o.facts are those of the section to be made."""
     cdef Facts facts = o.facts
     cdef DWORD error = _open(o, path, companion, rights, security.bInheritHandle)
-    if error == 0:
-        if exclusive:
-            _drop(o)
-            return ALREADY_EXISTS
+    if error == 0 and not exclusive:
         return 0
+    o.call = "CreateFileMappingW"  # what would say so
+    if error == 0:
+        _drop(o)
+        return ALREADY_EXISTS
     if error == ACCESS_DENIED and exclusive:
         return ALREADY_EXISTS  # it is there, and that is the answer, whoever it belongs to
     if error != FILE_NOT_FOUND:
@@ -472,7 +479,7 @@ def commit_view(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
         return
     if mapping._readonly:
         raise errors.AccessDenied(
-            f"This view of {mapping._label()} is read-only: pages are committed through one with access 'write'", call="VirtualAlloc")
+            f"This view of {mapping._label()} is read-only: commit pages through one with access 'write'", call="VirtualAlloc")
     if offset < 0 or length < 0 or offset + length > (mapping._length + 4095) & ~<Py_ssize_t>4095:
         raise errors.InvalidArgument(
             f"Cannot commit {length} bytes at {offset}: this view of {mapping._label()} has {mapping._length} bytes",
@@ -480,7 +487,7 @@ def commit_view(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
     # Protected as the view was mapped: an executable one stays so.
     if (not VirtualQuery(mapping._address, &memory, sizeof(memory))
             or VirtualAlloc(start, mapping._address + offset + length - start, MEM_COMMIT, memory.AllocationProtect) == NULL):
-        raise _failure(GetLastError(), "VirtualAlloc", mapping._name, f"commit {length} bytes at {offset} of")
+        raise _failure(GetLastError(), "VirtualAlloc", mapping._name, f"commit {length} bytes at {offset} of {{}}")
 
 
 def reach(Mapping mapping):
@@ -494,6 +501,7 @@ def reach(Mapping mapping):
 cdef class SectionHandle:
     cdef HANDLE _section
     cdef HANDLE _companion
+    cdef long long _real  # bytes that Windows lets be mapped: whole pages of memory, but a file's size exactly
     cdef readonly object name
     cdef readonly long long size
     cdef readonly str access
@@ -524,9 +532,10 @@ cdef class SectionHandle:
         self.name = name
         self.access = access
         self.created = o.created
+        self._real = o.real_size if o.real_size else <long long>1 << 62
         if o.facts.magic:
             self.size = o.facts.size
-            self.identity = o.facts.identity
+            self.identity = <unsigned long long>o.facts.identity
             self.writable = not o.facts.properties & IS_READONLY
             self.executable = o.facts.properties & IS_EXECUTABLE != 0
             self.reserved = o.facts.properties & IS_RESERVED != 0
@@ -572,9 +581,11 @@ cdef class SectionHandle:
         if executable:
             flags |= FILE_MAP_EXECUTE
         attachment = _Attachment.__new__(_Attachment)
-        attachment._base = MapViewOfFile(self._section, flags, <DWORD>(offset >> 32), <DWORD>offset, length)
+        # What is asked for may end behind a file's last byte, within its last page.  That page is mapped anyway.
+        attachment._base = MapViewOfFile(
+            self._section, flags, <DWORD>(offset >> 32), <DWORD>offset, min(<long long>length, self._real - offset))
         if attachment._base == NULL:
-            raise _failure(GetLastError(), "MapViewOfFile", self.name, f"map {length} bytes at {offset} of")
+            raise _failure(GetLastError(), "MapViewOfFile", self.name, f"map {length} bytes at {offset} of {{}}")
         m = <Mapping>kind.__new__(kind)
         fill(m, <char *>attachment._base, length, access == "read", attachment, self.name)
         if self.reserved:
@@ -600,6 +611,7 @@ cdef class SectionHandle:
         twin = SectionHandle.__new__(SectionHandle)
         twin._take(&o, self.name, access)
         twin.size = self.size
+        twin._real = self._real
         twin.identity = self.identity
         twin.writable = self.writable
         twin.executable = self.executable
@@ -616,7 +628,7 @@ cdef class SectionHandle:
         if access == self.access:
             options = DUPLICATE_SAME_ACCESS
         if not DuplicateHandle(GetCurrentProcess(), self._section, process, &copy, rights, inherit, options):
-            raise _failure(GetLastError(), "DuplicateHandle", self.name, "duplicate the handle of")
+            raise _failure(GetLastError(), "DuplicateHandle", self.name, "duplicate the handle of {}")
         return copy
 
     def close(self):
@@ -658,7 +670,7 @@ def create(
     cdef HANDLE mutex = NULL
     cdef LARGE_INTEGER file_size
     cdef DWORD error, protect, rights = MAP_READ | MAP_WRITE if access == "write" else MAP_READ
-    cdef const char *call = "CreateFileMappingW"
+    cdef const char *call
     if executable:
         protect = PAGE_EXECUTE_READWRITE if writable else PAGE_EXECUTE_READ
     else:
@@ -667,7 +679,6 @@ def create(
         protect |= SEC_RESERVE
     o.section = NULL
     o.companion = NULL
-    o.real_size = size
     o.attributes = 0
     o.created = True
     o.facts.magic = MAGIC
@@ -675,19 +686,20 @@ def create(
     o.facts.properties = (
         (0 if writable else IS_READONLY) | (IS_EXECUTABLE if executable else 0) | (IS_RESERVED if reserve else 0)
         | (0 if file is None else IS_FILE))
-    o.facts.identity = identity
+    o.facts.identity = <LONG64>identity
     o.facts.size = size
     o.facts.born = born
     o.facts.pid = GetCurrentProcessId()
     o.facts.mode = mode
     if size == 0:
         if not GetFileSizeEx(source, &file_size):
-            raise _failure(GetLastError(), "GetFileSizeEx", text, "create")
+            raise _failure(GetLastError(), "GetFileSizeEx", text, "create {}")
         o.facts.size = file_size.QuadPart
+    o.real_size = o.facts.size if file is not None else (<ULONG64>size + 4095) & ~<ULONG64>4095
     if path is None:
         o.section = CreateFileMappingW(source, &attributes, protect, <DWORD>(size >> 32), <DWORD>size, NULL)
         if o.section == NULL:
-            raise _failure(GetLastError(), call, None, "create")
+            raise _failure(GetLastError(), "CreateFileMappingW", None, f"create {{}} with {size} bytes")
         return _handle(&o, None, access)
     wide_path, wide_companion, wide_lock = _Wide(path), _Wide(companion), _Wide(lock)
     with nogil:
@@ -698,7 +710,7 @@ def create(
             call = o.call
             _unlock(mutex)
     if error:
-        raise _failure(error, call.decode(), text, "create")
+        raise _failure(error, call.decode(), text, f"create {{}} with {size} bytes")
     return _handle(&o, text, access)
 
 
@@ -707,6 +719,7 @@ def open_existing(text, path, companion, lock, Descriptor lock_security, str acc
     cdef _Wide wide_path = _Wide(path), wide_companion = _Wide(companion), wide_lock
     cdef SECURITY_ATTRIBUTES lock_attributes
     cdef HANDLE mutex = NULL
+    cdef bint locked
     cdef DWORD rights = MAP_READ | MAP_WRITE if access == "write" else MAP_READ
     cdef DWORD error = _open(&o, wide_path.text, wide_companion.text, rights, inheritable)
     cdef const char *call = o.call
@@ -717,22 +730,34 @@ def open_existing(text, path, companion, lock, Descriptor lock_security, str acc
         lock_attributes = _attributes(lock_security, False)
         with nogil:
             error = _lock(&mutex, wide_lock.text, &lock_attributes, &call)
-            if error == 0:
-                error = _open(&o, wide_path.text, wide_companion.text, rights, inheritable)
-                call = o.call
+            locked = error == 0  # if not, opening must not fail for it: the facts may be missed then
+            error = _open(&o, wide_path.text, wide_companion.text, rights, inheritable)
+            call = o.call
+            if locked:
                 _unlock(mutex)
     if error:
-        raise _failure(error, call.decode(), text, "open")
+        raise _failure(error, call.decode(), text, "open {}")
     return _handle(&o, text, access)
 
 
 # -------------------------------------------------------------------------------------------------------- between processes
+def check_process(unsigned int pid):
+    cdef HANDLE process = OpenProcess(PROCESS_DUP_HANDLE | SYNCHRONIZE, False, pid)
+    cdef DWORD state
+    if process == NULL:
+        raise _failure(GetLastError(), "OpenProcess", None, f"reach process {pid}")
+    state = WaitForSingleObject(process, 0)
+    CloseHandle(process)
+    if state == WAIT_OBJECT_0:  # it has ended, and somebody's handle keeps its number
+        raise _failure(INVALID_PARAMETER, "OpenProcess", None, f"reach process {pid}")
+
+
 def send(SectionHandle handle, unsigned int pid, str access):
     cdef HANDLE process, copy
     handle._check("send")
     process = OpenProcess(PROCESS_DUP_HANDLE, False, pid)
     if process == NULL:
-        raise _failure(GetLastError(), "OpenProcess", handle.name, f"reach process {pid} with a handle to")
+        raise _failure(GetLastError(), "OpenProcess", handle.name, f"send {{}} to process {pid}")
     try:
         copy = handle._copy(process, access, False)
     finally:
@@ -746,7 +771,7 @@ cdef object _string(HANDLE handle, int kind):
     cdef UNICODE_STRING *string = <UNICODE_STRING *>buffer
     cdef NTSTATUS status = NtQueryObject(handle, kind, buffer, sizeof(buffer), NULL)
     if status < 0:
-        raise _failure(RtlNtStatusToDosError(status), "NtQueryObject", None, "take over")
+        raise _failure(RtlNtStatusToDosError(status), "NtQueryObject", None, "take over the handle")
     return PyUnicode_FromWideChar(string.Buffer, string.Length // 2) if string.Length else ""
 
 
@@ -766,7 +791,7 @@ def receive(value, text, companion):
     o.created = False
     status = NtQueryObject(o.section, 0, &information, sizeof(information), NULL)
     if status < 0:
-        raise _failure(RtlNtStatusToDosError(status), "NtQueryObject", None, "take over")
+        raise _failure(RtlNtStatusToDosError(status), "NtQueryObject", None, "take over the handle")
     _measure(&o)
     if companion is not None:
         # The handle keeps the section alive under its name, so a companion of that name is the section's own (rule 2).
@@ -779,7 +804,7 @@ def receive(value, text, companion):
 def flush(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
     cdef BOOL done
     cdef char *start = mapping._address + offset
-    cdef object owner = mapping._owner  # keeps the memory while the GIL is away
+    cdef object _owner = mapping._owner  # keeps the memory while the GIL is away
     cdef DWORD error = 0
     mapping._check()
     if length == 0:
@@ -789,7 +814,7 @@ def flush(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
         if not done:
             error = GetLastError()
     if not done:
-        raise _failure(error, "FlushViewOfFile", mapping._name, f"write out {length} bytes of")
+        raise _failure(error, "FlushViewOfFile", mapping._name, f"write out {length} bytes of {{}}")
 
 
 # -------------------------------------------------------------------------------------------------------- looking around
@@ -806,7 +831,7 @@ def facts_of(companion):
     CloseHandle(handle)
     if not facts.magic:
         return None
-    return facts.size, facts.identity, facts.born, facts.pid, facts.mode, max(0, <long>information.handles - 1)
+    return facts.size, <ULONG64>facts.identity, facts.born, facts.pid, facts.mode, max(0, <long>information.handles - 1)
 
 
 def directory(str path):
@@ -905,7 +930,7 @@ def account_sid(str account):
     cdef DWORD size = sizeof(sid), domain_size = 512
     cdef SID_NAME_USE use
     if not LookupAccountNameW(NULL, name.text, sid, &size, domain, &domain_size, &use):
-        raise _failure(GetLastError(), "LookupAccountNameW", None, f"find the group {account!r} of")
+        raise _failure(GetLastError(), "LookupAccountNameW", None, f"find the group {account!r}")
     return _sid_text(sid)
 
 

@@ -81,6 +81,44 @@ class SectionHandle(Protocol):
         """Close the handle now: the name goes if it was the last one.  Mappings stay.  Closing twice is a no-op."""
 
 
+#: What a handle to a synchronisation object may do: "wait" (Windows' SYNCHRONIZE), "modify" (MODIFY_STATE), or both.
+SyncAccess = Literal["full", "wait", "modify"]
+Kind = Literal["mutex", "event", "semaphore"]
+
+
+class SyncHandle(Protocol):
+    """One open handle to a mutex, event or semaphore.  Operations other than those of its kind are not called."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def access(self) -> SyncAccess: ...
+    @property
+    def created(self) -> bool: ...
+    @property
+    def identity(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+
+    def try_acquire(self) -> int:
+        """Wait without waiting: 0 satisfied, 0x80 a mutex taken from a dead owner, -1 not signaled."""
+
+    def release_mutex(self) -> None:
+        """Raises NotOwned."""
+
+    def set_event(self) -> None: ...
+    def reset_event(self) -> None: ...
+    def pulse_event(self) -> None: ...
+    def release_semaphore(self, count: int) -> int:
+        """Add ``count`` (at least 1); the count before.  Raises LimitExceeded, and then nothing has changed."""
+
+    def duplicate(self, access: SyncAccess) -> SyncHandle: ...
+    def close(self) -> None:
+        """Close the handle now.  A mutex owned by a thread stays owned.  Closing twice is a no-op."""
+
+
 class ObjectInfo(NamedTuple):
     """A snapshot of one living object, taken without opening it."""
 
@@ -139,6 +177,38 @@ class Backend(Protocol):
         """Open a living section.
 
         Raises: NotFound, AccessDenied, WrongType, OutOfResources.
+        """
+
+    def create_sync(
+        self,
+        kind: Kind,
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        initial: int,
+        manual: bool,
+        maximum: int,
+        inheritable: bool,
+    ) -> SyncHandle:
+        """Make a synchronisation object, or with ``exist_ok`` open a living one, whose settings stay as they are.
+
+        Args:
+            initial: mutex: 1 means owned by this thread; event: 1 means signaled; semaphore: the count.
+            manual: event: stays signaled until reset.
+            maximum: semaphore.
+        """
+
+    def open_sync(self, kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> SyncHandle: ...
+
+    def wait(self, handles: list[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
+        """Wait for one (the lowest signaled index, only that one is taken) or all (atomically) of 1 to 64 handles.
+
+        Args:
+            timeout: seconds; None for ever, 0 just looks.
+            spin: seconds to try before sleeping.
+
+        Returns: (index, or -1 when the time is up; bit mask of the mutexes that were abandoned).  Signal handlers run meanwhile.
         """
 
     def list_objects(self) -> list[ObjectInfo]:

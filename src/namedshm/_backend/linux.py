@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping
     from namedshm.names import Name
 
-    from .contract import Access, ObjectInfo, SectionHandle
+    from .contract import Access, Kind, ObjectInfo, SectionHandle, SyncAccess, SyncHandle
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 _PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
 
 
 class _Hidden:
-    """A name no user can choose, for an unnamed section of a file: where the file is stands in a token's page."""
+    """A name no user can choose, for an unnamed object that needs a token: a mutex, or the section of a file."""
 
     __slots__ = ("bare", "is_global", "text")
 
@@ -113,6 +113,27 @@ class LinuxBackend:
             _open_file(handle)
         return handle
 
+    def create_sync(
+        self,
+        kind: Kind,
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        initial: int,
+        manual: bool,
+        maximum: int,
+        inheritable: bool,
+    ) -> SyncHandle:
+        target: Any = _Hidden() if name is None else name
+        return _linux.create_sync(kind, target, exist_ok, mode, _group(group), initial, manual, maximum)
+
+    def open_sync(self, kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> SyncHandle:
+        return _linux.open_sync(kind, name, access)
+
+    def wait(self, handles: list[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
+        return _linux.wait(handles, all, timeout, spin)
+
     def list_objects(self) -> list[ObjectInfo]:
         from .contract import ObjectInfo
 
@@ -132,9 +153,9 @@ class LinuxBackend:
                     ObjectInfo(
                         name=f"Global\\{bare}" if is_global else bare,
                         type=kind,
-                        size=size,
+                        size=size if kind == "section" else 0,
                         handles=handles,
-                        mappings=mappings if data >= 0 else None,
+                        mappings=mappings if kind == "section" and data >= 0 else None,
                         creator_pid=pid,
                         creator_uid=uid,
                         created=float(born),

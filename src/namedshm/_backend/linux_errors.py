@@ -19,9 +19,7 @@ def explain(code: int, call: str, name: Any, size: int) -> Exception:
     number = -code
     match number:
         case errno.ENOENT:
-            return errors.NotFound(
-                f"Nothing is named {label}: nobody holds it (any more); create it first", name=text, call=call
-            )
+            return errors.NotFound(f"Nothing is named {label}: nobody holds it (any more); create it first", name=text, call=call)
         case errno.EEXIST:
             return errors.AlreadyExists(
                 f"{label} exists already: open() it, or pass exist_ok=True to take either", name=text, call=call
@@ -29,6 +27,34 @@ def explain(code: int, call: str, name: Any, size: int) -> Exception:
         case errno.EBADMSG:
             return errors.WrongType(
                 f"{label} is held by an object of another type (all types share one namespace): choose another name",
+                name=text,
+                call=call,
+            )
+        case errno.EPERM if call == "release-sync":
+            return errors.NotOwned(
+                f"This thread does not own the mutex {label}: only the thread that acquired it releases it, once per acquisition",
+                name=text,
+                call="release",
+            )
+        case errno.EPERM if call == "wait-sync":
+            return errors.Unsupported(
+                "Waiting for all of several objects needs the right to create in Global\\ when one of them is Global: "
+                "wait for them one by one",
+                name=text,
+                call="wait_all",
+            )
+        case errno.EOVERFLOW if call == "release-sync":
+            return errors.LimitExceeded(
+                f"The semaphore {label} would exceed its maximum: it is released more often than acquired",
+                name=text,
+                call="release",
+            )
+        case errno.EBADF:
+            return errors.ClosedHandle(f"This handle to {label} is closed: open the object again", name=text, call=call)
+        case errno.EUCLEAN:
+            return errors.NamedShmError(
+                f"{label} is damaged: its control words are not those of its type; close it everywhere and create it anew",
+                errno=number,
                 name=text,
                 call=call,
             )
@@ -40,6 +66,12 @@ def explain(code: int, call: str, name: Any, size: int) -> Exception:
                 call=call,
             )
         case errno.EACCES:
+            if call in ("wait", "modify"):
+                return errors.AccessDenied(
+                    f"This handle to {label} was not opened with the right to {call}: open it with access 'full'",
+                    name=text,
+                    call=call,
+                )
             return errors.AccessDenied(
                 f"No right to {call} {label}: its mode does not allow that to user {os.geteuid()}; ask for access 'read', "
                 "or have the creator pass a wider mode",

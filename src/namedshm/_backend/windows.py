@@ -153,6 +153,10 @@ class WindowsBackend:
             raise TypeError(f"not a handle of this backend: {handle!r}")
         return _windows.send(handle, pid, access)
 
+    def check_process(self, pid: int) -> None:
+        """Whether handles could be sent to that process.  Raises InvalidArgument (87) if there is none, or AccessDenied (5)."""
+        _windows.check_process(pid)
+
     def receive_handle(self, value: int) -> SectionHandle:
         if not 0 < value < 1 << 64:
             raise errors.ClosedHandle(f"There is no handle {value} in this process", call="receive_handle")
@@ -295,11 +299,14 @@ _REMEDIES: dict[int, tuple[type[errors.NamedShmError], str]] = {
 
 
 def failure(code: int, call: str, name: str | None, doing: str) -> errors.NamedShmError:
-    """The exception for GetLastError ``code``: what failed, the call, and what to do about it."""
+    """The exception for GetLastError ``code``: what failed, the call, and what to do about it.
+
+    ``doing`` is a verb and what belongs to it; ``{}`` in it stands for the section.
+    """
     kind, remedy = _REMEDIES.get(code, (errors.NamedShmError, "see the error number in Microsoft's list of system error codes"))
-    creating = doing == "create"
+    creating = doing.startswith("create")
     if code == 6:
-        if creating or doing == "open":
+        if creating or doing == "open {}":
             kind, remedy = errors.WrongType, "an object of another type holds that name; choose another"
         else:
             kind, remedy = errors.ClosedHandle, "the handle is not open in this process"
@@ -308,11 +315,11 @@ def failure(code: int, call: str, name: str | None, doing: str) -> errors.NamedS
             "creating in Global\\ needs the privilege SeCreateGlobalPrivilege, which services and administrators have "
             "(Local Security Policy, User Rights Assignment, 'Create global objects'); opening needs no privilege"
         )
+    elif code == 8 and creating:
+        remedy = "not enough memory or address space, or a file that is shorter and cannot grow; ask for less"
     elif code == 87 and creating:
         kind, remedy = errors.OutOfResources, "the size is more than this system can have; ask for less"
-    what = "an unnamed section" if name is None else f"section {name!r}"
-    if doing.startswith(("make a descriptor", "list ", "look at the rights", "name a user", "take over", "find the group")):
-        what = f"{doing} {what}" if doing.endswith(" of") else doing
-    else:
-        what = f"{doing} {what}"
+    elif code == 87 and call == "OpenProcess":
+        remedy = "there is no such process"
+    what = doing.replace("{}", "an unnamed section" if name is None else f"section {name!r}")
     return kind(f"Cannot {what}: {call} failed; {remedy}", winerror=code, name=name, call=call)

@@ -1,0 +1,592 @@
+/* namedshm_sync.h - named mutexes, events and semaphores, and waits on several of them, on Linux.
+ *
+ * What:   the waitable kernel objects of Windows, with the names and lifetime of namedshm.h: an object is a token (its name) and
+ *         one page of words (its state).  Uncontended operations are one compare-and-swap; sleeping is a shared futex.
+ * Why:    abandonment is told by the kernel (the owner's robust list, set_robust_list(2)): no polling, no pids.
+ * Not:    fair.  Whoever comes first takes it; a woken waiter may find it taken again and sleeps on.
+ *
+ * Who owns a mutex is a thread.  Waiting functions return the index of the satisfied object, plus NSHM_ABANDONED if it is a mutex
+ * whose owner died, or -ETIMEDOUT, -EINTR (call again with the same context), -EINVAL, -ETIME (a reservation that does not end).
+ *
+ * Memory order: every change of a state word is sequentially consistent, and so is `waiters`: a sleeper raises `waiters`, then the
+ * kernel compares the word; a changer changes the word, then looks at `waiters`.  One of the two sees the other (Dekker).
+ */
+#ifndef NAMEDSHM_SYNC_H
+#define NAMEDSHM_SYNC_H
+#include "namedshm.h"
+#include <limits.h>
+#include <pthread.h>
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+#define NSHM_WAIT_MAX 64
+#define NSHM_ABANDONED 0x80
+#define NSHM_RESERVED_MUTEX 0x20000000u /* a thread id that cannot be: bit 29 (thread ids have 22 bits) */
+#define NSHM_RESERVED 0x80000000u       /* in the state of events and semaphores */
+#define NSHM_SEMAPHORE_MAX 0x7fffffff
+
+/* The page of a synchronisation object.
+ *
+ *   field     written by                        meaning
+ *   manual    creator, before publication       event: stays set until reset
+ *   maximum   creator, before publication       semaphore
+ *   waiters   whoever sleeps                    how many; too high after a kill (costs a system call), never too low
+ *   multi     whoever sleeps on several         the same, of waits on several objects
+ *   pulse     event_set, event_pulse            generation << 1 | credit: what a waiter that began earlier may take
+ *   owner     the owner                         identity of its process; 0 when free.  Thread ids of two PID namespaces can be equal
+ *   depth     the owner                         recursion
+ *   state     compare-and-swap; the kernel      mutex: thread id | FUTEX_WAITERS | FUTEX_OWNER_DIED; event: 0 or 1;
+ *                                               semaphore: count; with a reservation bit while a wait-all commits
+ *
+ * Around `state` there is room for the kernel's robust list node, which lies where the C library's robust_list_head says. */
+typedef struct {
+    uint32_t type, manual, maximum, multi;
+    char gap0[48];
+    uint32_t waiters, pulse;
+    uint64_t owner;
+    uint32_t depth;
+    char gap1[128 - 84];
+    char before[64];
+    uint32_t state;
+    char after[124];
+} nshm_words;
+
+#ifndef __cplusplus
+_Static_assert(offsetof(nshm_words, waiters) == 64 && offsetof(nshm_words, state) == 192, "word layout");
+#endif
+
+/* ------------------------------------------------------------------------------------------------ this thread
+ * Mutexes this thread owns, in the order of its robust list.  The list's links lie in shared memory, where others could change
+ * them; we only write them there, for the kernel, and read from here. */
+typedef struct {
+    struct robust_list *node, *next; /* next as we wrote it */
+    nshm_words *words;
+    int data_id; /* which object; NSHM__REGISTRY for a registry's lock */
+} nshm__own;
+#define NSHM__REGISTRY (-2)
+
+static __thread struct {
+    uint32_t tid;
+    int count, room;
+    struct robust_list_head *head;
+    nshm__own *held;
+} nshm__me;
+static uint64_t nshm__process; /* identity of this process, never 0 once set */
+
+static inline void nshm__forked(void) { /* the child's only thread is new and owns nothing */
+    nshm__me.tid = 0;
+    nshm__me.count = 0;
+    nshm__process = 0;
+}
+static inline uint32_t nshm__tid(void) {
+    static int registered;
+    uint64_t fresh = 0, none = 0;
+    if (nshm__me.tid && nshm__process) return nshm__me.tid;
+    if (!__atomic_exchange_n(&registered, 1, __ATOMIC_SEQ_CST)) pthread_atfork(NULL, NULL, nshm__forked);
+    while (!__atomic_load_n(&nshm__process, __ATOMIC_ACQUIRE)) {
+        if (getrandom(&fresh, sizeof fresh, 0) == sizeof fresh && fresh) __atomic_compare_exchange_n(&nshm__process, &none, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+        none = 0;
+    }
+    nshm__me.tid = (uint32_t)syscall(SYS_gettid);
+    nshm__me.head = nshm__robust(nshm__me.tid);
+    return nshm__me.tid;
+}
+/* Room for one more before a mutex is taken: afterwards nothing may fail. */
+static inline int nshm__reserve_room(int more) {
+    if (nshm__me.count + more > nshm__me.room) {
+        int room = (nshm__me.count + more) * 2;
+        nshm__own *p = (nshm__own *)realloc(nshm__me.held, (size_t)room * sizeof *p);
+        if (!p) return -ENOMEM;
+        nshm__me.held = p;
+        nshm__me.room = room;
+    }
+    return 0;
+}
+/* At the front.  A kill may come between any two stores: the list is whole at each. */
+static inline void nshm__link(uint32_t *word, nshm_words *words, int data_id) {
+    struct robust_list_head *head = nshm__me.head;
+    nshm__own *own = &nshm__me.held[nshm__me.count++];
+    own->words = words;
+    own->data_id = data_id;
+    own->next = head->list.next;
+    own->node = (struct robust_list *)((char *)word - head->futex_offset);
+    own->node->next = own->next;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    *(struct robust_list *volatile *)&head->list.next = own->node;
+}
+static inline void nshm__unlink(int k) {
+    nshm__own *own = &nshm__me.held[k];
+    struct robust_list *before = &nshm__me.head->list;
+    if (k + 1 < nshm__me.count) {
+        before = own[1].node;
+        own[1].next = own->next;
+    } else {
+        for (int steps = 0; before->next != own->node && steps < 2048; steps++) before = before->next; /* the C library's, newer than ours */
+    }
+    *(struct robust_list *volatile *)&before->next = own->next;
+    nshm__me.count--;
+    memmove(own, own + 1, (size_t)(nshm__me.count - k) * sizeof *own);
+}
+static inline int nshm__held_index(int data_id) {
+    for (int k = nshm__me.count; k-- > 0;)
+        if (nshm__me.held[k].data_id == data_id) return k;
+    return -1;
+}
+
+/* ------------------------------------------------------------------------------------------------ futexes */
+static inline void nshm__wake(uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
+
+struct nshm__waitv { /* struct futex_waitv of linux/futex.h, which older headers lack */
+    uint64_t val, uaddr;
+    uint32_t flags, reserved;
+};
+static inline void nshm__pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* ------------------------------------------------------------------------------------------------ one object
+ * try: 0 taken, NSHM_ABANDONED taken from a dead owner, -EAGAIN not signaled, -EBUSY reserved by somebody's wait-all. */
+typedef struct {
+    nshm_words *words;
+    int data_id;
+    uint32_t pulse; /* generation at which this wait began */
+    nshm_scope *scope;
+} nshm_waitee;
+
+static inline int nshm__mine(const nshm_words *w, uint32_t v) {
+    return (v & FUTEX_TID_MASK) == nshm__me.tid && __atomic_load_n(&w->owner, __ATOMIC_RELAXED) == nshm__process;
+}
+static inline void nshm__own_it(nshm_waitee *o) {
+    nshm__link(&o->words->state, o->words, o->data_id);
+    o->words->depth = 1;
+    __atomic_store_n(&o->words->owner, nshm__process, __ATOMIC_RELAXED);
+}
+static inline int nshm__try_mutex(nshm_waitee *o) {
+    nshm_words *w = o->words;
+    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_RELAXED);
+    for (;;) {
+        if (nshm__mine(w, v)) {
+            if (w->depth == UINT_MAX) return -EOVERFLOW;
+            w->depth++;
+            return 0;
+        }
+        if (v & NSHM_RESERVED_MUTEX) return -EBUSY;
+        if (v & FUTEX_TID_MASK) return -EAGAIN;
+        uint32_t mine = nshm__me.tid | (v & FUTEX_WAITERS) | (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST) ? FUTEX_WAITERS : 0);
+        nshm__pend(nshm__me.head, &w->state);
+        if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+            NSHM_STEP("mutex-taken");
+            nshm__own_it(o);
+            nshm__pend(nshm__me.head, NULL);
+            return v & FUTEX_OWNER_DIED ? NSHM_ABANDONED : 0;
+        }
+        nshm__pend(nshm__me.head, NULL);
+    }
+}
+static inline int nshm__try_event(nshm_waitee *o) {
+    nshm_words *w = o->words;
+    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST), p;
+    if (v & NSHM_RESERVED) return -EBUSY;
+    if (w->manual) {
+        if (v) return 0;
+        return __atomic_load_n(&w->pulse, __ATOMIC_ACQUIRE) >> 1 != o->pulse >> 1 ? 0 : -EAGAIN; /* set or pulsed while we waited */
+    }
+    while (v == 1)
+        if (__atomic_compare_exchange_n(&w->state, &v, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
+    if (v & NSHM_RESERVED) return -EBUSY;
+    p = __atomic_load_n(&w->pulse, __ATOMIC_ACQUIRE); /* one credit for one waiter that began before the pulse */
+    if ((p & 1) && p >> 1 != o->pulse >> 1 &&
+        __atomic_compare_exchange_n(&w->pulse, &p, p & ~1u, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return 0;
+    return -EAGAIN;
+}
+static inline int nshm__try_semaphore(nshm_waitee *o) {
+    uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST);
+    while (v) {
+        if (v & NSHM_RESERVED) return -EBUSY;
+        if (__atomic_compare_exchange_n(&o->words->state, &v, v - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
+    }
+    return -EAGAIN;
+}
+static inline int nshm__try(nshm_waitee *o) {
+    switch (o->words->type) {
+    case NSHM_MUTEX: return nshm__try_mutex(o);
+    case NSHM_EVENT: return nshm__try_event(o);
+    case NSHM_SEMAPHORE: return nshm__try_semaphore(o);
+    default: return -EINVAL;
+    }
+}
+
+/* A reservation lasts microseconds, under the registry's lock.  One that is still there when we hold that lock is a dead
+ * process's: we take it off.  Where we may not lock (another user's Global objects) we wait for it to end. */
+static inline int nshm__settle(nshm_waitee *o, int *patience) {
+    uint32_t bit = o->words->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED;
+    for (int i = 0; i < 100; i++) {
+        if (!(__atomic_load_n(&o->words->state, __ATOMIC_ACQUIRE) & bit)) return 0;
+        sched_yield();
+    }
+    if (!o->scope->writable || !o->scope->registry) return (*patience)-- > 0 ? 0 : -ETIME;
+    int r = nshm__lock(o->scope->registry, 1);
+    if (r) return r;
+    __atomic_fetch_and(&o->words->state, ~bit, __ATOMIC_SEQ_CST);
+    nshm__unlock(o->scope->registry);
+    nshm__wake(&o->words->state, INT_MAX);
+    return 0;
+}
+
+/* Begin to sleep on it: returns the value to sleep on in *expected, or -EAGAIN if it is worth another try. */
+static inline int nshm__arm(nshm_waitee *o, uint32_t *expected) {
+    nshm_words *w = o->words;
+    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST);
+    if (w->type == NSHM_MUTEX) {
+        for (;;) {
+            if (!(v & FUTEX_TID_MASK)) return -EAGAIN;
+            if (v & FUTEX_WAITERS) break;
+            if (__atomic_compare_exchange_n(&w->state, &v, v | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+                v |= FUTEX_WAITERS;
+                break;
+            }
+        }
+    } else if (v & ~NSHM_RESERVED) {
+        return -EAGAIN;
+    } else if (w->type == NSHM_EVENT && __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST) >> 1 != o->pulse >> 1) {
+        if (w->manual || (w->pulse & 1)) return -EAGAIN;
+    }
+    *expected = v;
+    return 0;
+}
+/* Done sleeping on a mutex without taking it: whoever else sleeps must not depend on the wake-up that came to us. */
+static inline void nshm__leave(nshm_waitee *o) {
+    nshm_words *w = o->words;
+    uint32_t left = __atomic_sub_fetch(&w->waiters, 1, __ATOMIC_SEQ_CST);
+    if (w->type != NSHM_MUTEX || !left) return;
+    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST);
+    while ((v & FUTEX_TID_MASK) && !(v & FUTEX_WAITERS))
+        if (__atomic_compare_exchange_n(&w->state, &v, v | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
+    if (!(v & FUTEX_TID_MASK)) nshm__wake(&w->state, 1);
+}
+
+/* ------------------------------------------------------------------------------------------------ waiting */
+typedef struct {
+    nshm_waitee object[NSHM_WAIT_MAX];
+    int count, all, begun;
+    int64_t deadline;   /* CLOCK_MONOTONIC nanoseconds; INT64_MAX never; 0 do not wait */
+    int64_t spin;       /* nanoseconds to try before sleeping */
+    uint64_t abandoned; /* out: bit per object */
+} nshm_wait_context;
+
+static inline int64_t nshm_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int nshm__signaled(nshm_waitee *o) {
+    uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST);
+    if (o->words->type == NSHM_MUTEX) return !(v & FUTEX_TID_MASK) || nshm__mine(o->words, v);
+    return v && !(v & NSHM_RESERVED);
+}
+
+/* Take all or nothing.  Reserve every object (others wait for the outcome), then commit.  Callers hold the registries' locks. */
+static inline int nshm__take_all(nshm_wait_context *c) {
+    int k, r = 0;
+    for (k = 0; k < c->count && !r; k++) {
+        nshm_waitee *o = &c->object[k];
+        uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST), bit = o->words->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED;
+        do {
+            if (o->words->type == NSHM_MUTEX && nshm__mine(o->words, v)) break; /* ours: nobody else can take it */
+            v &= ~bit; /* under the lock a reservation met is a dead process's */
+            if (o->words->type == NSHM_MUTEX ? v & FUTEX_TID_MASK : !v) r = -EAGAIN;
+        } while (!r && !__atomic_compare_exchange_n(&o->words->state, &v, v | bit, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+        NSHM_STEP("reserved");
+    }
+    if (r) {
+        for (k -= 2; k >= 0; k--) {
+            nshm_waitee *o = &c->object[k];
+            uint32_t bit = o->words->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED;
+            if (o->words->type != NSHM_MUTEX || !nshm__mine(o->words, o->words->state))
+                __atomic_fetch_and(&o->words->state, ~bit, __ATOMIC_SEQ_CST);
+        }
+        return r;
+    }
+    for (k = 0; k < c->count; k++) {
+        nshm_waitee *o = &c->object[k];
+        nshm_words *w = o->words;
+        NSHM_STEP("committing");
+        if (w->type == NSHM_MUTEX) {
+            uint32_t v = w->state;
+            if (nshm__mine(w, v)) {
+                w->depth++;
+                continue;
+            }
+            if (v & FUTEX_OWNER_DIED) c->abandoned |= 1ull << k;
+            nshm__own_it(o); /* linked before it is ours: the registry's lock is what this thread has pending */
+            while (!__atomic_compare_exchange_n(&w->state, &v, nshm__me.tid | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                ; /* only FUTEX_WAITERS can change meanwhile; setting it costs the release one system call */
+        } else if (w->type == NSHM_EVENT) {
+            if (w->manual) __atomic_fetch_and(&w->state, ~NSHM_RESERVED, __ATOMIC_SEQ_CST);
+            else __atomic_store_n(&w->state, 0, __ATOMIC_SEQ_CST);
+        } else {
+            uint32_t v = w->state;
+            while (!__atomic_compare_exchange_n(&w->state, &v, (v & ~NSHM_RESERVED) - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                ; /* a release may add meanwhile */
+        }
+    }
+    return 0;
+}
+static inline int nshm__try_all(nshm_wait_context *c) {
+    nshm_registry *first = NULL, *second = NULL; /* Local before Global: nobody locks them the other way round */
+    int r, k;
+    for (k = 0; k < c->count; k++) {
+        nshm_scope *s = c->object[k].scope;
+        if (!nshm__signaled(&c->object[k])) return -EAGAIN;
+        if (!s->registry || !s->writable) return -EPERM;
+        if (s->global) second = s->registry;
+        else first = s->registry;
+    }
+    if (!first) {
+        first = second;
+        second = NULL;
+    }
+    if (second && (r = nshm__reserve_room(c->count + 1))) return r;
+    if ((r = nshm__lock(first, 1))) return r;
+    if (second) { /* a thread has one lock pending: the first goes into its robust list for the while */
+        nshm__link(&first->lock, NULL, NSHM__REGISTRY);
+        if (!(r = nshm__lock(second, 1))) {
+            r = nshm__take_all(c);
+            nshm__unlock(second);
+        }
+        nshm__pend(nshm__me.head, &first->lock);
+        nshm__unlink(nshm__held_index(NSHM__REGISTRY));
+    } else {
+        r = nshm__take_all(c);
+    }
+    nshm__unlock(first);
+    return r;
+}
+/* One pass over the objects: an index (plus NSHM_ABANDONED), or -EAGAIN. */
+static inline int nshm__pass(nshm_wait_context *c, int *patience) {
+    int r, k;
+    if (c->all) {
+        r = nshm__try_all(c);
+        if (r) return r;
+        for (k = 0; k < c->count; k++)
+            if (c->abandoned >> k & 1) return k | NSHM_ABANDONED;
+        return 0;
+    }
+    for (k = 0; k < c->count; k++) {
+        while ((r = nshm__try(&c->object[k])) == -EBUSY)
+            if ((r = nshm__settle(&c->object[k], patience))) return r;
+        if (r == NSHM_ABANDONED) {
+            c->abandoned = 1ull << k;
+            return k | NSHM_ABANDONED;
+        }
+        if (r != -EAGAIN) return r ? r : k;
+    }
+    return -EAGAIN;
+}
+/* Sleep until one of the objects may have changed.  0, -EAGAIN (look again), -ETIMEDOUT, -EINTR. */
+static inline int nshm__sleep(nshm_wait_context *c) {
+    struct nshm__waitv v[NSHM_WAIT_MAX];
+    struct timespec until = {c->deadline / 1000000000, c->deadline % 1000000000}, *limit = c->deadline == INT64_MAX ? NULL : &until;
+    uint32_t expected = 0;
+    int k, n = 0, r = 0;
+    uint32_t *mutex = NULL;
+    for (k = 0; k < c->count; k++) {
+        __atomic_add_fetch(&c->object[k].words->waiters, 1, __ATOMIC_SEQ_CST);
+        if (c->count > 1) __atomic_add_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
+    }
+    NSHM_STEP("armed");
+    for (k = 0; k < c->count && !r; k++) {
+        nshm_waitee *o = &c->object[k];
+        if (c->all && nshm__signaled(o)) continue; /* a wait-all sleeps on what is missing */
+        if ((r = nshm__arm(o, &expected))) break;
+        /* An owner's death wakes one.  If that is us and we are killed before we take it, the kernel wakes the next: we have it
+         * pending.  (The thread can have one pending; of several mutexes it is the first.) */
+        if (o->words->type == NSHM_MUTEX && !mutex) mutex = &o->words->state;
+        v[n].val = expected;
+        v[n].uaddr = (uint64_t)(uintptr_t)&o->words->state;
+        v[n].flags = 2; /* FUTEX_32, shared between processes */
+        v[n++].reserved = 0;
+    }
+    if (!r && n) {
+        uint32_t *word = (uint32_t *)(uintptr_t)v[0].uaddr;
+        if (mutex) nshm__pend(nshm__me.head, mutex);
+        if (n == 1) r = (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, limit, NULL, FUTEX_BITSET_MATCH_ANY);
+        else {
+            r = (int)syscall(SYS_futex_waitv, v, n, 0, limit, CLOCK_MONOTONIC);
+            if (r < 0 && errno == ENOSYS) { /* before Linux 5.16: watch the first, look at the others every millisecond */
+                int64_t soon = nshm_now() + 1000000;
+                struct timespec nap = {soon / 1000000000, soon % 1000000000};
+                if (limit && c->deadline < soon) nap = until;
+                r = (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, &nap, NULL, FUTEX_BITSET_MATCH_ANY);
+                if (r < 0 && errno == ETIMEDOUT && (!limit || nshm_now() < c->deadline)) r = 0;
+            }
+        }
+        r = r < 0 ? -errno : 0;
+        if (mutex) nshm__pend(nshm__me.head, NULL);
+    }
+    NSHM_STEP("woken");
+    return r;
+}
+static inline void nshm__leave_all(nshm_wait_context *c) {
+    for (int k = 0; k < c->count; k++) {
+        if (c->count > 1) __atomic_sub_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
+        nshm__leave(&c->object[k]);
+    }
+}
+
+/* Wait for one (all == 0: the lowest signaled index, only that one is taken) or for all of the objects (atomically). */
+static inline int nshm_wait(nshm_wait_context *c) {
+    int r, patience = 1000, mutexes = 0;
+    if (c->count < 1 || c->count > NSHM_WAIT_MAX) return -EINVAL;
+    if (c->all) /* the same object twice cannot be taken at once */
+        for (int k = 1; k < c->count; k++)
+            for (int i = 0; i < k; i++)
+                if (c->object[i].data_id == c->object[k].data_id) return -EINVAL;
+    nshm__tid();
+    if (!nshm__me.head) return -ENOSYS;
+    if (!c->begun) { /* not again after -EINTR: a pulse in between was for us */
+        for (int k = 0; k < c->count; k++) {
+            c->object[k].pulse = __atomic_load_n(&c->object[k].words->pulse, __ATOMIC_SEQ_CST);
+            mutexes += c->object[k].words->type == NSHM_MUTEX;
+        }
+        c->begun = 1;
+        c->abandoned = 0;
+    } else mutexes = c->count;
+    if (mutexes && (r = nshm__reserve_room(mutexes + 1))) return r;
+    if ((r = nshm__pass(c, &patience)) != -EAGAIN) return r;
+    if (!c->deadline) return -ETIMEDOUT;
+    if (c->spin > 0) {
+        int64_t end = nshm_now() + c->spin;
+        do {
+            for (int i = 0; i < 50; i++) {
+                nshm__pause();
+                if (nshm__signaled(&c->object[0]) || (i & 15) == 15) break;
+            }
+            if ((r = nshm__pass(c, &patience)) != -EAGAIN) return r;
+        } while (nshm_now() < end);
+    }
+    for (;;) {
+        int slept = nshm__sleep(c); /* raises `waiters` of all */
+        r = nshm__pass(c, &patience);
+        nshm__leave_all(c);
+        if (r != -EAGAIN) return r;
+        if (slept == -ETIMEDOUT || slept == -EINTR) return slept;
+        if (slept && slept != -EAGAIN) return slept;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ changing */
+/* -EPERM: this thread does not own it. */
+static inline int nshm_mutex_release(nshm_words *w, int data_id) {
+    nshm__tid();
+    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_RELAXED);
+    int k;
+    if (!nshm__mine(w, v) || (k = nshm__held_index(data_id)) < 0) return -EPERM;
+    if (w->depth > 1) {
+        w->depth--;
+        return 0;
+    }
+    nshm_words *held = nshm__me.held[k].words; /* maybe through another attachment, of a handle closed since */
+    nshm__pend(nshm__me.head, &held->state);
+    nshm__unlink(k);
+    w->depth = 0;
+    __atomic_store_n(&w->owner, 0, __ATOMIC_RELAXED);
+    NSHM_STEP("releasing");
+    v = __atomic_exchange_n(&w->state, 0, __ATOMIC_SEQ_CST);
+    NSHM_STEP("released");
+    /* One, unless somebody waits for several objects: it may be killed between waking and passing the wake-up on. */
+    if ((v & FUTEX_WAITERS) || __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST))
+        nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_RELAXED) ? INT_MAX : 1);
+    nshm__pend(nshm__me.head, NULL);
+    return 0;
+}
+static inline int nshm__settled_state(nshm_waitee *o, uint32_t *v) {
+    int patience = 1000, r;
+    while ((*v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST)) & NSHM_RESERVED)
+        if ((r = nshm__settle(o, &patience))) return r;
+    return 0;
+}
+static inline int nshm_event_set(nshm_waitee *o) {
+    nshm_words *w = o->words;
+    uint32_t v;
+    int r;
+    for (;;) {
+        if ((r = nshm__settled_state(o, &v))) return r;
+        if (v == 1) return 0; /* sets do not add up */
+        if (__atomic_compare_exchange_n(&w->state, &v, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) break;
+    }
+    if (w->manual) __atomic_fetch_add(&w->pulse, 2, __ATOMIC_SEQ_CST); /* releases who waits now, even if reset at once */
+    NSHM_STEP("set");
+    /* All, not one: a single woken waiter could be killed before it takes what it was woken for. */
+    if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&w->state, INT_MAX);
+    return 0;
+}
+static inline int nshm_event_reset(nshm_waitee *o) {
+    uint32_t v;
+    int r;
+    do {
+        if ((r = nshm__settled_state(o, &v))) return r;
+    } while (v && !__atomic_compare_exchange_n(&o->words->state, &v, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    return 0;
+}
+/* Release who waits now (one, if auto-reset), then be nonsignaled.  Unreliable by nature, as Microsoft says of PulseEvent. */
+static inline int nshm_event_pulse(nshm_waitee *o) {
+    nshm_words *w = o->words;
+    int r = nshm_event_reset(o);
+    if (r || !__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) return r;
+    uint32_t p = __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST);
+    while (!__atomic_compare_exchange_n(&w->pulse, &p, ((p >> 1) + 1) << 1 | !w->manual, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ;
+    nshm__wake(&w->state, INT_MAX);
+    return 0;
+}
+/* -EOVERFLOW: beyond the maximum, nothing changed. */
+static inline int nshm_semaphore_release(nshm_waitee *o, uint32_t n, uint32_t *previous) {
+    nshm_words *w = o->words;
+    uint32_t v;
+    int r;
+    do {
+        if ((r = nshm__settled_state(o, &v))) return r;
+        if (n > w->maximum || v > w->maximum - n) return -EOVERFLOW;
+    } while (!__atomic_compare_exchange_n(&w->state, &v, v + n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    *previous = v;
+    if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&w->state, INT_MAX);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ making */
+typedef struct {
+    uint32_t type, manual, maximum, initial;
+} nshm_sync_start;
+
+static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_filler: before the name exists */
+    const nshm_sync_start *start = (const nshm_sync_start *)context;
+    nshm_words *w = (nshm_words *)h->data;
+    w->type = start->type;
+    w->manual = start->manual;
+    w->maximum = start->maximum;
+    if (start->type != NSHM_MUTEX) w->state = start->initial;
+    else if (start->initial) { /* owned by this thread from the first instant */
+        nshm_waitee o = {w, h->data_id, 0, h->scope};
+        int r;
+        nshm__tid();
+        if (!nshm__me.head) return -ENOSYS;
+        if ((r = nshm__reserve_room(1))) return r;
+        nshm__own_it(&o); /* linked first: what this thread has pending is the registry's lock */
+        w->state = nshm__me.tid;
+    }
+    return 0;
+}
+/* May its page be unmapped?  Not while a thread of this process owns it: the kernel must find the word when that thread ends. */
+static inline int nshm_sync_busy(const nshm_words *w) {
+    return w->type == NSHM_MUTEX && nshm__process && __atomic_load_n(&w->owner, __ATOMIC_ACQUIRE) == nshm__process;
+}
+#endif

@@ -1,0 +1,238 @@
+# Synchronisation objects on Linux: include/namedshm_sync.h as Python objects.  Part of _linux.pyx, for the scopes are there.
+
+cdef extern from "namedshm_sync.h" nogil:
+    enum:
+        NSHM_WAIT_MAX, NSHM_ABANDONED
+    ctypedef struct nshm_words:
+        uint32_t type, manual, maximum, state
+    ctypedef struct nshm_waitee:
+        nshm_words *words
+        int data_id
+        nshm_scope *scope
+    ctypedef struct nshm_wait_context:
+        nshm_waitee *object
+        int count, all, begun
+        int64_t deadline, spin
+        uint64_t abandoned
+    ctypedef struct nshm_sync_start:
+        uint32_t type, manual, maximum, initial
+    int64_t INT64_MAX
+    int64_t nshm_now()
+    int nshm_wait(nshm_wait_context *)
+    int nshm_mutex_release(nshm_words *, int)
+    int nshm_event_set(nshm_waitee *)
+    int nshm_event_reset(nshm_waitee *)
+    int nshm_event_pulse(nshm_waitee *)
+    int nshm_semaphore_release(nshm_waitee *, uint32_t, uint32_t *)
+    int nshm_sync_fill(nshm_handle *, void *)
+    int nshm_sync_busy(const nshm_words *)
+
+KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
+cdef size_t SYNC_SIZE = 4096
+
+
+cdef class SyncHandle:
+    """contract.SyncHandle"""
+    cdef nshm_handle h
+    cdef nshm_waitee waitee
+    cdef readonly object name
+    cdef readonly str kind
+    cdef readonly str access
+    cdef readonly bint closed
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.closed = True
+
+    @property
+    def created(self):
+        return bool(self.h.created)
+
+    @property
+    def identity(self):
+        return self.h.nonce
+
+    cdef int own(self, object name, str kind, str access) except -1:
+        cdef nshm_words *words = <nshm_words *>self.h.data
+        self.closed = False
+        self.name = name
+        self.kind = kind
+        self.access = access
+        self.waitee.words = words
+        self.waitee.data_id = self.h.data_id
+        self.waitee.scope = self.h.scope
+        if words.type != KINDS[kind]:
+            raise explain(-EUCLEAN, "open", name, 0)
+        return 0
+
+    cdef int usable(self, str right) except -1:
+        if self.closed:
+            raise explain(-EBADF, right, self.name, 0)
+        if self.access != "full" and self.access != right:
+            raise explain(-EACCES, right, self.name, 0)
+        return 0
+
+    def duplicate(self, str access):
+        cdef SyncHandle other = SyncHandle.__new__(SyncHandle)
+        cdef int r
+        if self.closed:
+            raise explain(-EBADF, "duplicate", self.name, 0)
+        r = nshm_duplicate(&self.h, False, &other.h)
+        if r < 0:
+            raise explain(r, "duplicate", self.name, 0)
+        other.own(self.name, self.kind, access)
+        return other
+
+    def close(self):
+        if self.closed:
+            return
+        self.closed = True
+        # a page with a word that a thread of ours owns stays mapped: the kernel must find it when that thread ends
+        nshm_close(&self.h, nshm_sync_busy(self.waitee.words))
+
+    def __dealloc__(self):
+        if not self.closed:
+            self.closed = True
+            nshm_close(&self.h, nshm_sync_busy(self.waitee.words))
+
+    # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
+    def release_mutex(self):
+        cdef int r
+        if self.closed:
+            raise explain(-EBADF, "release", self.name, 0)
+        r = nshm_mutex_release(self.waitee.words, self.waitee.data_id)
+        if r < 0:
+            raise explain_sync(r, "release", self.name)
+
+    def set_event(self):
+        cdef int r
+        self.usable("modify")
+        with nogil:
+            r = nshm_event_set(&self.waitee)
+        if r < 0:
+            raise explain_sync(r, "set", self.name)
+
+    def reset_event(self):
+        cdef int r
+        self.usable("modify")
+        with nogil:
+            r = nshm_event_reset(&self.waitee)
+        if r < 0:
+            raise explain_sync(r, "reset", self.name)
+
+    def pulse_event(self):
+        cdef int r
+        self.usable("modify")
+        with nogil:
+            r = nshm_event_pulse(&self.waitee)
+        if r < 0:
+            raise explain_sync(r, "pulse", self.name)
+
+    def release_semaphore(self, uint32_t count):
+        cdef uint32_t previous = 0
+        cdef int r
+        self.usable("modify")
+        with nogil:
+            r = nshm_semaphore_release(&self.waitee, count, &previous)
+        if r < 0:
+            raise explain_sync(r, "release", self.name)
+        return previous
+
+    def try_acquire(self):
+        """Take it now or not at all: 0 taken, NSHM_ABANDONED taken from a dead owner, -1 not to be had.  The quick way."""
+        cdef nshm_wait_context c
+        self.usable("wait")
+        c.count = 1
+        c.all = c.begun = 0
+        c.deadline = c.spin = 0
+        memcpy(&c.object[0], &self.waitee, sizeof(nshm_waitee))
+        cdef int r = nshm_wait(&c)
+        if r == -ETIMEDOUT:
+            return -1
+        if r < 0:
+            raise explain_sync(r, "wait", self.name)
+        return r
+
+
+cdef object explain_sync(int code, str call, object name):
+    return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW) else call, name, 0)
+
+
+def create_sync(str kind, name, bint exist_ok, unsigned mode, int64_t group, uint32_t initial, uint32_t manual, uint32_t maximum):
+    cdef SyncHandle handle = SyncHandle.__new__(SyncHandle)
+    cdef uint16_t type = KINDS[kind]
+    cdef nshm_sync_start start
+    cdef nshm_scope *s = scope_of(name.is_global)
+    cdef bytes raw = encode(name.bare)
+    cdef const char *bare = raw
+    cdef Py_ssize_t n = len(raw)
+    cdef int flags = 0 if exist_ok else NSHM_EXCLUSIVE, r
+    start.type, start.manual, start.maximum, start.initial = type, manual, maximum, initial
+    while True:
+        with nogil:
+            r = nshm_create(s, type, bare, n, SYNC_SIZE, mode, group, 0, flags, 0, nshm_sync_fill, &start, &handle.h)
+        if r != -EINTR:
+            break
+        PyErr_CheckSignals()
+    if r < 0:
+        raise explain(r, "create", name, 0)
+    handle.own(name.text, kind, "full")
+    return handle
+
+
+def open_sync(str kind, name, str access):
+    cdef SyncHandle handle = SyncHandle.__new__(SyncHandle)
+    cdef bytes raw = encode(name.bare)
+    cdef const char *bare = raw
+    cdef Py_ssize_t n = len(raw)
+    cdef uint16_t type = KINDS[kind]
+    cdef nshm_scope *s = scope_of(name.is_global)
+    cdef int r
+    with nogil:
+        r = nshm_open(s, type, bare, n, 0, &handle.h)
+    if r < 0:
+        raise explain(r, "open", name, 0)
+    handle.own(name.text, kind, access)
+    return handle
+
+
+def wait(handles, bint all, timeout, double spin):
+    """Wait for SyncHandles: (index or -1 when the time is up, bit mask of abandoned mutexes).
+
+    `timeout` in seconds, None for ever.  Ctrl-C and other signals are handled while it lasts.
+    """
+    cdef nshm_wait_context c
+    cdef SyncHandle handle
+    cdef double seconds
+    cdef int r, k = 0
+    c.count = len(handles)
+    if not 1 <= c.count <= NSHM_WAIT_MAX:
+        raise explain(-EINVAL, "wait", None, c.count)
+    c.all = all
+    c.begun = 0
+    c.abandoned = 0
+    for item in handles:
+        handle = item
+        handle.usable("wait")
+        memcpy(&c.object[k], &handle.waitee, sizeof(nshm_waitee))
+        k += 1
+    if timeout is None:
+        c.deadline = INT64_MAX
+    else:
+        seconds = timeout
+        if seconds <= 0:
+            c.deadline = 0
+        else:
+            c.deadline = INT64_MAX if seconds > 9e9 else nshm_now() + <int64_t>(seconds * 1e9)
+    c.spin = <int64_t>(spin * 1e9) if c.deadline else 0
+    while True:
+        with nogil:
+            r = nshm_wait(&c)
+        if r != -EINTR:
+            break
+        PyErr_CheckSignals()
+    if r >= 0:
+        return r & ~NSHM_ABANDONED, c.abandoned
+    if r == -ETIMEDOUT:
+        return -1, 0
+    raise explain_sync(r, "wait", None)

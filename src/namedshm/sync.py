@@ -1,0 +1,393 @@
+r"""Named mutexes, events and semaphores, and waits on several of them.
+
+They live in the same namespaces as sections and go the same way: the name with the last handle, whatever way a process ends.
+
+    lock = namedshm.Mutex("frames.lock")          # the same line in every process
+    with lock as acquired:
+        if acquired.abandoned:                     # the last owner died holding it
+            repair()
+
+Which one: a Mutex guards data (its owner is a thread, and the kernel tells when the owner died); an Event says that something
+happened; a Semaphore counts what is there.  Behaviour: https://learn.microsoft.com/windows/win32/sync/using-synchronization
+"""
+
+from __future__ import annotations
+
+from . import errors
+from ._backend import backend
+from .names import Name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+    from typing import ClassVar, Literal, Self
+
+    from ._backend.contract import Kind, SyncAccess, SyncHandle
+
+__all__ = ["Acquisition", "Event", "Mutex", "Semaphore", "WaitResult", "wait_all", "wait_any"]
+
+#: Most objects one wait can take (Windows: MAXIMUM_WAIT_OBJECTS).
+MAXIMUM_WAIT_OBJECTS = 64
+MAXIMUM_SEMAPHORE = 0x7FFFFFFF
+#: Seconds a wait tries before it sleeps: about what going to sleep and being woken costs.
+SPIN = 0.00001
+
+
+class Acquisition:
+    """How acquiring a mutex went: true if it was acquired.
+
+    Attributes:
+        abandoned: the last owner ended without releasing; the mutex is yours, what it guards may be half changed.  Told once.
+    """
+
+    __slots__ = ("_acquired", "abandoned")
+
+    def __init__(self, acquired: bool, abandoned: bool) -> None:
+        self._acquired = acquired
+        self.abandoned = abandoned
+
+    def __bool__(self) -> bool:
+        return self._acquired
+
+    def __repr__(self) -> str:
+        return "<acquired, abandoned by its last owner>" if self.abandoned else "<acquired>" if self else "<not acquired>"
+
+
+_ACQUIRED = Acquisition(True, False)
+_ABANDONED = Acquisition(True, True)
+_NOT_ACQUIRED = Acquisition(False, False)
+
+
+class WaitResult:
+    """What a wait on several objects got.
+
+    Attributes:
+        index: of the object that was taken (wait_any), or of the first abandoned one or 0 (wait_all).
+        object: that object.
+        abandoned: indexes of mutexes whose owners died.
+    """
+
+    __slots__ = ("abandoned", "index", "object")
+
+    def __init__(self, index: int, object: Waitable, abandoned: tuple[int, ...]) -> None:
+        self.index = index
+        self.object = object
+        self.abandoned = abandoned
+
+    def __iter__(self) -> Iterator[object]:
+        return iter((self.index, self.object, self.abandoned))
+
+    def __repr__(self) -> str:
+        return f"<WaitResult {self.index}: {self.object!r}, abandoned {self.abandoned}>"
+
+
+class Waitable:
+    """What mutexes, events and semaphores have in common."""
+
+    __slots__ = ("__weakref__", "_handle")
+
+    _kind: ClassVar[Kind]
+    _handle: SyncHandle
+
+    @classmethod
+    def open(cls, name: str, access: SyncAccess = "full") -> Self:
+        """Open the living object of that name.
+
+        Args:
+            name: as in :func:`namedshm.create`.
+            access: ``"full"``; ``"wait"`` only to wait for it; ``"modify"`` only to set or release it.
+
+        Raises: NotFound, WrongType (the name is held by another type), AccessDenied, InvalidName, InvalidArgument.
+        """
+        if access not in ("full", "wait", "modify"):
+            raise errors.InvalidArgument(f"access {access!r}: use 'full', 'wait' or 'modify'", name=name, call="open")
+        if name is None:
+            raise errors.InvalidArgument("open() needs a name: unnamed objects cannot be opened", call="open")
+        return cls._wrap(backend.open_sync(cls._kind, Name(name), access, False))
+
+    @classmethod
+    def _wrap(cls, handle: SyncHandle) -> Self:
+        self = cls.__new__(cls)
+        self._handle = handle
+        return self
+
+    def _make(self, name: str | None, exist_ok: bool, mode: int, group: str | int | None, *settings: int) -> None:
+        if mode != 0o600 and (type(mode) is not int or mode & ~0o666):
+            raise errors.InvalidArgument(
+                f"mode {mode!r}: use read and write bits only, for example 0o666", name=name, call="create"
+            )
+        initial, manual, maximum = settings
+        self._handle = backend.create_sync(
+            self._kind, None if name is None else Name(name), exist_ok, mode, group, initial, bool(manual), maximum, False
+        )
+
+    @property
+    def name(self) -> str | None:
+        """The name as given; None for an unnamed object."""
+        return self._handle.name
+
+    @property
+    def created(self) -> bool:
+        """Whether this call made the object (False: it was there, its settings stayed as they were)."""
+        return self._handle.created
+
+    @property
+    def identity(self) -> int:
+        """A 64-bit number no other object ever has."""
+        return self._handle.identity
+
+    @property
+    def closed(self) -> bool:
+        return self._handle.closed
+
+    def duplicate(self, access: SyncAccess | None = None) -> Self:
+        """Another handle to the same object.  Raises ClosedHandle; AccessDenied for more access than this handle has."""
+        mine = self._handle.access
+        if access is not None and access != mine and mine != "full":
+            raise errors.AccessDenied(f"This handle has access {mine!r} and cannot be widened", name=self.name, call="duplicate")
+        return self._wrap(self._handle.duplicate(access or mine))
+
+    def close(self) -> None:
+        """Close the handle: the name goes if it was the last one anywhere.  Twice is a no-op."""
+        self._handle.close()
+
+    def __reduce__(self) -> tuple[Callable[..., Waitable], tuple[object, ...]]:
+        handle = self._handle
+        if handle.closed:
+            raise errors.ClosedHandle(f"This handle to {handle.name!r} is closed: it cannot be pickled", name=handle.name)
+        if handle.name is None:
+            raise TypeError(f"An unnamed {self._kind} cannot be pickled, nobody could find it: create it with a name")
+        return _restore, (type(self), handle.name, handle.identity, handle.access)
+
+    def __repr__(self) -> str:
+        handle = self._handle
+        label = "unnamed" if handle.name is None else repr(handle.name)
+        return f"<namedshm.{type(self).__name__} {label}{', closed' if handle.closed else ''}>"
+
+
+def _restore(cls: type[Waitable], name: str, identity: int, access: SyncAccess) -> Waitable:
+    opened = cls.open(name, access)
+    if identity and opened.identity != identity:
+        opened.close()
+        raise errors.StaleObject(
+            f"The name {name!r} now belongs to another object than the one that was pickled: "
+            "keep a handle open until the receiver has opened it",
+            name=name,
+            call="unpickle",
+        )
+    return opened
+
+
+class Mutex(Waitable):
+    """One owner at a time; the owner is a thread, and may acquire it again (release as often).
+
+    ``Mutex(name)`` creates it or opens the living one.  An owner that ends without releasing (a thread's end, exit, SIGKILL)
+    abandons it: exactly one waiter acquires it then and is told.
+    """
+
+    __slots__ = ()
+    _kind = "mutex"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        owned: bool = False,
+        exist_ok: bool = True,
+        mode: int = 0o600,
+        group: str | int | None = None,
+    ) -> None:
+        """Create the mutex, or open the living one.
+
+        Args:
+            name: None for an unnamed mutex.
+            owned: acquire it at once if it is new; ignored if it existed (see ``created``).
+            exist_ok: False raises AlreadyExists if the name is held.
+            mode, group: who else may use it, as in :func:`namedshm.create`; users need both bits, 0o666 lets everybody.
+        """
+        self._make(name, exist_ok, mode, group, int(owned), 0, 0)
+
+    def acquire(
+        self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell", spin: float = SPIN
+    ) -> Acquisition:
+        """Acquire the mutex; Ctrl-C interrupts the wait.
+
+        Args:
+            timeout: seconds; None waits for ever, 0 only tries.
+            on_abandoned: "tell" through ``.abandoned``, or "raise" AbandonedMutex (the mutex is acquired all the same).
+            spin: seconds to try before sleeping.
+
+        Returns: an Acquisition, false when the time is up.
+        """
+        handle = self._handle
+        got = handle.try_acquire()
+        if got == 0:
+            return _ACQUIRED
+        if got < 0:
+            if timeout is not None and timeout <= 0:
+                return _NOT_ACQUIRED
+            index, abandoned = backend.wait([handle], False, timeout, spin)
+            if index < 0:
+                return _NOT_ACQUIRED
+            if not abandoned:
+                return _ACQUIRED
+        if on_abandoned == "raise":
+            raise errors.AbandonedMutex(
+                f"The last owner of the mutex {self.name!r} ended while it held it: check what it guards, then release it",
+                name=self.name,
+                call="acquire",
+            )
+        return _ABANDONED
+
+    def release(self) -> None:
+        """Release it once.  Raises NotOwned if this thread does not own it."""
+        self._handle.release_mutex()
+
+    def __enter__(self) -> Acquisition:
+        return self.acquire()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._handle.release_mutex()
+
+
+class Event(Waitable):
+    """Set or not.  Auto-reset (default): one wait takes it and resets it.  Manual: it stays set, all waits pass, until cleared."""
+
+    __slots__ = ()
+    _kind = "event"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        manual: bool = False,
+        initial: bool = False,
+        exist_ok: bool = True,
+        mode: int = 0o600,
+        group: str | int | None = None,
+    ) -> None:
+        """Create the event, or open the living one (whose ``manual`` and state stay).
+
+        Args:
+            name: None for an unnamed event.
+            manual: stays set until :meth:`clear`.
+            initial: set from the start.
+            exist_ok, mode, group: as for :class:`Mutex`.
+        """
+        self._make(name, exist_ok, mode, group, int(initial), int(manual), 0)
+
+    def set(self) -> None:
+        """Set it; setting twice is setting once."""
+        self._handle.set_event()
+
+    def clear(self) -> None:
+        """Reset it."""
+        self._handle.reset_event()
+
+    def pulse(self) -> None:
+        """Release who waits now (auto-reset: one of them) and leave it reset.  A waiter about to wait misses it."""
+        self._handle.pulse_event()
+
+    def wait(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
+        """Wait until it is set.  False when ``timeout`` seconds are over; None waits for ever, 0 only looks (and takes)."""
+        return _wait_one(self._handle, timeout, spin)
+
+    def __enter__(self) -> Event:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Semaphore(Waitable):
+    """A count between 0 and a maximum: waiting takes one, releasing gives back.  A killed holder gives nothing back."""
+
+    __slots__ = ()
+    _kind = "semaphore"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        initial: int = 1,
+        maximum: int | None = None,
+        exist_ok: bool = True,
+        mode: int = 0o600,
+        group: str | int | None = None,
+    ) -> None:
+        """Create the semaphore, or open the living one (whose maximum and count stay).
+
+        Args:
+            name: None for an unnamed semaphore.
+            initial: count at the start, 0 to ``maximum``.
+            maximum: at least 1, at most 2,147,483,647; None means ``initial`` or 1, whichever is more.
+            exist_ok, mode, group: as for :class:`Mutex`.
+        """
+        if maximum is None:
+            maximum = max(initial, 1)
+        if not 0 < maximum <= MAXIMUM_SEMAPHORE or not 0 <= initial <= maximum:
+            raise errors.InvalidArgument(
+                f"Semaphore {name!r}: initial {initial} and maximum {maximum} must satisfy 0 <= initial <= maximum, "
+                f"1 <= maximum <= {MAXIMUM_SEMAPHORE}",
+                name=name,
+                call="create",
+            )
+        self._make(name, exist_ok, mode, group, initial, 0, maximum)
+
+    def acquire(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
+        """Take one.  False when ``timeout`` seconds are over; None waits for ever, 0 only tries."""
+        return _wait_one(self._handle, timeout, spin)
+
+    def release(self, count: int = 1) -> int:
+        """Give ``count`` back; the count before.  Raises LimitExceeded beyond the maximum: then nothing has changed."""
+        if not 0 < count <= MAXIMUM_SEMAPHORE:
+            raise errors.InvalidArgument(f"Cannot release {count}: at least 1", name=self.name, call="release")
+        return self._handle.release_semaphore(count)
+
+    def __enter__(self) -> Semaphore:
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+
+# ------------------------------------------------------------------------------------------------------------ several
+def wait_any(objects: Sequence[Waitable], timeout: float | None = None, *, spin: float = SPIN) -> WaitResult | None:
+    """Wait until one of 1 to 64 objects is signaled; the lowest index wins and only that one is taken.
+
+    Returns: a WaitResult (index, object, abandoned indexes), or None when ``timeout`` seconds are over.
+    Raises: InvalidArgument (0 or more than 64 objects), ClosedHandle, AccessDenied (a handle without the right to wait).
+    """
+    handles = _handles(objects)
+    index, abandoned = backend.wait(handles, False, timeout, spin)
+    return None if index < 0 else WaitResult(index, objects[index], (index,) if abandoned else ())
+
+
+def wait_all(objects: Sequence[Waitable], timeout: float | None = None, *, spin: float = SPIN) -> WaitResult | None:
+    """Wait until all of 1 to 64 different objects are signaled at once, and take them all, or none.
+
+    Returns and raises as :func:`wait_any`; InvalidArgument also if one object is there twice.
+    """
+    handles = _handles(objects)
+    index, abandoned = backend.wait(handles, True, timeout, spin)
+    if index < 0:
+        return None
+    return WaitResult(index, objects[index], tuple(k for k in range(len(objects)) if abandoned >> k & 1))
+
+
+def _handles(objects: Sequence[Waitable]) -> list[SyncHandle]:
+    if not 1 <= len(objects) <= MAXIMUM_WAIT_OBJECTS:
+        raise errors.InvalidArgument(
+            f"Cannot wait for {len(objects)} objects: 1 to {MAXIMUM_WAIT_OBJECTS} are possible", call="wait"
+        )
+    return [item._handle for item in objects]
+
+
+def _wait_one(handle: SyncHandle, timeout: float | None, spin: float) -> bool:
+    if handle.try_acquire() >= 0:
+        return True
+    if timeout is not None and timeout <= 0:
+        return False
+    return backend.wait([handle], False, timeout, spin)[0] >= 0
