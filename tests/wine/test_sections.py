@@ -394,6 +394,20 @@ def test_a_larger_size_extends_the_file(name: str, tmp_path: Path) -> None:
     assert path.stat().st_size == 10000
 
 
+def test_a_files_last_page_can_be_asked_for_in_full(name: str, tmp_path: Path) -> None:
+    import msvcrt
+
+    path = tmp_path / "data"
+    path.write_bytes(b"abc")
+    with open(path, "r+b") as file:
+        section = namedshm.create(name, 0, file=msvcrt.get_osfhandle(file.fileno()))
+    for handle in (section, namedshm.open(name), section.duplicate()):
+        view = handle.map(0, 4096)
+        assert view[:] == b"abc" + bytes(4093)
+        view.close()
+        handle.close()
+
+
 def test_an_empty_file_needs_a_size(name: str, tmp_path: Path) -> None:
     import msvcrt
 
@@ -497,6 +511,16 @@ def _right_of(sddl: str, who: str) -> int:
                 return int(rights, 16)
             return sum(names[rights[i : i + 2]] for i in range(0, len(rights), 2))
     return 0
+
+
+def test_a_companion_that_is_taken_over_gets_the_rights_of_its_new_section(name: str) -> None:
+    first = namedshm.create(name, 111)
+    left = win.open(_companion(name), win.READ | 0x20000)
+    assert left
+    first.close()
+    with namedshm.create(name, 222, mode=0o604):
+        assert _right_of(win.security(left), "WD") == 0x20005
+    win.close(left)
 
 
 def test_a_group_is_an_account_not_a_number(name: str) -> None:

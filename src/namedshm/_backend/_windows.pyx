@@ -155,6 +155,7 @@ cdef extern from *:
     void *GetProcAddress(HANDLE, const char *) nogil
 
     BOOL ConvertStringSecurityDescriptorToSecurityDescriptorW(const wchar_t *, DWORD, void **, ULONG *) nogil
+    BOOL SetKernelObjectSecurity(HANDLE, DWORD, void *) nogil
     BOOL ConvertSidToStringSidW(void *, wchar_t **) nogil
     BOOL LookupAccountNameW(const wchar_t *, const wchar_t *, void *, DWORD *, wchar_t *, DWORD *, SID_NAME_USE *) nogil
     BOOL LookupPrivilegeValueW(const wchar_t *, const wchar_t *, LUID *) nogil
@@ -180,6 +181,7 @@ cdef DWORD DUPLICATE_CLOSE_SOURCE = 1, DUPLICATE_SAME_ACCESS = 2
 cdef DWORD SYNCHRONIZE = 0x100000, MUTEX_MODIFY_STATE = 1, PROCESS_DUP_HANDLE = 0x40, TOKEN_QUERY = 8
 cdef DWORD WAIT_OBJECT_0 = 0, WAIT_ABANDONED = 0x80, WAIT_TIMEOUT = 258
 cdef DWORD FILE_NOT_FOUND = 2, ACCESS_DENIED = 5, INVALID_PARAMETER = 87, ALREADY_EXISTS = 183, ERROR_TIMEOUT = 1460
+cdef DWORD DACL_SECURITY_INFORMATION = 4
 cdef int TOKEN_USER_CLASS = 1, TOKEN_PRIVILEGES_CLASS = 3, TOKEN_PRIMARY_GROUP_CLASS = 5
 
 cdef LONG64 MAGIC = 0x31574D48534D414E  # "NAMSHMW1"
@@ -334,9 +336,12 @@ cdef DWORD _companion(Opened *o, const wchar_t *name, SECURITY_ATTRIBUTES *secur
     cdef int _
     for _ in range(CLOSING_PATIENCE):
         o.companion = CreateFileMappingW(INVALID_HANDLE_VALUE, security, PAGE_READWRITE, 0, 4096, name)
-        if o.companion != NULL:
-            return 0
         error = GetLastError()
+        if o.companion != NULL:
+            if error == ALREADY_EXISTS and security.lpSecurityDescriptor != NULL:
+                # A left one has the rights of its time.  Failing would only mean that others see a rounded size.
+                SetKernelObjectSecurity(o.companion, DACL_SECURITY_INFORMATION, security.lpSecurityDescriptor)
+            return 0
         if error != ACCESS_DENIED:
             break
         # Denied by the namespace, or by another user's companion that is about to go?
