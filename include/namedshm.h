@@ -34,6 +34,7 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -930,6 +931,13 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
     if (r) nshm__drop(parked);
     return r;
 }
+static inline uint32_t *nshm__low_half(uint64_t *word) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (uint32_t *)word + 1;
+#else
+    return (uint32_t *)word;
+#endif
+}
 /* Take a parcel back, or bury a claimed one.  Its slot must go with it: its token may be the spare of this process next. */
 static inline void nshm_unsend(nshm_handle *parked) {
     nshm_registry *t = parked->scope->registry;
@@ -939,8 +947,11 @@ static inline void nshm_unsend(nshm_handle *parked) {
     }
     nshm__drop(parked);
 }
-static inline int nshm_parcel_claimed(const nshm_handle *parked) {
-    return __atomic_load_n(&parked->scope->registry->record[parked->slot].nonce, __ATOMIC_ACQUIRE) != parked->nonce;
+/* Sleep until the parcel was claimed: its record's nonce changes, and the receiver wakes us. */
+static inline void nshm_parcel_wait(const nshm_handle *parked) {
+    uint64_t *nonce = &parked->scope->registry->record[parked->slot].nonce;
+    while (__atomic_load_n(nonce, __ATOMIC_ACQUIRE) == parked->nonce)
+        syscall(SYS_futex, nshm__low_half(nonce), FUTEX_WAIT, (uint32_t)parked->nonce, NULL, NULL, 0);
 }
 /* Adopt a parcel and free its slot.  The handle gets the identity of the object it leads to, where that one is named. */
 static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int readonly, nshm_handle *h) {
@@ -949,7 +960,12 @@ static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int re
     int r = nshm__registry(s, 0);
     if (r || (r = nshm__lookup(s, NSHM_PARCEL, name, n, readonly, 0, h, &stale, &stale_nonce)))
         return r == -EAGAIN ? -ENOENT : r; /* somebody else was taking it */
-    nshm__tidy(s, h->slot, h->nonce);
+    if (!(r = nshm__lock(s->registry, 1))) {
+        nshm_record *parcel = &s->registry->record[h->slot];
+        if (parcel->nonce == h->nonce) nshm__free(s->registry, h->slot);
+        nshm__unlock(s->registry);
+        syscall(SYS_futex, nshm__low_half(&parcel->nonce), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    } /* else a stopped creator holds the lock: the sender keeps its handle a little longer */
     for (uint32_t i = 0; i < nshm__used(s->registry); i++) {
         nshm_record facts;
         if (nshm__copy(&s->registry->record[i], &facts) && facts.type == NSHM_SECTION && facts.token == h->token_id) {

@@ -97,3 +97,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(import_module("." + _LAZY[name], __name__), name)
     raise AttributeError(f"module 'namedshm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -14,5 +14,7 @@ cdef class Mapping:
     cdef int _within(self, Py_ssize_t start, Py_ssize_t end) except -1
     cdef object _label(self)
     cdef void _read(self, char *to, Py_ssize_t start, Py_ssize_t n)
+    cdef int _writable(self) except -1
+    cdef int _write(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, char *source, Py_ssize_t size) except -1
 
 cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name)

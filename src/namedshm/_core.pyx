@@ -78,13 +78,15 @@ cdef class Mapping:
                 winerror=487, call="view")
         return 0
 
+    # In the two methods below all Python code (an index's __index__, a value's buffer) runs before the last _check(): it could
+    # close this view, and from there to the copy nothing may.
     def __getitem__(self, index):
         cdef Py_ssize_t start, stop, step, n, i
         cdef bytes out
         cdef char *p
-        self._check()
         if not PySlice_Check(index):
             i = PyNumber_AsSsize_t(index, IndexError)
+            self._check()
             if i < 0:
                 i += self._length
             if not 0 <= i < self._length:
@@ -92,14 +94,14 @@ cdef class Mapping:
             self._within(i, i + 1)
             return (<unsigned char *>self._address)[i]
         PySlice_Unpack(index, &start, &stop, &step)
+        self._check()
         n = PySlice_AdjustIndices(self._length, &start, &stop, step)
         if n:
             self._within(min(start, start + (n - 1) * step), max(start, start + (n - 1) * step) + 1)
+        out = PyBytes_FromStringAndSize(NULL, n)
         if step == 1:
-            out = PyBytes_FromStringAndSize(NULL, n)
             self._read(<char *>out, start, n)
             return out
-        out = PyBytes_FromStringAndSize(NULL, n)
         p = <char *>out
         for i in range(n):
             p[i] = self._address[start + i * step]
@@ -115,48 +117,60 @@ cdef class Mapping:
             with nogil:
                 memcpy(to, source, n)
 
-    def __setitem__(self, index, value):
-        cdef Py_ssize_t start, stop, step, n, i
-        cdef Py_buffer b
-        cdef Py_ssize_t byte
-        cdef char *target
-        cdef object owner
+    cdef int _writable(self) except -1:
         self._check()
         if self._readonly:
             raise errors.AccessDenied(f"This view of {self._label()} is read-only: map it with access 'write'", call="view")
+        return 0
+
+    def __setitem__(self, index, value):
+        cdef Py_ssize_t start, stop, step, i, byte
+        cdef Py_buffer b
         if not PySlice_Check(index):
             i = PyNumber_AsSsize_t(index, IndexError)
+            byte = PyNumber_AsSsize_t(value, ValueError)
+            self._writable()
             if i < 0:
                 i += self._length
             if not 0 <= i < self._length:
                 raise IndexError(f"index {index} is outside this view of {self._length} bytes")
             self._within(i, i + 1)
-            byte = PyNumber_AsSsize_t(value, ValueError)
             if not 0 <= byte <= 255:
-                raise ValueError(f"a byte is 0 to 255, not {value}")
+                raise ValueError(f"a byte is 0 to 255, not {byte}")
             (<unsigned char *>self._address)[i] = <unsigned char>byte
             return
         PySlice_Unpack(index, &start, &stop, &step)
-        n = PySlice_AdjustIndices(self._length, &start, &stop, step)
         PyObject_GetBuffer(value, &b, PyBUF_SIMPLE)
         try:
-            if b.len != n:
-                raise ValueError(f"cannot assign {b.len} bytes to {n}: a view has a fixed size")
-            if n:
-                self._within(min(start, start + (n - 1) * step), max(start, start + (n - 1) * step) + 1)
-            if step == 1:
-                target = self._address + start
-                if n < GIL_FREE_COPY:
-                    memmove(target, b.buf, n)
-                else:
-                    owner = self._owner
-                    with nogil:
-                        memmove(target, b.buf, n)
-            else:
-                for i in range(n):
-                    self._address[start + i * step] = (<char *>b.buf)[i]
+            self._writable()
+            self._write(start, stop, step, <char *>b.buf, b.len)
         finally:
             PyBuffer_Release(&b)
+
+    cdef int _write(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, char *source, Py_ssize_t size) except -1:
+        cdef Py_ssize_t n = PySlice_AdjustIndices(self._length, &start, &stop, step), i
+        cdef char *target = self._address + start
+        cdef object owner
+        cdef bytes copy
+        if size != n:
+            raise ValueError(f"cannot assign {size} bytes to {n}: a view has a fixed size")
+        if not n:
+            return 0
+        self._within(min(start, start + (n - 1) * step), max(start, start + (n - 1) * step) + 1)
+        if step == 1:
+            if n < GIL_FREE_COPY:
+                memmove(target, source, n)
+            else:
+                owner = self._owner
+                with nogil:
+                    memmove(target, source, n)
+            return 0
+        if self._address - n < source < self._address + self._length:  # a part of this view, which changes as we go
+            copy = PyBytes_FromStringAndSize(source, n)
+            source = copy
+        for i in range(n):
+            target[i * step] = source[i]
+        return 0
 
     def __delitem__(self, index):
         raise TypeError("a view has a fixed size: bytes cannot be deleted")

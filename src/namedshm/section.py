@@ -65,6 +65,17 @@ class View(Mapping):
             )
         backend.flush(self, offset, length)
 
+    def commit(self, offset: int = 0, length: int | None = None) -> None:
+        """Commit pages of a view of a section created with ``reserve=True``, for all its users; nothing to do for others.
+
+        Args:
+            offset: first byte, relative to the view; rounded down to a page.
+            length: bytes, rounded up to a page; None means to the end of the view.
+
+        Raises: ClosedHandle; AccessDenied if the view is read-only; InvalidArgument beyond the view; OutOfResources (Windows).
+        """
+        backend.commit_view(self, offset, len(self) - offset if length is None else length)
+
     def __enter__(self) -> View:
         return self
 
@@ -259,7 +270,7 @@ def create(
     Behaviour: https://learn.microsoft.com/windows/win32/api/memoryapi/nf-memoryapi-createfilemappingw
     """
     if type(size) is not int or not 0 < size < _SIZE_LIMIT:
-        _check_size(name, size, file)
+        size = _check_size(name, size, file)
     if access != "write":
         _check_access(access)
     if mode != 0o600 and (type(mode) is not int or mode & ~0o666):
@@ -357,13 +368,13 @@ def _check_view_access(handle: SectionHandle, access: object) -> None:
         )
 
 
-def _check_size(name: str | None, size: object, file: int | None) -> None:
+def _check_size(name: str | None, size: object, file: int | None) -> int:
     try:
-        number = size.__index__()  # type: ignore[attr-defined]
+        number: int = size.__index__()  # type: ignore[attr-defined]
     except AttributeError:
         raise TypeError(f"size must be an integer number of bytes, not {type(size).__name__}") from None
     if number == 0 and file is not None:
-        return
+        return 0
     if number <= 0:
         raise errors.InvalidArgument(
             f"Cannot create {_label(name)} with {number} bytes: the size must be at least 1", name=name, call="create"
@@ -375,6 +386,7 @@ def _check_size(name: str | None, size: object, file: int | None) -> None:
             name=name,
             call="create",
         )
+    return number
 
 
 def _check_range(name: str | None, size: int, offset: int, length: int | None) -> int:

@@ -62,8 +62,8 @@ class Handle:
 class Parcel:
     """A handle on its way to another process, kept until that process has taken it over."""
 
-    @property
-    def claimed(self) -> bool: ...
+    def wait(self) -> None:
+        """Return when the receiver has taken it over; the parcel is spent then."""
 
 def create(
     name: Name | None,

@@ -61,7 +61,7 @@ cdef extern from "namedshm.h" nogil:
     int nshm_next(nshm_scope *, uint32_t *, nshm_info *)
     int nshm_send(nshm_scope *, const nshm_handle *, const char *, size_t, int, nshm_handle *)
     int nshm_receive(nshm_scope *, const char *, size_t, int, nshm_handle *)
-    int nshm_parcel_claimed(const nshm_handle *)
+    void nshm_parcel_wait(const nshm_handle *)
     void nshm_unsend(nshm_handle *)
 
 cdef extern from "_cow.h" nogil:
@@ -148,12 +148,12 @@ cdef class Attachment:
     """Mapped memory; unmapped with the last reference.  Handle and views of one access share one."""
     cdef char *address
     cdef size_t length
-    cdef bint watched   # a fault-driven copy-on-write view
+    cdef char *watched   # where a fault-driven copy-on-write view begins in it
 
     def __dealloc__(self):
         if self.address != NULL:
-            if self.watched:
-                nshm__cow_forget(self.address)
+            if self.watched != NULL:
+                nshm__cow_forget(self.watched)
             munmap(self.address, self.length)
 
 
@@ -230,7 +230,7 @@ cdef class Handle:
             a = self.map_file(offset, length, access, executable)
             offset = 0
         elif access == "copy":
-            a = self.map_copy(executable)
+            a = self.map_copy(offset, length, executable)
         elif not executable and access == self.access and not (self.h.created and self.h.props & NSHM_OBJ_READONLY):
             a = self.data
         else:
@@ -244,7 +244,7 @@ cdef class Handle:
             m._guard = committed(a, nshm_page_round(self.h.size), offset)
         return m
 
-    cdef Attachment map_copy(self, bint executable):
+    cdef Attachment map_copy(self, Py_ssize_t offset, Py_ssize_t length, bint executable):
         cdef size_t size = self.span()
         cdef int prot = PROT_READ | PROT_WRITE | (PROT_EXEC if executable else 0)
         cdef void *private
@@ -256,10 +256,10 @@ cdef class Handle:
             private = nshm__cow_kernel(a.address, size, prot)
             if private != NULL:
                 return attachment(private, size)  # the attachment itself is let go: the private mapping holds the memory
-        r = nshm__cow_watch(a.address, size)
+        r = nshm__cow_watch(a.address + offset, nshm_page_round(length))
         if r < 0:
-            raise explain(r, "copy-on-write", self.name, self.h.size)
-        a.watched = True
+            raise explain(r, "copy-on-write", self.name, length)
+        a.watched = a.address + offset
         return a
 
     cdef Attachment map_file(self, Py_ssize_t offset, Py_ssize_t length, str access, bint executable):
@@ -456,9 +456,12 @@ cdef class Parcel:
     cdef nshm_handle h
     cdef bint held
 
-    @property
-    def claimed(self):
-        return nshm_parcel_claimed(&self.h) != 0
+    def wait(self):
+        """Until the receiver has taken it over; then let go."""
+        with nogil:
+            nshm_parcel_wait(&self.h)
+            nshm_unsend(&self.h)
+        self.held = False
 
     def __dealloc__(self):
         if self.held:

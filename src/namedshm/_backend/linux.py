@@ -60,7 +60,6 @@ class LinuxBackend:
     def __init__(self) -> None:
         if os.sysconf("SC_PAGE_SIZE") != self.page_size:
             raise ImportError("namedshm supports Linux with 4 KiB pages only, so far")
-        self._parcels: list[_linux.Parcel] = []
         _linux.explain = _explain
         _linux.global_policy = _LazyPolicy()
         _linux.set_session(os.fsencode(os.environ.get("NAMEDSHM_SESSION", "")))
@@ -79,6 +78,8 @@ class LinuxBackend:
         file: int | None,
         inheritable: bool,
     ) -> SectionHandle:
+        if name is None or not name.is_global:
+            mode, group = 0o600, None  # nobody else can open it; wider bits would let others attach the segments by their ids
         if writable and not executable and not reserve and file is None and group is None:
             if size > _CHECK_MEMORY_ABOVE:
                 _refuse_if_short(name, size)
@@ -126,6 +127,8 @@ class LinuxBackend:
         inheritable: bool,
     ) -> SyncHandle:
         target: Any = _Hidden() if name is None else name
+        if not target.is_global:
+            mode, group = 0o600, None
         return _linux.create_sync(kind, target, exist_ok, mode, _group(group), initial, manual, maximum)
 
     def open_sync(self, kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> SyncHandle:
@@ -177,10 +180,12 @@ class LinuxBackend:
 
     def send_handle(self, handle: SectionHandle, pid: int, access: Access) -> int:
         assert isinstance(handle, _linux.Handle)
-        self._parcels = [parcel for parcel in self._parcels if not parcel.claimed]
         value = 0x10000000 | (int.from_bytes(os.urandom(4), "little") & 0x0FFFFFFC)
         label = _PARCEL % (pid, value, access.encode())
-        self._parcels.append(_linux.send(handle, label, access))
+        # The receiver cannot attach before it runs, so the handle is ours until then; a thread lets it go at that moment.
+        from threading import Thread
+
+        Thread(target=_linux.send(handle, label, access).wait, name="namedshm-parcel", daemon=True).start()
         return value
 
     def receive_handle(self, value: int) -> SectionHandle:

@@ -19,16 +19,22 @@ class GlobalPolicy:
         return os.environ.get("NAMEDSHM_CONFIG", CONFIG)
 
     def group(self) -> int:
-        """Number of the group that may create, or -1."""
+        """Number of the group that may create, or -1: also where the file cannot be read or names no group that exists.
+
+        Opening needs no grant, so a broken file must not stop it; creating then fails with what to do.
+        """
         try:
             with open(self.path(), encoding="utf-8") as file:
                 lines = file.readlines()
-        except FileNotFoundError:
+        except (OSError, ValueError):
             return -1
         for line in lines:
             key, _, value = line.partition("#")[0].partition("=")
             if key.strip() == "global-creators":
-                return group_number(value.strip())
+                try:
+                    return group_number(value.strip())
+                except errors.InvalidArgument:
+                    return -1
         return -1
 
     def may_create(self) -> bool:
@@ -56,8 +62,14 @@ def group_number(group: str | int) -> int:
     """Number of a group given by name or number.  Raises InvalidArgument."""
     import grp
 
-    if isinstance(group, int) or group.isdigit():
-        return int(group)
+    if isinstance(group, str) and group.isascii() and group.isdigit():
+        group = int(group)
+    if isinstance(group, int) and not isinstance(group, bool):
+        if not 0 <= group < 0xFFFFFFFF:
+            raise errors.InvalidArgument(f"{group} is not the number of a group")
+        return group
+    if not isinstance(group, str):
+        raise TypeError(f"a group is a name or a number, not {type(group).__name__}")
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
