@@ -21,31 +21,8 @@ import namedshm
 REPLAY = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "replay.py"
 TAGS = "create,name,life,view,size,offset,rights,protect,cow,kill,dup,flush,seed"
 
-#: Scenarios that cannot be played to the end, with the reason.  A scenario that passes must not stand here.
-NEEDS_MUTEX = "API lacks CreateMutex"
-NEEDS_EVENT = "API lacks CreateEvent"
-NEEDS_SEMAPHORE = "API lacks CreateSemaphore"
-SKIPPED = {
-    "create-race": NEEDS_EVENT,
-    "name-259-characters": NEEDS_MUTEX,
-    "name-used-by-mutex": NEEDS_MUTEX,
-    "name-used-by-semaphore": NEEDS_SEMAPHORE,
-    "name-used-by-mapping": NEEDS_MUTEX,
-    "name-type-clash-two-process": NEEDS_EVENT,
-    "name-type-no-clash-across-namespaces": NEEDS_MUTEX,
-    "map-wrong-type": NEEDS_EVENT,
-    "mutex-case": NEEDS_MUTEX,
-    "mutex-abandoned-kill": NEEDS_MUTEX,
-    "mutex-abandoned-blocked-waiter": NEEDS_MUTEX,
-    "mutex-abandoned-then-clean": NEEDS_MUTEX,
-    "mutex-gone-with-last-handle": NEEDS_MUTEX,
-    "mutex-rights": NEEDS_MUTEX,
-    "mutex-guards-memory": NEEDS_MUTEX,
-    "event-state-survives-setter": NEEDS_EVENT,
-    "event-ping-pong": NEEDS_EVENT,
-    "sem-not-owned": NEEDS_SEMAPHORE,
-    "producer-consumer": NEEDS_SEMAPHORE,
-}
+#: Scenarios that cannot be played to the end: id and reason.  None; a scenario that passes must not stand here.
+SKIPPED: dict[str, str] = {}
 
 
 @pytest.mark.skipif(not on_linux, reason="under Wine the replay is started from Linux, see tools/windows.py")

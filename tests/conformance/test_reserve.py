@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from helpers.facts import GRANULARITY, PAGE, on_linux, on_wine
+from helpers.facts import GRANULARITY, PAGE, on_wine
 from helpers.peer import Peer
 
 import namedshm
@@ -105,7 +105,6 @@ def test_reserving_takes_no_memory(name: str) -> None:
         assert section.size == 1 << 42
 
 
-@pytest.mark.xfail(on_linux, reason="a view reads the map of committed pages through a handle of its own, so it keeps the name")
 def test_the_name_of_a_reserved_section_goes_with_its_last_handle(name: str) -> None:
     handle = _reserve(name)
     view = w.MapViewOfFile(handle, w.FILE_MAP_WRITE, 0, 0, 0)

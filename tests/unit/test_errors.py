@@ -21,6 +21,9 @@ TREE = [
     (namedshm.InvalidName, ValueError, 123, errno.EINVAL),
     (namedshm.InvalidArgument, ValueError, 87, errno.EINVAL),
     (namedshm.OutOfResources, MemoryError, 1455, errno.ENOMEM),
+    (namedshm.NotOwned, RuntimeError, 288, errno.EPERM),
+    (namedshm.LimitExceeded, ValueError, 298, errno.EOVERFLOW),
+    (namedshm.AbandonedMutex, OSError, 128, errno.EOWNERDEAD),
     (namedshm.Unsupported, NotImplementedError, 50, errno.ENOSYS),
 ]
 CLASSES = [row[0] for row in TREE]
