@@ -5,7 +5,8 @@
  *   step waiter SCENARIO STRIDE   the same where the victim has the lock, while another creator waits for it
  *   step pause SCENARIO STRIDE    the victim is stopped there, another process does a whole operation (each of several), then the
  *                                 victim goes on: all schedules of two operations with one preemption
- *   step cross SCENARIO STRIDE    the victim is stopped where something changed, a second traced process is led to each of its own
+ *   step cross SCENARIO STRIDE [STRIDE2 [PART]]
+ *                                 the victim is stopped where something changed, a second traced process is led to each of its own
  *                                 positions, then the victim goes on to its end, then the second: two preemptions
  *   step list                     the scenarios
  *
@@ -39,7 +40,8 @@ typedef struct {
 
 typedef struct {
     account victim, interloper, witness;
-    _Atomic int child; /* a process the victim forked, which inherited its handle */
+    _Atomic int child;   /* a process the victim forked, which inherited its handle or spare token */
+    _Atomic int sibling; /* a process that shares the victim's memory, so that its death is slow */
     int bad_content;
 } blackboard;
 static blackboard *board;
@@ -125,6 +127,21 @@ static void prepare_hold_with_child(void) {
     board->child = pid;
 }
 
+/* The kernel gives the lock of a killed process up before it unmaps its memory.  Here that takes until the sibling ends. */
+static int wait_for_the_end(void *nothing) {
+    (void)nothing;
+    for (;;) pause();
+    return 0;
+}
+static void prepare_slow_death(void) {
+    static char stack[65536] __attribute__((aligned(64)));
+    prepare_attach();
+    int pid = clone(wait_for_the_end, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+    if (pid < 0) broken("clone");
+    know_pid(pid);
+    board->sibling = pid;
+}
+
 static void do_create(void) { account_for(me, create("X", 0, &mine), &mine); }
 static void do_create_new(void) { account_for(me, create("X", NSHM_EXCLUSIVE, &mine), &mine); }
 static void do_open(void) { account_for(me, open_it("X", 0, &mine), &mine); }
@@ -136,6 +153,10 @@ static void do_close(void) {
 static void do_close_keeping_the_view(void) {
     me->holds = 0;
     nshm_close(&mine, 1);
+}
+static void do_create_and_keep_the_view(void) {
+    do_create();
+    if (!me->result) do_close_keeping_the_view();
 }
 static void do_unmap(void) { munmap(mine.data, nshm_page_round(SIZE)); }
 static void do_duplicate(void) {
@@ -177,6 +198,8 @@ static const scenario scenarios[] = {
     {"create_with_a_sweep", 1, 0, SWEEP_AT - 1, 0, prepare_attach, do_create},
     {"create_with_a_spare_token", 1, 0, 0, 0, prepare_spare, do_create},
     {"create_with_a_spare_token_shared_with_a_child", 1, 0, 0, 0, prepare_spare_with_child, do_create},
+    {"create_and_keep_the_view_with_a_shared_spare", 1, 0, 0, 0, prepare_spare_with_child, do_create_and_keep_the_view},
+    {"create_and_die_slowly", 1, 0, 0, 0, prepare_slow_death, do_create},
     {"create_behind_a_lock", 1, 0, 0, 1, prepare_attach, do_create},
     {"open", 1, 1, 0, 0, prepare_attach, do_open},
     {"open_by_a_newcomer", 0, 1, 0, 0, prepare_nothing, do_open},
@@ -396,14 +419,16 @@ static void start_world(const scenario *s) {
     if (s->dead) make_dead_entries(s->dead);
     victim = start_traced(s->prepare, s->operate, &board->victim);
 }
+static void end_inherited(_Atomic int *pid) { /* a child of the victim's, which is dead: the first process has inherited it */
+    pid_t it = *pid;
+    end_process(&it);
+    *pid = 0;
+}
 static void end_world(void) {
-    pid_t child = board->child;
     end_process(&victim);
     end_process(&second);
-    if (child > 0) {
-        kill(child, SIGKILL);
-        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {} /* inherited by the first process, ours or the namespace's */
-    }
+    end_inherited(&board->child);
+    end_inherited(&board->sibling);
     end_peer(&witness);
     end_peer(&other);
 }
@@ -568,12 +593,15 @@ static void kill_at(const scenario *s, const position *p, int with_waiter) {
         while (waitpid(waiter, &status, 0) < 0)
             if (errno != EINTR) broken("waitpid");
     if (waiter && status) violation("STUCK: the waiting creator came to %x", status);
-    check_leftovers(s, 0, 1);
-    if (board->child > 0 && !board->witness.holds) { /* it has nothing but a spare token */
-        kill(board->child, SIGKILL);
-        while (waitpid(board->child, NULL, 0) < 0 && errno == EINTR) {}
-        board->child = 0;
+    if (board->sibling) { /* still unmapped by nobody: the next creator must find its segment and remove it */
+        pid_t next = start_waiter();
+        while (waitpid(next, &status, 0) < 0)
+            if (errno != EINTR) broken("waitpid");
+        if (status) violation("ERR: create beside a dying creator came to %x", status);
+        end_inherited(&board->sibling);
+        check_leftovers(s, 1, 0);
     }
+    check_leftovers(s, 0, 1);
     inspect_elsewhere(board->witness.holds ? board->witness.nonce : 0, s->other);
     check_leftovers(s, 1, 0);
     end_world();
@@ -678,8 +706,8 @@ typedef struct {
 } part;
 static const part seconds_part[] = {
     {"open", prepare_attach, do_open},
-    {"create-or-open", prepare_attach, do_create},
-    {"exclusive create", prepare_attach, do_create_new},
+    {"create", prepare_attach, do_create},
+    {"create_new", prepare_attach, do_create_new},
     {"close", prepare_attach, do_open_then_close},
 };
 enum { PARTS = sizeof seconds_part / sizeof *seconds_part };
@@ -712,9 +740,10 @@ static void cross_at(const scenario *s, const position *p, const part *its, cons
     end_world();
     check_end();
 }
-static void cross(const scenario *s, const position *p, int stride) {
+static void cross(const scenario *s, const position *p, int stride, const char *only) {
     static course its;
     for (int k = 0; k < PARTS && violations < 3; k++) {
+        if (only && strcmp(only, seconds_part[k].name)) continue;
         int plain = 0;
         start_both(s, p, &seconds_part[k]);
         follow(&second, &board->interloper, &its, 1, INT_MAX);
@@ -734,7 +763,7 @@ int main(int argc, char **argv) {
         else if (argc > 2 && !strcmp(argv[2], scenarios[i].name)) s = &scenarios[i];
     }
     if (!strcmp(mode, "list")) return 0;
-    if (!s) return fprintf(stderr, "usage: step kill|waiter|pause|cross SCENARIO [STRIDE [STRIDE OF CHANGES]]\n"), BROKEN;
+    if (!s) return fprintf(stderr, "usage: step kill|waiter|pause|cross SCENARIO [STRIDE [STRIDE OF CHANGES [PART]]]\n"), BROKEN;
     int stride = argc > 3 ? atoi(argv[3]) : 1, special_stride = argc > 4 ? atoi(argv[4]) : 1;
     enter_own_world();
     running = s->name;
@@ -755,7 +784,7 @@ int main(int argc, char **argv) {
             if (special++ % special_stride) continue;
         } else if (crossing || !p->library || plain++ % stride) continue;
         chosen++;
-        if (crossing) cross(s, p, stride);
+        if (crossing) cross(s, p, stride, argc > 5 ? argv[5] : NULL);
         else if (!pausing) kill_at(s, p, waiter);
         else
             for (int what = 0; what < INTERLOPERS; what++)

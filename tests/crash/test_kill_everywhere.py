@@ -27,6 +27,8 @@ SCENARIOS = [
     "create_with_a_sweep",
     "create_with_a_spare_token",
     "create_with_a_spare_token_shared_with_a_child",
+    "create_and_keep_the_view_with_a_shared_spare",
+    "create_and_die_slowly",
     "create_behind_a_lock",
     "open",
     "open_by_a_newcomer",
@@ -46,7 +48,7 @@ SCENARIOS = [
 ]
 LONG = {"create_with_a_sweep": 40, "create_behind_a_lock": 4}  # these repeat themselves: one stop in so many
 TAKE_THE_LOCK = [name for name in SCENARIOS if name.startswith(("create", "close")) or name == "open_a_dead_entry"]
-CROSSED = ["close_the_last_handle", "create_with_a_spare_token", "open_a_dead_entry", "create_over_a_dead_entry"]
+CROSSED = ["close_keeping_the_view", "create_with_a_spare_token", "open_a_dead_entry", "create_over_a_dead_entry"]
 
 
 def run_step(step: Path, mode: str, scenario: str, stride: int, special_stride: int = 1) -> dict[str, float]:

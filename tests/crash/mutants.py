@@ -1,0 +1,183 @@
+"""Planted bugs: changed copies of namedshm.h, each with what has to catch it.
+
+A mutant is a list of replacements in the header's text.  A text that is not found is an error: whoever changes the header keeps
+the mutants in step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .build import INCLUDE
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    what: str
+    replacements: list[tuple[str, str]]
+    caught_by: list[str] = field(default_factory=list)
+    """Arguments of `storm` or `step`, the surest first; the first that reports a violation ends the test."""
+
+    def write(self, directory: Path) -> Path:
+        """Put the changed header into the directory, which serves as include path."""
+        text = (INCLUDE / "namedshm.h").read_text()
+        for old, new in self.replacements:
+            assert text.count(old) == 1, (
+                f"mutant {self.name}: this stands {text.count(old)} times in namedshm.h, not once: {old}"
+            )
+            text = text.replace(old, new)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "namedshm.h").write_text(text)
+        return directory
+
+
+LOCK_HEAD = "static inline int nshm__lock(nshm_registry *t, int wait) {\n"
+PEND_HEAD = "static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {\n"
+SECOND_LOOK = (
+    "r = nshm__lookup(s, type, name, n, readonly, 1, h, &stale, &stale_nonce); /* again: somebody may have been faster */"
+)
+FILL = "    if (!r && fill && (r = fill(h, context))) nshm__drop(h);\n"
+PUBLISH = "    nshm__publish(t, (uint32_t)slot, h, type, h->nonce, name, n);\n    h->slot"
+MARK_THEN_NONCE = (
+    "__atomic_load_n(&now->closing, __ATOMIC_ACQUIRE) || __atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce"
+)
+NONCE_THEN_MARK = (
+    "__atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce || __atomic_load_n(&now->closing, __ATOMIC_ACQUIRE)"
+)
+
+# Not here, because nothing can show them: writing a record's nonce before its other fields, or copying a record without
+# comparing the nonce again.  A torn copy mixes two objects' facts, and the kernel's answers (creator, exact sizes, mark) refuse
+# every mix but one of the permission bits; the object is found at the next look.  Closing data before token, too, is only less
+# tidy: who comes in between finds the data gone.
+MUTANTS = [
+    Mutant(
+        "no_lock",
+        "creators do not exclude each other",
+        [(LOCK_HEAD, LOCK_HEAD + "    if (t || wait) return 0;\n")],
+        ["step cross create 40 2", "storm 150"],
+    ),
+    Mutant(
+        "no_second_look",
+        "create-or-open believes its look before the lock",
+        [(SECOND_LOOK, f"if (flags & NSHM_EXCLUSIVE) {SECOND_LOOK} else r = -ENOENT;")],
+        ["step pause create 1000", "storm 150"],
+    ),
+    Mutant(
+        "publish_before_filling",
+        "an object is found before its creator has filled it",
+        [
+            (FILL, "    if (!r) nshm__publish(t, (uint32_t)slot, h, type, h->nonce, name, n);\n" + FILL),
+            (PUBLISH, "    h->slot"),
+        ],
+        ["step pause create 12", "storm 150"],
+    ),
+    Mutant(
+        "trust_the_index",
+        "an entry is believed without asking the kernel for its token",
+        [
+            (
+                "    if (!token) {\n        e = errno;\n        if (e == EACCES) return nshm__exists",
+                "    if (0) {\n        e = errno;\n        if (e == EACCES) return nshm__exists",
+            ),
+            ("    if ((e = nshm__is(f->token, f->uid, f->token_size)) <= 0) {", "    if (0) {"),
+        ],
+        ["storm 300"],
+    ),
+    Mutant(
+        "tidy_without_comparing",
+        "a dead entry's slot is freed without looking who has it by now",
+        [
+            (" || __atomic_load_n(&t->record[slot].nonce, __ATOMIC_RELAXED) != nonce) return;", ") return;"),
+            ("    if (t->record[slot].nonce == nonce) nshm__free(t, slot);\n", "    (void)nonce;\n    nshm__free(t, slot);\n"),
+        ],
+        ["step pause open_a_dead_entry 40", "storm 150"],
+    ),
+    Mutant(
+        "data_not_removed",
+        "the data segment is not marked for removal",
+        [
+            (
+                "    if (shmctl(*id, IPC_RMID, NULL) && *at) goto fail;\n",
+                "    if (!neighbour && shmctl(*id, IPC_RMID, NULL) && *at) goto fail;\n",
+            )
+        ],
+        ["storm 20"],
+    ),
+    Mutant(
+        "lock_not_announced",
+        "the kernel is not told of the lock, so it cannot give it up",
+        [(PEND_HEAD, PEND_HEAD + "    if (word || !word) return;\n")],
+        ["step kill create 1000", "storm 150"],
+    ),
+    Mutant(
+        "registry_without_second_scan",
+        "whoever makes a registry does not look again for others who did",
+        [
+            (
+                "r = nshm__scan(s, id, writable, &rivals, &lowest, &found);\n            if (r && r != -EACCES) break;",
+                "r = rivals = 0, found = -1;",
+            )
+        ],
+        ["step pause create_in_a_new_world 40", "storm 300"],
+    ),
+    Mutant(
+        "segments_without_a_key",
+        "what a killed creator leaves cannot be found again",
+        [("    key_t key = nshm__key(s);\n", "    key_t key = IPC_PRIVATE;\n    (void)nshm__key;\n")],
+        ["step kill create 1000"],
+    ),
+    Mutant(
+        "only_unattached_leftovers",
+        "a dying creator's segment is taken for a stranger's (a bug of the first version)",
+        [
+            (
+                "if (seen == 0 && d.shm_perm.cuid == s->uid && (d.shm_perm.mode & NSHM_MARK)) shm",
+                "if (seen == 0 && d.shm_perm.cuid == s->uid && (d.shm_perm.mode & NSHM_MARK) && !d.shm_nattch) shm",
+            )
+        ],
+        ["step kill create_and_die_slowly 1000"],
+    ),
+    Mutant(
+        "candidate_touched_too_early",
+        "a registry in the making gets a page before it is marked for removal (a bug of the first version)",
+        [
+            (
+                '        NSHM_STEP("registry-attached");\n',
+                '        NSHM_STEP("registry-attached");\n        t->session = s->session;\n',
+            )
+        ],
+        ["step kill create_in_a_new_world 1"],
+    ),
+    Mutant(
+        "sweep_of_the_living",
+        "the table's sweep takes living objects for dead",
+        [("            if (nshm__dead(&t->record[i])) nshm__free(t, i);", "            nshm__free(t, i);")],
+        ["step pause create_with_a_sweep 100000 400"],
+    ),
+    Mutant(
+        "closing_not_marked",
+        "the last closer keeps the token without a mark that openers see",
+        [("        __atomic_store_n(&rec->closing, 1, __ATOMIC_SEQ_CST);\n", "")],
+        ["step cross close_the_last_handle 20", "storm 300"],
+    ),
+    Mutant(
+        "nonce_before_the_mark",
+        "the opener looks at nonce and mark in the wrong order (a bug of an earlier version)",
+        [(MARK_THEN_NONCE, NONCE_THEN_MARK)],
+        ["step cross close_keeping_the_view 1 1 open"],
+    ),
+    Mutant(
+        "kept_though_others_hold",
+        "the closer keeps the token without asking whether it is the last",
+        [("        if (nshm__alone(h->token_id)) {\n            nshm__free", "        if (1) {\n            nshm__free")],
+        ["step kill close_while_a_child_holds 100", "storm 150"],
+    ),
+    Mutant(
+        "shared_token_used_again",
+        "a kept token is used again though a fork has it too",
+        [("    if (!nshm__alone(s->spare.id)", "    if (0")],
+        ["step pause create_and_keep_the_view_with_a_shared_spare 1000"],
+    ),
+]
