@@ -375,7 +375,7 @@ def build(verbose: bool = True) -> Path:
         work = home() / "build"
         work.mkdir(parents=True, exist_ok=True)
         _stage_sources()
-        shared = sorted(PACKAGE.rglob("*.pxd"))
+        shared = sorted(PACKAGE.rglob("*.px[di]"))
         for module, libraries in EXTENSIONS.items():
             source = SOURCE / (module.replace(".", "/") + ".pyx")
             target = site() / (module.replace(".", "/") + f".{PYTHON_TAG}-win_amd64.pyd")

@@ -405,10 +405,10 @@ cdef DWORD _create(
 
 
 # -------------------------------------------------------------------------------------------------------- errors and strings
-cdef object _failure(DWORD code, object call, object name, object doing):
+cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
     from .windows import failure  # late: it imports this module
 
-    return failure(code, call, name, doing)
+    return failure(code, call, name, doing, kind)
 
 
 cdef class _Wide:
@@ -944,3 +944,7 @@ def wine_version():
     cdef const char *(*get)() noexcept nogil
     get = <const char *(*)() noexcept nogil>GetProcAddress(GetModuleHandleW(library.text), "wine_get_version")
     return None if get == NULL else get().decode()
+
+
+# -------------------------------------------------------------------------------------------------------- synchronisation
+include "_windows_sync.pxi"

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping
     from namedshm.names import Name
 
-    from .contract import Access, ObjectInfo, SectionHandle
+    from .contract import Access, Kind, ObjectInfo, SectionHandle, SyncAccess, SyncHandle
 
 _SUFFIX = "|namedshm"
 _LOCK_SUFFIX = _SUFFIX + "-lock"
@@ -64,6 +64,9 @@ _LOCK_SDDL = "D:(A;;0x1F0001;;;SY)(A;;0x100001;;;WD)(A;;0x1F0001;;;{user})"
 _READ_RIGHTS = 0x20005
 _WRITE_RIGHTS = 0x2
 _EXECUTE_RIGHTS = 0x8
+# Rights of the other objects: wait, read the descriptor; change the state.
+_WAIT_RIGHTS = 0x120000
+_MODIFY_RIGHTS: dict[Kind, int] = {"mutex": 0x1, "event": 0x2, "semaphore": 0x2}
 
 _TYPES: dict[str, Literal["section", "mutex", "event", "semaphore"]] = {
     "Section": "section",
@@ -125,6 +128,28 @@ class WindowsBackend:
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         companion, lock = _beside(name)
         return _windows.open_existing(name.text, name.canonical, companion, lock, _lock_descriptor(), access, inheritable)
+
+    def create_sync(
+        self,
+        kind: Kind,
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        initial: int,
+        manual: bool,
+        maximum: int,
+        inheritable: bool,
+    ) -> SyncHandle:
+        text, path = (None, None) if name is None else (name.text, name.canonical)
+        security = None if mode == 0o600 else _sync_descriptor(kind, mode, group)
+        return _windows.create_sync(kind, text, path, not exist_ok, initial, manual, maximum, inheritable, security)
+
+    def open_sync(self, kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> SyncHandle:
+        return _windows.open_sync(kind, name.text, name.canonical, access, inheritable)
+
+    def wait(self, handles: list[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
+        return _windows.wait(handles, all, timeout)  # no spinning: Windows' own waiting is what everybody measures against
 
     def list_objects(self) -> list[ObjectInfo]:
         r"""Everything alive, from the object directories of this session and of the machine.
@@ -229,20 +254,30 @@ def _lock_descriptor() -> _windows.Descriptor:
 
 
 def _descriptors(mode: int, group: str | int | None, executable: bool) -> tuple[_windows.Descriptor, _windows.Descriptor]:
-    """Security of a section and of its companion, from permission bits: the user and the system everything, others what it says.
+    """Security of a section and of its companion, from permission bits.
 
     Others may read the companion if they have any right to the section, and write it never.
     """
-    everything = f"D:(A;;GA;;;SY)(A;;GA;;;{_windows.user_sid()})"
-    section, companion = everything, everything
-    for shift, who in ((3, ""), (0, "WD")):
+    execute = _EXECUTE_RIGHTS if executable else 0
+    section = _access_list(mode, group, _READ_RIGHTS | execute, _WRITE_RIGHTS | execute)
+    companion = _access_list(mode, group, _READ_RIGHTS, _READ_RIGHTS)
+    return _windows.Descriptor(section), _windows.Descriptor(companion)
+
+
+def _sync_descriptor(kind: Kind, mode: int, group: str | int | None) -> _windows.Descriptor:
+    """Who may read may wait; who may write may release, set and reset."""
+    return _windows.Descriptor(_access_list(mode, group, _WAIT_RIGHTS, _MODIFY_RIGHTS[kind]))
+
+
+def _access_list(mode: int, group: str | int | None, read: int, write: int) -> str:
+    """The user and the system may do everything, group and others what the mode says."""
+    text = f"D:(A;;GA;;;SY)(A;;GA;;;{_windows.user_sid()})"
+    for shift, others in ((3, False), (0, True)):
         bits = mode >> shift & 6
         if bits:
-            who = who or _group_sid(group)
-            rights = (_READ_RIGHTS if bits & 4 else 0) | (_WRITE_RIGHTS if bits & 2 else 0) | (_EXECUTE_RIGHTS if executable else 0)
-            section += f"(A;;{rights:#x};;;{who})"
-            companion += f"(A;;{_READ_RIGHTS:#x};;;{who})"
-    return _windows.Descriptor(section), _windows.Descriptor(companion)
+            rights = (read if bits & 4 else 0) | (write if bits & 2 else 0)
+            text += f"(A;;{rights:#x};;;{'WD' if others else _group_sid(group)})"
+    return text
 
 
 def _group_sid(group: str | int | None) -> str:
@@ -289,6 +324,8 @@ _REMEDIES: dict[int, tuple[type[errors.NamedShmError], str]] = {
     183: (errors.AlreadyExists, "it exists; open it, pass exist_ok=True, or choose another name"),
     206: (errors.InvalidName, "choose a shorter name"),
     487: (errors.InvalidArgument, "that range is not mapped"),
+    288: (errors.NotOwned, "this thread does not own it; the thread that acquired it releases it, as often as it acquired it"),
+    298: (errors.LimitExceeded, "its count would exceed its maximum, and stays as it was; release as often as was acquired"),
     1006: (errors.InvalidArgument, "the file is empty; give a size"),
     1132: (errors.InvalidArgument, "offsets are multiples of 65,536"),
     1332: (errors.InvalidArgument, "there is no account of that name"),
@@ -298,10 +335,10 @@ _REMEDIES: dict[int, tuple[type[errors.NamedShmError], str]] = {
 }
 
 
-def failure(code: int, call: str, name: str | None, doing: str) -> errors.NamedShmError:
+def failure(code: int, call: str, name: str | None, doing: str, what: str = "section") -> errors.NamedShmError:
     """The exception for GetLastError ``code``: what failed, the call, and what to do about it.
 
-    ``doing`` is a verb and what belongs to it; ``{}`` in it stands for the section.
+    ``doing`` is a verb and what belongs to it; ``{}`` in it stands for the object, a ``what``.
     """
     kind, remedy = _REMEDIES.get(code, (errors.NamedShmError, "see the error number in Microsoft's list of system error codes"))
     creating = doing.startswith("create")
@@ -315,11 +352,11 @@ def failure(code: int, call: str, name: str | None, doing: str) -> errors.NamedS
             "creating in Global\\ needs the privilege SeCreateGlobalPrivilege, which services and administrators have "
             "(Local Security Policy, User Rights Assignment, 'Create global objects'); opening needs no privilege"
         )
-    elif code == 8 and creating:
+    elif code == 8 and creating and what == "section":
         remedy = "not enough memory or address space, or a file that is shorter and cannot grow; ask for less"
-    elif code == 87 and creating:
+    elif code == 87 and creating and what == "section":
         kind, remedy = errors.OutOfResources, "the size is more than this system can have; ask for less"
     elif code == 87 and call == "OpenProcess":
         remedy = "there is no such process"
-    what = doing.replace("{}", "an unnamed section" if name is None else f"section {name!r}")
-    return kind(f"Cannot {what}: {call} failed; {remedy}", winerror=code, name=name, call=call)
+    text = doing.replace("{}", f"an unnamed {what}" if name is None else f"{what} {name!r}")
+    return kind(f"Cannot {text}: {call} failed; {remedy}", winerror=code, name=name, call=call)
