@@ -1,0 +1,2 @@
+/* faultshim.c - faultshim.h as a library for LD_PRELOAD; see there. */
+#include "faultshim.h"

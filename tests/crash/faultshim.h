@@ -1,0 +1,83 @@
+/* faultshim.h - make the n-th call of a system call fail.
+ *
+ * It defines the C library's functions anew: included by a program it replaces them there, as a library (faultshim.c) under
+ * LD_PRELOAD in any program, Python for one, which reaches fault_arm and the others by ctypes.
+ * One fault at a time; calls are counted while armed, by this process alone.
+ */
+#ifndef FAULTSHIM_H
+#define FAULTSHIM_H
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum fault_call { FAULT_SHMGET, FAULT_SHMAT, FAULT_STAT, FAULT_REMOVE, FAULT_INFO, FAULT_SET, FAULT_MUNMAP, FAULT_RANDOM, FAULT_FUTEX, FAULT_ROBUST, FAULT_CALLS };
+
+static int fault_call_armed = -1, fault_number, fault_errno, fault_seen, fault_hit;
+
+/* From now on count calls of this kind, and let the number-th (from 1) fail with `error`. */
+void fault_arm(int call, int number, int error);
+/* Stop; returns 1 if the call was made to fail. */
+int fault_disarm(void);
+
+void fault_arm(int call, int number, int error) {
+    fault_number = number;
+    fault_errno = error;
+    fault_seen = fault_hit = 0;
+    fault_call_armed = call;
+}
+int fault_disarm(void) {
+    fault_call_armed = -1;
+    return fault_hit;
+}
+static int fails(int call) {
+    if (call != fault_call_armed || ++fault_seen != fault_number) return 0;
+    fault_hit = 1;
+    errno = fault_errno;
+    return 1;
+}
+#define REAL(type, name, ...)                                   \
+    static type (*real)(__VA_ARGS__);                           \
+    if (!real) *(void **)&real = dlsym(RTLD_NEXT, name)
+
+int shmget(key_t key, size_t size, int flags) {
+    REAL(int, "shmget", key_t, size_t, int);
+    return fails(FAULT_SHMGET) ? -1 : real(key, size, flags);
+}
+void *shmat(int id, const void *address, int flags) {
+    REAL(void *, "shmat", int, const void *, int);
+    return fails(FAULT_SHMAT) ? (void *)-1 : real(id, address, flags);
+}
+int shmctl(int id, int command, struct shmid_ds *d) {
+    REAL(int, "shmctl", int, int, struct shmid_ds *);
+    int call = command == IPC_STAT ? FAULT_STAT : command == IPC_RMID ? FAULT_REMOVE : command == IPC_SET ? FAULT_SET : FAULT_INFO;
+    return fails(call) ? -1 : real(id, command, d);
+}
+int munmap(void *address, size_t size) {
+    REAL(int, "munmap", void *, size_t);
+    return fails(FAULT_MUNMAP) ? -1 : real(address, size);
+}
+ssize_t getrandom(void *to, size_t size, unsigned flags) {
+    REAL(ssize_t, "getrandom", void *, size_t, unsigned);
+    return fails(FAULT_RANDOM) ? -1 : real(to, size, flags);
+}
+long syscall(long number, ...) {
+    REAL(long, "syscall", long, ...);
+    long a[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
+    va_end(list);
+    if (number == SYS_futex && fails(FAULT_FUTEX)) return -1;
+    if ((number == SYS_get_robust_list || number == SYS_set_robust_list) && fails(FAULT_ROBUST)) return -1;
+    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+#endif
