@@ -442,6 +442,13 @@ static inline void nshm__leave_all(nshm_wait_context *c) {
     }
 }
 
+static inline void nshm__leave_watched(nshm_wait_context *c) {
+    for (int k = 0; k < c->count; k++) {
+        __atomic_sub_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
+        nshm__leave(&c->object[k]);
+    }
+}
+
 /* Wait for one (all == 0: the lowest signaled index, only that one is taken) or for all of the objects (atomically). */
 static inline int nshm_wait(nshm_wait_context *c) {
     int r, patience = 1000, mutexes = 0;
@@ -481,6 +488,61 @@ static inline int nshm_wait(nshm_wait_context *c) {
         if (slept == -ETIMEDOUT || slept == -EINTR) return slept;
         if (slept && slept != -EAGAIN) return slept;
     }
+}
+
+/* ------------------------------------------------------------------------------------------------ watching
+ * For event loops: one thread sleeps for many waits at once and takes nothing.  A watch is of waits already begun (polled with
+ * deadline 0); it returns when any of them may succeed, or *control is no longer `seen`.  Bit k of *ready: wait k deserves a poll. */
+#define NSHM_WATCH_MAX 127 /* objects of all waits together: FUTEX_WAITV_MAX less the control word */
+
+static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *control, uint32_t seen, unsigned char *ready) {
+    struct nshm__waitv v[NSHM_WATCH_MAX + 1];
+    unsigned char of[NSHM_WATCH_MAX + 1];
+    uint32_t expected;
+    int i, k, n = 1, any = 0, r = 0;
+    nshm__tid();
+    memset(ready, 0, (size_t)count);
+    v[0].val = seen;
+    v[0].uaddr = (uint64_t)(uintptr_t)control;
+    v[0].flags = 2;
+    v[0].reserved = 0;
+    for (i = 0; i < count; i++)
+        for (k = 0; k < waits[i]->count; k++) {
+            __atomic_add_fetch(&waits[i]->object[k].words->waiters, 1, __ATOMIC_SEQ_CST);
+            __atomic_add_fetch(&waits[i]->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
+        }
+    for (i = 0; i < count; i++)
+        for (k = 0; k < waits[i]->count; k++) {
+            nshm_waitee *o = &waits[i]->object[k];
+            if (waits[i]->all && nshm__signaled(o)) continue; /* sleeps on what is missing; all there: nothing to sleep on */
+            if (nshm__arm(o, &expected)) {
+                any = ready[i] = 1;
+                break;
+            }
+            if (n > NSHM_WATCH_MAX) break; /* the caller keeps to the limit */
+            of[n] = (unsigned char)i;
+            v[n].val = expected;
+            v[n].uaddr = (uint64_t)(uintptr_t)&o->words->state;
+            v[n].flags = 2;
+            v[n++].reserved = 0;
+        }
+    for (i = 0; i < count && !any; i++) {
+        int missing = 0;
+        for (k = 1; k < n; k++) missing |= of[k] == i;
+        if (!missing) any = ready[i] = 1;
+    }
+    if (!any) {
+        r = (int)syscall(SYS_futex_waitv, v, n, 0, NULL, CLOCK_MONOTONIC);
+        if (r < 0 && errno == ENOSYS) { /* before Linux 5.16: look every millisecond */
+            struct timespec nap = {0, 1000000};
+            r = (int)syscall(SYS_futex, control, FUTEX_WAIT, seen, &nap, NULL, 0);
+        }
+        if (r > 0) ready[of[r]] = 1;
+        for (k = 1; k < n; k++) /* others may have changed as well, or instead (EAGAIN) */
+            if (__atomic_load_n((uint32_t *)(uintptr_t)v[k].uaddr, __ATOMIC_SEQ_CST) != (uint32_t)v[k].val) ready[of[k]] = 1;
+    }
+    for (i = 0; i < count; i++) nshm__leave_watched(waits[i]);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------ changing */

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from .sync import Mutex as Mutex
     from .sync import Semaphore as Semaphore
     from .sync import wait_all as wait_all
+    from .sync import wait_all_async as wait_all_async
     from .sync import wait_any as wait_any
+    from .sync import wait_any_async as wait_any_async
 
 __version__ = "0.1.0"
 
@@ -75,7 +77,9 @@ __all__ = [
     "list_objects",
     "open",
     "wait_all",
+    "wait_all_async",
     "wait_any",
+    "wait_any_async",
 ]
 
 # Loaded on first use: what most programs never touch must not cost them time at import.
@@ -87,7 +91,9 @@ _LAZY = {
     "Mutex": "sync",
     "Semaphore": "sync",
     "wait_all": "sync",
+    "wait_all_async": "sync",
     "wait_any": "sync",
+    "wait_any_async": "sync",
 }
 
 

@@ -24,6 +24,4 @@ def describe(name: str) -> ObjectInfo:
     for info in backend.list_objects():
         if info.name == wanted:
             return info
-    raise errors.NotFound(
-        f"No object named {name!r}: nobody holds it, or another user does privately", name=name, call="describe"
-    )
+    raise errors.NotFound(f"No object named {name!r}: nobody holds it, or another user does privately", name=name, call="describe")

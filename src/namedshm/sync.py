@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from ._backend.contract import Kind, SyncAccess, SyncHandle
 
-__all__ = ["Acquisition", "Event", "Mutex", "Semaphore", "WaitResult", "wait_all", "wait_any"]
+__all__ = [
+    "Acquisition",
+    "Event",
+    "Mutex",
+    "Semaphore",
+    "WaitResult",
+    "wait_all",
+    "wait_all_async",
+    "wait_any",
+    "wait_any_async",
+]
 
 #: Most objects one wait can take (Windows: MAXIMUM_WAIT_OBJECTS).
 MAXIMUM_WAIT_OBJECTS = 64
@@ -232,6 +242,16 @@ class Mutex(Waitable):
                 return _NOT_ACQUIRED
             if not abandoned:
                 return _ACQUIRED
+        return self._abandoned(on_abandoned)
+
+    async def acquire_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
+        """:meth:`acquire` for asyncio.  The owner is the event loop's thread: tasks of one loop do not exclude each other."""
+        index, abandoned = await _wait_async([self._handle], False, timeout)
+        if index < 0:
+            return _NOT_ACQUIRED
+        return self._abandoned(on_abandoned) if abandoned else _ACQUIRED
+
+    def _abandoned(self, on_abandoned: Literal["tell", "raise"]) -> Acquisition:
         if on_abandoned == "raise":
             raise errors.AbandonedMutex(
                 f"The last owner of the mutex {self.name!r} ended while it held it: check what it guards, then release it",
@@ -293,6 +313,10 @@ class Event(Waitable):
         """Wait until it is set.  False when ``timeout`` seconds are over; None waits for ever, 0 only looks (and takes)."""
         return _wait_one(self._handle, timeout, spin)
 
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """:meth:`wait` for asyncio; cancelling it takes nothing."""
+        return (await _wait_async([self._handle], False, timeout))[0] >= 0
+
     def __enter__(self) -> Event:
         return self
 
@@ -339,6 +363,10 @@ class Semaphore(Waitable):
         """Take one.  False when ``timeout`` seconds are over; None waits for ever, 0 only tries."""
         return _wait_one(self._handle, timeout, spin)
 
+    async def acquire_async(self, timeout: float | None = None) -> bool:
+        """:meth:`acquire` for asyncio; cancelling it takes nothing."""
+        return (await _wait_async([self._handle], False, timeout))[0] >= 0
+
     def release(self, count: int = 1) -> int:
         """Give ``count`` back; the count before.  Raises LimitExceeded beyond the maximum: then nothing has changed."""
         if not 0 < count <= MAXIMUM_SEMAPHORE:
@@ -360,9 +388,12 @@ def wait_any(objects: Sequence[Waitable], timeout: float | None = None, *, spin:
     Returns: a WaitResult (index, object, abandoned indexes), or None when ``timeout`` seconds are over.
     Raises: InvalidArgument (0 or more than 64 objects), ClosedHandle, AccessDenied (a handle without the right to wait).
     """
-    handles = _handles(objects)
-    index, abandoned = backend.wait(handles, False, timeout, spin)
-    return None if index < 0 else WaitResult(index, objects[index], (index,) if abandoned else ())
+    return _result(objects, backend.wait(_handles(objects), False, timeout, spin))
+
+
+async def wait_any_async(objects: Sequence[Waitable], timeout: float | None = None) -> WaitResult | None:
+    """:func:`wait_any` for asyncio; cancelling it takes nothing."""
+    return _result(objects, await _wait_async(_handles(objects), False, timeout))
 
 
 def wait_all(objects: Sequence[Waitable], timeout: float | None = None, *, spin: float = SPIN) -> WaitResult | None:
@@ -370,11 +401,25 @@ def wait_all(objects: Sequence[Waitable], timeout: float | None = None, *, spin:
 
     Returns and raises as :func:`wait_any`; InvalidArgument also if one object is there twice.
     """
-    handles = _handles(objects)
-    index, abandoned = backend.wait(handles, True, timeout, spin)
+    return _result(objects, backend.wait(_handles(objects), True, timeout, spin))
+
+
+async def wait_all_async(objects: Sequence[Waitable], timeout: float | None = None) -> WaitResult | None:
+    """:func:`wait_all` for asyncio; cancelling it takes nothing."""
+    return _result(objects, await _wait_async(_handles(objects), True, timeout))
+
+
+def _result(objects: Sequence[Waitable], outcome: tuple[int, int]) -> WaitResult | None:
+    index, abandoned = outcome
     if index < 0:
         return None
     return WaitResult(index, objects[index], tuple(k for k in range(len(objects)) if abandoned >> k & 1))
+
+
+async def _wait_async(handles: list[SyncHandle], all: bool, timeout: float | None) -> tuple[int, int]:
+    from .aio import wait  # asyncio is heavy: only for who uses it
+
+    return await wait(handles, all, timeout)
 
 
 def _handles(objects: Sequence[Waitable]) -> list[SyncHandle]:

@@ -116,3 +116,23 @@ def create_sync(
 ) -> SyncHandle: ...
 def open_sync(kind: Kind, name: Name, access: SyncAccess) -> SyncHandle: ...
 def wait(handles: list[SyncHandleContract], all: bool, timeout: float | None, spin: float) -> tuple[int, int]: ...
+
+WATCH_MAX: int
+
+class Wait:
+    """A wait that is polled instead of slept in; what happened between two polls (a pulse) is not lost."""
+
+    def __init__(self, handles: list[SyncHandleContract], all: bool) -> None: ...
+    def __len__(self) -> int: ...
+    def poll(self) -> tuple[int, int] | None:
+        """(index, abandoned mask) if it succeeds now, else None.  What is acquired is this thread's."""
+
+class Control:
+    """A word that wakes a watching thread."""
+
+    @property
+    def value(self) -> int: ...
+    def change(self) -> None: ...
+
+def watch(waits: list[Wait], control: Control, seen: int) -> list[Wait]:
+    """Sleep until one of the waits (WATCH_MAX objects at most) deserves a poll or ``control`` is no longer ``seen``; those waits."""

@@ -26,6 +26,9 @@ cdef extern from "namedshm_sync.h" nogil:
     int nshm_semaphore_release(nshm_waitee *, uint32_t, uint32_t *)
     int nshm_sync_fill(nshm_handle *, void *)
     int nshm_sync_busy(const nshm_words *)
+    int NSHM_WATCH_MAX
+    int nshm_watch(nshm_wait_context **, int, uint32_t *, uint32_t, unsigned char *)
+    void nshm__wake(uint32_t *, int)
 
 KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
@@ -236,3 +239,73 @@ def wait(handles, bint all, timeout, double spin):
     if r == -ETIMEDOUT:
         return -1, 0
     raise explain_sync(r, "wait", None)
+
+
+# ------------------------------------------------------------------------------------------------------------ for event loops
+WATCH_MAX = NSHM_WATCH_MAX
+
+
+cdef class Wait:
+    """A wait that is polled instead of slept in; what happened between two polls (a pulse) is not lost."""
+    cdef nshm_wait_context c
+    cdef list handles   # keeps the pages mapped
+
+    def __init__(self, handles, bint all):
+        cdef SyncHandle handle
+        cdef int k = 0
+        self.handles = list(handles)
+        self.c.count = len(self.handles)
+        if not 1 <= self.c.count <= NSHM_WAIT_MAX:
+            raise explain(-EINVAL, "wait", None, self.c.count)
+        self.c.all = all
+        for handle in self.handles:
+            handle.usable("wait")
+            memcpy(&self.c.object[k], &handle.waitee, sizeof(nshm_waitee))
+            k += 1
+
+    def __len__(self):
+        return self.c.count
+
+    def poll(self):
+        """(index, abandoned mask) if it succeeds now, else None.  What is acquired is this thread's."""
+        cdef SyncHandle handle
+        cdef int r
+        for handle in self.handles:
+            handle.usable("wait")
+        self.c.deadline = 0
+        self.c.abandoned = 0
+        r = nshm_wait(&self.c)
+        if r == -ETIMEDOUT:
+            return None
+        if r < 0:
+            raise explain_sync(r, "wait", None)
+        return r & ~NSHM_ABANDONED, self.c.abandoned
+
+
+cdef class Control:
+    """A word that wakes a watching thread."""
+    cdef uint32_t word
+
+    @property
+    def value(self):
+        return nshm__load32(&self.word)
+
+    def change(self):
+        nshm__add32(&self.word, 1)
+        nshm__wake(&self.word, 1)
+
+
+def watch(list waits, Control control, uint32_t seen):
+    """Sleep until one of the Waits (WATCH_MAX objects at most) deserves a poll or `control` is no longer `seen`; those Waits."""
+    cdef nshm_wait_context *contexts[128]
+    cdef unsigned char ready[128]
+    cdef int count = len(waits), i
+    cdef Wait wait
+    if count > 127:
+        raise ValueError("too many waits for one thread")
+    for i in range(count):
+        wait = waits[i]
+        contexts[i] = &wait.c
+    with nogil:
+        nshm_watch(contexts, count, &control.word, seen, ready)
+    return [waits[i] for i in range(count) if ready[i]]

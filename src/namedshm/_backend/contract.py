@@ -119,6 +119,30 @@ class SyncHandle(Protocol):
         """Close the handle now.  A mutex owned by a thread stays owned.  Closing twice is a no-op."""
 
 
+class PolledWait(Protocol):
+    """A wait that is polled instead of slept in."""
+
+    def __len__(self) -> int: ...
+    def poll(self) -> tuple[int, int] | None:
+        """As :meth:`Backend.wait`, or None if it does not succeed now.  What is acquired is the calling thread's."""
+
+
+class Watcher(Protocol):
+    """Sleeps for many polled waits at once, in one thread, and takes nothing."""
+
+    #: Most objects of all its waits together.
+    capacity: int
+
+    def signal(self) -> int:
+        """A value that :meth:`interrupt` changes."""
+
+    def interrupt(self) -> None:
+        """Make a running or coming :meth:`watch` return."""
+
+    def watch(self, waits: list[Any], seen: int) -> list[Any]:
+        """Sleep until some waits deserve a poll (those are returned), or the signal is no longer ``seen``."""
+
+
 class ObjectInfo(NamedTuple):
     """A snapshot of one living object, taken without opening it."""
 
@@ -210,6 +234,12 @@ class Backend(Protocol):
 
         Returns: (index, or -1 when the time is up; bit mask of the mutexes that were abandoned).  Signal handlers run meanwhile.
         """
+
+    def begin_wait(self, handles: list[SyncHandle], all: bool) -> PolledWait:
+        """A wait for event loops: polled by the loop's thread, watched by another.  Raises Unsupported where there is none."""
+
+    def watcher(self) -> Watcher:
+        """A place where a thread watches polled waits."""
 
     def list_objects(self) -> list[ObjectInfo]:
         """Everything alive that this user may see, in no order."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping
     from namedshm.names import Name
 
-    from .contract import Access, Kind, ObjectInfo, SectionHandle, SyncAccess, SyncHandle
+    from .contract import Access, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 _PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
@@ -35,6 +35,24 @@ class _Hidden:
         self.bare = "\0unnamed\\" + os.urandom(16).hex()
         self.is_global = False
         self.text = None
+
+
+class _FutexWatcher:
+    """contract.Watcher by futex_waitv(2)."""
+
+    capacity = _linux.WATCH_MAX
+
+    def __init__(self) -> None:
+        self._control = _linux.Control()
+
+    def signal(self) -> int:
+        return self._control.value
+
+    def interrupt(self) -> None:
+        self._control.change()
+
+    def watch(self, waits: list[Any], seen: int) -> list[Any]:
+        return _linux.watch(waits, self._control, seen)
 
 
 class _LazyPolicy:
@@ -136,6 +154,12 @@ class LinuxBackend:
 
     def wait(self, handles: list[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return _linux.wait(handles, all, timeout, spin)
+
+    def begin_wait(self, handles: list[SyncHandle], all: bool) -> PolledWait:
+        return _linux.Wait(handles, all)
+
+    def watcher(self) -> Watcher:
+        return _FutexWatcher()
 
     def list_objects(self) -> list[ObjectInfo]:
         from .contract import ObjectInfo

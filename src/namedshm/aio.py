@@ -1,0 +1,134 @@
+"""Waiting in asyncio: one thread of the process watches all waits of all event loops and takes nothing.
+
+A waiting coroutine polls in its loop's thread; when that fails it gives its wait to a watcher thread, which tells the loop when
+another poll may succeed.  So an acquired mutex is owned by the loop's thread, and a cancelled wait has taken nothing.  Nobody
+polls by the clock, and no thread is occupied per waiter (one per 127 objects waited for at the same time).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from ._backend import backend
+
+if TYPE_CHECKING:
+    from ._backend.contract import PolledWait, SyncHandle, Watcher
+
+__all__ = ["wait"]
+
+
+async def wait(handles: list[SyncHandle], all: bool, timeout: float | None) -> tuple[int, int]:
+    """As ``Backend.wait``: (index or -1 when ``timeout`` seconds are over, abandoned mask).  Cancelling takes nothing."""
+    polled = backend.begin_wait(handles, all)
+    got = polled.poll()
+    if got is not None:
+        return got
+    if timeout is not None and timeout <= 0:
+        return -1, 0
+    try:
+        async with asyncio.timeout(timeout):
+            return await _wait_on(polled)
+    except TimeoutError:
+        got = polled.poll()  # signaled at the last moment: a wait that can be satisfied is
+        return (-1, 0) if got is None else got
+
+
+async def _wait_on(polled: PolledWait) -> tuple[int, int]:
+    loop = asyncio.get_running_loop()
+    while True:
+        ready: asyncio.Future[None] = loop.create_future()
+        pool = _pool()
+        pool.add(polled, loop, ready)
+        try:
+            await ready
+        finally:
+            pool.discard(polled)
+        got = polled.poll()
+        if got is not None:
+            return got
+
+
+class _Pool:
+    """The watcher threads of this process."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.threads: list[_Thread] = []
+
+    def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> None:
+        with self.lock:
+            for thread in self.threads:
+                if thread.add(polled, loop, ready):
+                    return
+            thread = _Thread()
+            thread.add(polled, loop, ready)
+            self.threads.append(thread)
+            thread.start()
+
+    def discard(self, polled: PolledWait) -> None:
+        with self.lock:
+            for thread in self.threads:
+                thread.discard(polled)
+
+
+class _Thread:
+    """One thread and the waits it sleeps for.  It ends with the process."""
+
+    def __init__(self) -> None:
+        self.watcher: Watcher = backend.watcher()
+        self.lock = threading.Lock()
+        self.waits: dict[PolledWait, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
+
+    def start(self) -> None:
+        threading.Thread(target=self.run, name="namedshm-watcher", daemon=True).start()
+
+    def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> bool:
+        with self.lock:
+            if sum(map(len, self.waits)) + len(polled) > self.watcher.capacity:
+                return False
+            self.waits[polled] = loop, ready
+        self.watcher.interrupt()
+        return True
+
+    def discard(self, polled: PolledWait) -> None:
+        with self.lock:
+            if self.waits.pop(polled, None) is None:
+                return
+        self.watcher.interrupt()
+
+    def run(self) -> None:
+        while True:
+            seen = self.watcher.signal()  # before the copy: whatever is added later changes it
+            with self.lock:
+                waits = list(self.waits)
+            for polled in self.watcher.watch(waits, seen):
+                with self.lock:
+                    told = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
+                if told is not None:
+                    _tell(*told)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> None:
+    try:
+        loop.call_soon_threadsafe(_finish, ready)
+    except RuntimeError:  # that loop was closed with the wait in it: nobody is there to be told
+        return
+
+
+def _finish(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+_pools: list[_Pool] = []
+
+
+def _pool() -> _Pool:
+    """This process's; a forked child has no threads of its parent's and starts its own."""
+    if not _pools or _pools[0].pid != os.getpid():
+        _pools[:] = [_Pool()]
+    return _pools[0]
