@@ -17,8 +17,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-LARGEST_TOKEN = 65536 + 4096  # bytes: a token's size is random within this
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
@@ -72,22 +70,15 @@ def attachments() -> list[str]:
 
     Registries stay until the process ends, and one token is kept for the next create.
     """
-    try:
-        with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-            lines = [line.strip() for line in file if "/SYSV" in line]
-    except OSError:
-        return []  # not Linux
+    if sys.platform != "linux":  # asked first: under Wine the file can be opened, and is another process's
+        return []
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        lines = [line.strip() for line in file if "/SYSV" in line]
+    allowed = set()
     if "namedshm" in sys.modules:
         state = _state()
-        registries = {str(state[scope]["registry"]) for scope in ("local", "global")}
-        lines = [line for line in lines if line.split()[4] not in registries]
-    spare = next((line for line in lines if _size(line) <= LARGEST_TOKEN), None)
-    return [line for line in lines if line is not spare]
-
-
-def _size(line: str) -> int:
-    start, end = (int(part, 16) for part in line.split()[0].split("-"))
-    return end - start
+        allowed = {str(state[scope][kept]) for scope in ("local", "global") for kept in ("registry", "spare")}
+    return [line for line in lines if line.split()[4] not in allowed]
 
 
 def _state() -> dict[str, Any]:

@@ -171,3 +171,15 @@ def test_a_configuration_that_says_nothing_usable_grants_nothing_and_stops_no_op
     assert anna.do("namedshm.open(name, 'read').size", name=f"Global\\{name}") == 100
     with pytest.raises(namedshm.AccessDenied, match="namedshm grant"):
         anna.do("namedshm.create(name + '2', 100)")
+
+
+def test_global_objects_of_another_session_are_in_nobodys_way(as_user: AsUser, name: str, session_name: str) -> None:
+    # made before the grant, and of another namespace: a member must not take it for the one he may not write
+    elsewhere = as_user(ROOT, session=session_name + "-else")
+    elsewhere.do("s = namedshm.create(name, 100, mode=0o666)", name=f"Global\\{name}")
+    anna, carl = as_user(ANNA, CREW, granted=True), as_user(CARL)
+    for peer in (anna, carl):
+        with pytest.raises(namedshm.NotFound):
+            peer.do("namedshm.open(name)", name=f"Global\\{name}")
+    assert anna.do("s = namedshm.create(name, 50); (s.created, s.size)") == (True, 50)
+    assert elsewhere.do("namedshm.open(name).size") == 100
