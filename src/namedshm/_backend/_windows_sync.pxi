@@ -197,11 +197,8 @@ def wait(list handles, bint all, timeout):
     interruptible = main and not all and count < MOST
     if interruptible:
         waited[count] = _PyOS_SigintEvent()
-        if waited[count] == NULL:
-            interruptible = False
-        else:
-            ResetEvent(waited[count])  # of an earlier Ctrl-C, whose handler has run
-            number += 1
+        interruptible = waited[count] != NULL
+        number += interruptible
     if not for_ever:
         deadline = GetTickCount64() + <ULONG64>min(max(0.0, timeout) * 1000 + 0.999, 1e15)
     while True:
@@ -211,6 +208,9 @@ def wait(list handles, bint all, timeout):
             slice_ms = 0 if now >= deadline else <DWORD>min(deadline - now, <ULONG64>0xFFFFFFFE)
         if main and not interruptible:
             slice_ms = min(slice_ms, LOOK)
+        if interruptible:
+            ResetEvent(waited[count])
+        PyErr_CheckSignals()  # after the reset: Python notes a signal before it sets the event, so none is lost between the two
         error = 0
         with nogil:
             state = WaitForMultipleObjects(number, waited, all, slice_ms)
@@ -222,10 +222,5 @@ def wait(list handles, bint all, timeout):
             return <int>(state - WAIT_ABANDONED), 1 << <int>(state - WAIT_ABANDONED)
         if state == WAIT_FAILED:
             raise _failure(error, "WaitForMultipleObjects", None, f"wait for {count} objects")
-        if interruptible and state == <DWORD>count:
-            # Ctrl-C: its handler runs in C in another thread, which notes the signal before or just after it sets the event.
-            Sleep(1)
-            ResetEvent(waited[count])
-        PyErr_CheckSignals()
         if state == WAIT_TIMEOUT and not for_ever and GetTickCount64() >= deadline:
             return -1, 0
