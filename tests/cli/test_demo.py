@@ -78,6 +78,15 @@ def test_a_first_that_finds_the_name_held_does_not_write_into_it(hold, run):
     end(holder)
 
 
+def test_a_name_held_by_another_type_is_error_6(hold, run):
+    holder = hold("a = namedshm.Mutex('MyFileMappingObject')")
+    for part, doing in (("first", "create"), ("second", "open")):
+        result = run("demo", part)
+        assert result.returncode == 1
+        assert f"Could not {doing} file mapping object (6). An object of another type has that name" in result.stderr
+    end(holder)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kills with SIGKILL")
 def test_a_killed_first_leaves_nothing(namespace, run):
     first = namespace.start("-m", "namedshm.cli", "demo", "first")

@@ -114,3 +114,14 @@ def test_show_reads_no_byte_of_a_reserved_section_that_is_not_committed(hold, ru
     assert "No byte of this reserved section is committed yet." in run("show", "big").stdout
     assert "first 4096 bytes:" in run("show", "part", "--bytes", "5000").stdout
     end(holder)
+
+
+def test_other_types_are_listed_and_shown_without_bytes(hold, run):
+    holder = hold("a = namedshm.Mutex('m'); b = namedshm.Event('e'); c = namedshm.Semaphore('s')")
+    lines = run("list").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [["e", "event"], ["m", "mutex"], ["s", "semaphore"]]
+    shown = run("show", "m")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "type      mutex" in shown.stdout
+    assert "bytes:" not in shown.stdout
+    end(holder)

@@ -125,7 +125,7 @@ def test_win32_md_names_every_function():
 def test_the_offsets_in_format_linux_md_are_the_headers(place):
     text = (ROOT / "docs" / "format-linux.md").read_text(encoding="utf-8")
     checks = []
-    for structure in ("nshm_registry", "nshm_record"):
+    for structure in ("nshm_registry", "nshm_record", "nshm_words"):
         table = re.search(rf"<!-- offsets {structure} -->\n(.*?)\n\n", text + "\n\n", re.DOTALL)
         assert table, structure
         rows = re.findall(r"^\| (\d+) \| (\d+)[^|]*\| `(\w+)` \|", table[1], re.MULTILINE)
@@ -137,7 +137,7 @@ def test_the_offsets_in_format_linux_md_are_the_headers(place):
         checks.append(f'static_assert((unsigned long long)({name}) == {value}ull, "{name}");')
     assert len(checks) > 50
     source = place.directory / "offsets.cpp"
-    source.write_text('#include "namedshm.h"\n' + "\n".join(checks) + "\nint main() {}\n")
+    source.write_text('#include "namedshm_sync.h"\n' + "\n".join(checks) + "\nint main() {}\n")
     place.compile(source)
 
 
