@@ -490,6 +490,18 @@ static inline int nshm_wait(nshm_wait_context *c) {
     }
 }
 
+/* Take one object now or not at all: as nshm_wait with deadline 0, without the context.  -EAGAIN: not signaled. */
+static inline int nshm_try(nshm_waitee *o) {
+    int r, patience = 1000;
+    nshm__tid();
+    if (!nshm__me.head) return -ENOSYS;
+    if (o->words->type == NSHM_MUTEX && (r = nshm__reserve_room(2))) return r;
+    o->pulse = __atomic_load_n(&o->words->pulse, __ATOMIC_SEQ_CST);
+    while ((r = nshm__try(o)) == -EBUSY)
+        if ((r = nshm__settle(o, &patience))) return r;
+    return r;
+}
+
 /* ------------------------------------------------------------------------------------------------ watching
  * For event loops: one thread sleeps for many waits at once and takes nothing.  A watch is of waits already begun (polled with
  * deadline 0); it returns when any of them may succeed, or *control is no longer `seen`.  Bit k of *ready: wait k deserves a poll. */

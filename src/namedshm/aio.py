@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from ._backend import backend
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._backend.contract import PolledWait, SyncHandle, Watcher
 
 __all__ = ["wait"]
 
 
-async def wait(handles: list[SyncHandle], all: bool, timeout: float | None) -> tuple[int, int]:
+async def wait(handles: Sequence[SyncHandle], all: bool, timeout: float | None) -> tuple[int, int]:
     """As ``Backend.wait``: (index or -1 when ``timeout`` seconds are over, abandoned mask).  Cancelling takes nothing."""
     polled = backend.begin_wait(handles, all)
     got = polled.poll()

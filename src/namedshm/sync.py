@@ -14,7 +14,7 @@ happened; a Semaphore counts what is there.  Behaviour: https://learn.microsoft.
 from __future__ import annotations
 
 from . import errors
-from ._backend import backend
+from ._backend import SyncHandle, backend, set_acquisitions
 from .names import Name
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import ClassVar, Literal, Self
 
-    from ._backend.contract import Kind, SyncAccess, SyncHandle
+    from ._backend.contract import Kind, SyncAccess
 
 __all__ = [
     "Acquisition",
@@ -69,6 +69,17 @@ _ABANDONED = Acquisition(True, True)
 _NOT_ACQUIRED = Acquisition(False, False)
 
 
+def _abandoned(name: str | None) -> errors.AbandonedMutex:
+    return errors.AbandonedMutex(
+        f"The last owner of the mutex {name!r} ended while it held it: check what it guards, then release it",
+        name=name,
+        call="acquire",
+    )
+
+
+set_acquisitions(_ACQUIRED, _ABANDONED, _NOT_ACQUIRED, _abandoned)
+
+
 class WaitResult:
     """What a wait on several objects got.
 
@@ -92,13 +103,19 @@ class WaitResult:
         return f"<WaitResult {self.index}: {self.object!r}, abandoned {self.abandoned}>"
 
 
-class Waitable:
-    """What mutexes, events and semaphores have in common."""
+class Waitable(SyncHandle):
+    """What mutexes, events and semaphores have in common.
 
-    __slots__ = ("__weakref__", "_handle")
+    Attributes:
+        name: as given; None for an unnamed object.
+        created: whether this call made the object (False: it was there, its settings stayed as they were).
+        identity: a 64-bit number no other object ever has.
+        closed: whether this handle was closed.
+    """
+
+    __slots__ = ()
 
     _kind: ClassVar[Kind]
-    _handle: SyncHandle
 
     @classmethod
     def open(cls, name: str, access: SyncAccess = "full") -> Self:
@@ -114,66 +131,36 @@ class Waitable:
             raise errors.InvalidArgument(f"access {access!r}: use 'full', 'wait' or 'modify'", name=name, call="open")
         if name is None:
             raise errors.InvalidArgument("open() needs a name: unnamed objects cannot be opened", call="open")
-        return cls._wrap(backend.open_sync(cls._kind, Name(name), access, False))
+        return backend.open_sync(cls, cls._kind, Name(name), access, False)
 
     @classmethod
-    def _wrap(cls, handle: SyncHandle) -> Self:
-        self = cls.__new__(cls)
-        self._handle = handle
-        return self
-
-    def _make(self, name: str | None, exist_ok: bool, mode: int, group: str | int | None, *settings: int) -> None:
+    def _make(cls, name: str | None, exist_ok: bool, mode: int, group: str | int | None, *settings: int) -> Self:
         if mode != 0o600 and (type(mode) is not int or mode & ~0o666):
             raise errors.InvalidArgument(
                 f"mode {mode!r}: use read and write bits only, for example 0o666", name=name, call="create"
             )
         initial, manual, maximum = settings
-        self._handle = backend.create_sync(
-            self._kind, None if name is None else Name(name), exist_ok, mode, group, initial, bool(manual), maximum, False
+        return backend.create_sync(
+            cls, cls._kind, None if name is None else Name(name), exist_ok, mode, group, initial, bool(manual), maximum, False
         )
-
-    @property
-    def name(self) -> str | None:
-        """The name as given; None for an unnamed object."""
-        return self._handle.name
-
-    @property
-    def created(self) -> bool:
-        """Whether this call made the object (False: it was there, its settings stayed as they were)."""
-        return self._handle.created
-
-    @property
-    def identity(self) -> int:
-        """A 64-bit number no other object ever has."""
-        return self._handle.identity
-
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
 
     def duplicate(self, access: SyncAccess | None = None) -> Self:
         """Another handle to the same object.  Raises ClosedHandle; AccessDenied for more access than this handle has."""
-        mine = self._handle.access
+        mine = self.access
         if access is not None and access != mine and mine != "full":
             raise errors.AccessDenied(f"This handle has access {mine!r} and cannot be widened", name=self.name, call="duplicate")
-        return self._wrap(self._handle.duplicate(access or mine))
-
-    def close(self) -> None:
-        """Close the handle: the name goes if it was the last one anywhere.  Twice is a no-op."""
-        self._handle.close()
+        return self.duplicate_as(access or mine)
 
     def __reduce__(self) -> tuple[Callable[..., Waitable], tuple[object, ...]]:
-        handle = self._handle
-        if handle.closed:
-            raise errors.ClosedHandle(f"This handle to {handle.name!r} is closed: it cannot be pickled", name=handle.name)
-        if handle.name is None:
+        if self.closed:
+            raise errors.ClosedHandle(f"This handle to {self.name!r} is closed: it cannot be pickled", name=self.name)
+        if self.name is None:
             raise TypeError(f"An unnamed {self._kind} cannot be pickled, nobody could find it: create it with a name")
-        return _restore, (type(self), handle.name, handle.identity, handle.access)
+        return _restore, (type(self), self.name, self.identity, self.access)
 
     def __repr__(self) -> str:
-        handle = self._handle
-        label = "unnamed" if handle.name is None else repr(handle.name)
-        return f"<namedshm.{type(self).__name__} {label}{', closed' if handle.closed else ''}>"
+        label = "unnamed" if self.name is None else repr(self.name)
+        return f"<namedshm.{type(self).__name__} {label}{', closed' if self.closed else ''}>"
 
 
 def _restore(cls: type[Waitable], name: str, identity: int, access: SyncAccess) -> Waitable:
@@ -199,15 +186,15 @@ class Mutex(Waitable):
     __slots__ = ()
     _kind = "mutex"
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         name: str | None = None,
         *,
         owned: bool = False,
         exist_ok: bool = True,
         mode: int = 0o600,
         group: str | int | None = None,
-    ) -> None:
+    ) -> Self:
         """Create the mutex, or open the living one.
 
         Args:
@@ -216,59 +203,43 @@ class Mutex(Waitable):
             exist_ok: False raises AlreadyExists if the name is held.
             mode, group: who else may use it, as in :func:`namedshm.create`; users need both bits, 0o666 lets everybody.
         """
-        self._make(name, exist_ok, mode, group, int(owned), 0, 0)
+        return cls._make(name, exist_ok, mode, group, int(owned), 0, 0)
 
-    def acquire(
-        self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell", spin: float = SPIN
-    ) -> Acquisition:
-        """Acquire the mutex; Ctrl-C interrupts the wait.
+    if TYPE_CHECKING:
 
-        Args:
-            timeout: seconds; None waits for ever, 0 only tries.
-            on_abandoned: "tell" through ``.abandoned``, or "raise" AbandonedMutex (the mutex is acquired all the same).
-            spin: seconds to try before sleeping.
+        def acquire(
+            self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell", spin: float = SPIN
+        ) -> Acquisition:
+            """Acquire the mutex; Ctrl-C interrupts the wait.
 
-        Returns: an Acquisition, false when the time is up.
-        """
-        handle = self._handle
-        got = handle.try_acquire()
-        if got == 0:
-            return _ACQUIRED
-        if got < 0:
-            if timeout is not None and timeout <= 0:
-                return _NOT_ACQUIRED
-            index, abandoned = backend.wait([handle], False, timeout, spin)
-            if index < 0:
-                return _NOT_ACQUIRED
-            if not abandoned:
-                return _ACQUIRED
-        return self._abandoned(on_abandoned)
+            Args:
+                timeout: seconds; None waits for ever, 0 only tries.
+                on_abandoned: "tell" through ``.abandoned``, or "raise" AbandonedMutex (the mutex is acquired all the same).
+                spin: seconds to try before sleeping.
+
+            Returns: an Acquisition, false when the time is up.
+            """
+
+        def release(self) -> None:
+            """Release it once.  Raises NotOwned if this thread does not own it."""
+
+        def __enter__(self) -> Acquisition: ...
+        def __exit__(self, kind: object, error: object, trace: object) -> None: ...
+
+    else:  # no Python frame between the caller and the compare-and-swap
+        acquire = SyncHandle.acquire_mutex
+        release = SyncHandle.release_mutex
+        __enter__ = SyncHandle.acquire_mutex
+        __exit__ = SyncHandle.exit_mutex
 
     async def acquire_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
         """:meth:`acquire` for asyncio.  The owner is the event loop's thread: tasks of one loop do not exclude each other."""
-        index, abandoned = await _wait_async([self._handle], False, timeout)
+        index, abandoned = await _wait_async([self], False, timeout)
         if index < 0:
             return _NOT_ACQUIRED
-        return self._abandoned(on_abandoned) if abandoned else _ACQUIRED
-
-    def _abandoned(self, on_abandoned: Literal["tell", "raise"]) -> Acquisition:
-        if on_abandoned == "raise":
-            raise errors.AbandonedMutex(
-                f"The last owner of the mutex {self.name!r} ended while it held it: check what it guards, then release it",
-                name=self.name,
-                call="acquire",
-            )
-        return _ABANDONED
-
-    def release(self) -> None:
-        """Release it once.  Raises NotOwned if this thread does not own it."""
-        self._handle.release_mutex()
-
-    def __enter__(self) -> Acquisition:
-        return self.acquire()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._handle.release_mutex()
+        if abandoned and on_abandoned == "raise":
+            raise _abandoned(self.name)
+        return _ABANDONED if abandoned else _ACQUIRED
 
 
 class Event(Waitable):
@@ -277,8 +248,8 @@ class Event(Waitable):
     __slots__ = ()
     _kind = "event"
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         name: str | None = None,
         *,
         manual: bool = False,
@@ -286,7 +257,7 @@ class Event(Waitable):
         exist_ok: bool = True,
         mode: int = 0o600,
         group: str | int | None = None,
-    ) -> None:
+    ) -> Self:
         """Create the event, or open the living one (whose ``manual`` and state stay).
 
         Args:
@@ -295,27 +266,27 @@ class Event(Waitable):
             initial: set from the start.
             exist_ok, mode, group: as for :class:`Mutex`.
         """
-        self._make(name, exist_ok, mode, group, int(initial), int(manual), 0)
+        return cls._make(name, exist_ok, mode, group, int(initial), int(manual), 0)
 
     def set(self) -> None:
         """Set it; setting twice is setting once."""
-        self._handle.set_event()
+        self.set_event()
 
     def clear(self) -> None:
         """Reset it."""
-        self._handle.reset_event()
+        self.reset_event()
 
     def pulse(self) -> None:
         """Release who waits now (auto-reset: one of them) and leave it reset.  A waiter about to wait misses it."""
-        self._handle.pulse_event()
+        self.pulse_event()
 
     def wait(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
         """Wait until it is set.  False when ``timeout`` seconds are over; None waits for ever, 0 only looks (and takes)."""
-        return _wait_one(self._handle, timeout, spin)
+        return _wait_one(self, timeout, spin)
 
     async def wait_async(self, timeout: float | None = None) -> bool:
         """:meth:`wait` for asyncio; cancelling it takes nothing."""
-        return (await _wait_async([self._handle], False, timeout))[0] >= 0
+        return (await _wait_async([self], False, timeout))[0] >= 0
 
     def __enter__(self) -> Event:
         return self
@@ -330,8 +301,8 @@ class Semaphore(Waitable):
     __slots__ = ()
     _kind = "semaphore"
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         name: str | None = None,
         *,
         initial: int = 1,
@@ -339,7 +310,7 @@ class Semaphore(Waitable):
         exist_ok: bool = True,
         mode: int = 0o600,
         group: str | int | None = None,
-    ) -> None:
+    ) -> Self:
         """Create the semaphore, or open the living one (whose maximum and count stay).
 
         Args:
@@ -357,21 +328,21 @@ class Semaphore(Waitable):
                 name=name,
                 call="create",
             )
-        self._make(name, exist_ok, mode, group, initial, 0, maximum)
+        return cls._make(name, exist_ok, mode, group, initial, 0, maximum)
 
     def acquire(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
         """Take one.  False when ``timeout`` seconds are over; None waits for ever, 0 only tries."""
-        return _wait_one(self._handle, timeout, spin)
+        return _wait_one(self, timeout, spin)
 
     async def acquire_async(self, timeout: float | None = None) -> bool:
         """:meth:`acquire` for asyncio; cancelling it takes nothing."""
-        return (await _wait_async([self._handle], False, timeout))[0] >= 0
+        return (await _wait_async([self], False, timeout))[0] >= 0
 
     def release(self, count: int = 1) -> int:
         """Give ``count`` back; the count before.  Raises LimitExceeded beyond the maximum: then nothing has changed."""
         if not 0 < count <= MAXIMUM_SEMAPHORE:
             raise errors.InvalidArgument(f"Cannot release {count}: at least 1", name=self.name, call="release")
-        return self._handle.release_semaphore(count)
+        return self.release_semaphore(count)
 
     def __enter__(self) -> Semaphore:
         self.acquire()
@@ -416,21 +387,21 @@ def _result(objects: Sequence[Waitable], outcome: tuple[int, int]) -> WaitResult
     return WaitResult(index, objects[index], tuple(k for k in range(len(objects)) if abandoned >> k & 1))
 
 
-async def _wait_async(handles: list[SyncHandle], all: bool, timeout: float | None) -> tuple[int, int]:
+async def _wait_async(handles: Sequence[Waitable], all: bool, timeout: float | None) -> tuple[int, int]:
     from .aio import wait  # asyncio is heavy: only for who uses it
 
     return await wait(handles, all, timeout)
 
 
-def _handles(objects: Sequence[Waitable]) -> list[SyncHandle]:
+def _handles(objects: Sequence[Waitable]) -> Sequence[Waitable]:
     if not 1 <= len(objects) <= MAXIMUM_WAIT_OBJECTS:
         raise errors.InvalidArgument(
             f"Cannot wait for {len(objects)} objects: 1 to {MAXIMUM_WAIT_OBJECTS} are possible", call="wait"
         )
-    return [item._handle for item in objects]
+    return objects
 
 
-def _wait_one(handle: SyncHandle, timeout: float | None, spin: float) -> bool:
+def _wait_one(handle: Waitable, timeout: float | None, spin: float) -> bool:
     if handle.try_acquire() >= 0:
         return True
     if timeout is not None and timeout <= 0:

@@ -19,6 +19,7 @@ import os
 from _thread import _local, allocate_lock
 
 from . import errors, section
+from ._backend import SyncHandle as _SyncHandle
 from ._backend import backend
 from .names import Name
 from .section import Section, View
@@ -439,7 +440,7 @@ def _duplicate_sync(item: _Sync, process: int, desired: int, options: int) -> in
     access = item.handle.access if options & DUPLICATE_SAME_ACCESS else _sync_access(item.handle.kind, desired)
     if access != item.handle.access and item.handle.access != "full":
         raise errors.AccessDenied("A duplicate cannot have more access than its source", call="DuplicateHandle")
-    return _register(_Sync(item.handle.duplicate(access)))
+    return _register(_Sync(item.handle.duplicate_as(access)))
 
 
 def _quietly(call: Callable[[int], bool], handle: int) -> None:
@@ -455,6 +456,7 @@ def _create_sync(kind: Kind, attributes: Any, name: str | None, initial: int = 0
         if not isinstance(facts, dict):
             facts = vars(facts)
         made = backend.create_sync(
+            _SyncHandle,
             kind,
             Name(name) if name else None,
             True,
@@ -484,7 +486,7 @@ def _open_sync(kind: Kind, desired: int, inherit: bool, name: str | None) -> int
     try:
         if name is None:
             raise errors.InvalidArgument("A name is needed to open an object", call="Open")
-        return _register(_Sync(backend.open_sync(kind, Name(name), _sync_access(kind, desired), inherit)))
+        return _register(_Sync(backend.open_sync(_SyncHandle, kind, Name(name), _sync_access(kind, desired), inherit)))
     except OSError as error:
         _refuse(error)
         return 0

@@ -3,7 +3,7 @@
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from libc.errno cimport errno, EACCES, EBADF, EEXIST, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
-from libc.errno cimport ETIMEDOUT
+from libc.errno cimport EAGAIN, ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset, strlen

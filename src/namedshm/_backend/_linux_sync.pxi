@@ -19,6 +19,7 @@ cdef extern from "namedshm_sync.h" nogil:
     int64_t INT64_MAX
     int64_t nshm_now()
     int nshm_wait(nshm_wait_context *)
+    int nshm_try(nshm_waitee *)
     int nshm_mutex_release(nshm_words *, int)
     int nshm_event_set(nshm_waitee *)
     int nshm_event_reset(nshm_waitee *)
@@ -34,6 +35,15 @@ KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
 
 
+#: Set by sync.py: what acquiring a mutex returns, (acquired, abandoned, not acquired), and what makes AbandonedMutex.
+cdef object acquired, abandoned_acquired, not_acquired, abandoned_error
+
+
+def set_acquisitions(got, abandoned, not_got, error):
+    global acquired, abandoned_acquired, not_acquired, abandoned_error
+    acquired, abandoned_acquired, not_acquired, abandoned_error = got, abandoned, not_got, error
+
+
 cdef class SyncHandle:
     """contract.SyncHandle"""
     cdef nshm_handle h
@@ -42,9 +52,10 @@ cdef class SyncHandle:
     cdef readonly str kind
     cdef readonly str access
     cdef readonly bint closed
+    cdef bint may_wait, may_modify
     cdef object __weakref__
 
-    def __cinit__(self):
+    def __cinit__(self, *args, **kwargs):
         self.closed = True
 
     @property
@@ -61,6 +72,8 @@ cdef class SyncHandle:
         self.name = name
         self.kind = kind
         self.access = access
+        self.may_wait = access != "modify"
+        self.may_modify = access != "wait"
         self.waitee.words = words
         self.waitee.data_id = self.h.data_id
         self.waitee.scope = self.h.scope
@@ -68,15 +81,18 @@ cdef class SyncHandle:
             raise explain(-EUCLEAN, "open", name, 0)
         return 0
 
-    cdef int usable(self, str right) except -1:
-        if self.closed:
-            raise explain(-EBADF, right, self.name, 0)
-        if self.access != "full" and self.access != right:
-            raise explain(-EACCES, right, self.name, 0)
+    cdef int waitable(self) except -1:
+        if self.closed or not self.may_wait:
+            raise explain(-EBADF if self.closed else -EACCES, "wait", self.name, 0)
         return 0
 
-    def duplicate(self, str access):
-        cdef SyncHandle other = SyncHandle.__new__(SyncHandle)
+    cdef int modifiable(self) except -1:
+        if self.closed or not self.may_modify:
+            raise explain(-EBADF if self.closed else -EACCES, "modify", self.name, 0)
+        return 0
+
+    def duplicate_as(self, str access):
+        cdef SyncHandle other = SyncHandle.__new__(type(self))
         cdef int r
         if self.closed:
             raise explain(-EBADF, "duplicate", self.name, 0)
@@ -99,6 +115,31 @@ cdef class SyncHandle:
             nshm_close(&self.h, nshm_sync_busy(self.waitee.words))
 
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
+    def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
+        cdef nshm_waitee o
+        cdef int r
+        self.waitable()
+        memcpy(&o, &self.waitee, sizeof(o))
+        r = nshm_try(&o)
+        if r == 0:
+            return acquired
+        if r == -EAGAIN:
+            if timeout is not None and timeout <= 0:
+                return not_acquired
+            index, mask = wait((self,), False, timeout, spin)
+            if index < 0:
+                return not_acquired
+            if not mask:
+                return acquired
+        elif r < 0:
+            raise explain_sync(r, "wait", self.name)
+        if on_abandoned == "raise":
+            raise abandoned_error(self.name)
+        return abandoned_acquired
+
+    def exit_mutex(self, kind, error, trace):
+        self.release_mutex()
+
     def release_mutex(self):
         cdef int r
         if self.closed:
@@ -109,7 +150,7 @@ cdef class SyncHandle:
 
     def set_event(self):
         cdef int r
-        self.usable("modify")
+        self.modifiable()
         with nogil:
             r = nshm_event_set(&self.waitee)
         if r < 0:
@@ -117,7 +158,7 @@ cdef class SyncHandle:
 
     def reset_event(self):
         cdef int r
-        self.usable("modify")
+        self.modifiable()
         with nogil:
             r = nshm_event_reset(&self.waitee)
         if r < 0:
@@ -125,7 +166,7 @@ cdef class SyncHandle:
 
     def pulse_event(self):
         cdef int r
-        self.usable("modify")
+        self.modifiable()
         with nogil:
             r = nshm_event_pulse(&self.waitee)
         if r < 0:
@@ -134,7 +175,7 @@ cdef class SyncHandle:
     def release_semaphore(self, uint32_t count):
         cdef uint32_t previous = 0
         cdef int r
-        self.usable("modify")
+        self.modifiable()
         with nogil:
             r = nshm_semaphore_release(&self.waitee, count, &previous)
         if r < 0:
@@ -143,14 +184,12 @@ cdef class SyncHandle:
 
     def try_acquire(self):
         """Take it now or not at all: 0 taken, NSHM_ABANDONED taken from a dead owner, -1 not to be had.  The quick way."""
-        cdef nshm_wait_context c
-        self.usable("wait")
-        c.count = 1
-        c.all = c.begun = 0
-        c.deadline = c.spin = 0
-        memcpy(&c.object[0], &self.waitee, sizeof(nshm_waitee))
-        cdef int r = nshm_wait(&c)
-        if r == -ETIMEDOUT:
+        cdef nshm_waitee o
+        cdef int r
+        self.waitable()
+        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
+        r = nshm_try(&o)
+        if r == -EAGAIN:
             return -1
         if r < 0:
             raise explain_sync(r, "wait", self.name)
@@ -161,8 +200,8 @@ cdef object explain_sync(int code, str call, object name):
     return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW) else call, name, 0)
 
 
-def create_sync(str kind, name, bint exist_ok, unsigned mode, int64_t group, uint32_t initial, uint32_t manual, uint32_t maximum):
-    cdef SyncHandle handle = SyncHandle.__new__(SyncHandle)
+def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group, uint32_t initial, uint32_t manual, uint32_t maximum):
+    cdef SyncHandle handle = SyncHandle.__new__(cls)
     cdef uint16_t type = KINDS[kind]
     cdef nshm_sync_start start
     cdef nshm_scope *s = scope_of(name.is_global)
@@ -183,8 +222,8 @@ def create_sync(str kind, name, bint exist_ok, unsigned mode, int64_t group, uin
     return handle
 
 
-def open_sync(str kind, name, str access):
-    cdef SyncHandle handle = SyncHandle.__new__(SyncHandle)
+def open_sync(cls, str kind, name, str access):
+    cdef SyncHandle handle = SyncHandle.__new__(cls)
     cdef bytes raw = encode(name.bare)
     cdef const char *bare = raw
     cdef Py_ssize_t n = len(raw)
@@ -216,7 +255,7 @@ def wait(handles, bint all, timeout, double spin):
     c.abandoned = 0
     for item in handles:
         handle = item
-        handle.usable("wait")
+        handle.waitable()
         memcpy(&c.object[k], &handle.waitee, sizeof(nshm_waitee))
         k += 1
     if timeout is None:
@@ -259,7 +298,7 @@ cdef class Wait:
             raise explain(-EINVAL, "wait", None, self.c.count)
         self.c.all = all
         for handle in self.handles:
-            handle.usable("wait")
+            handle.waitable()
             memcpy(&self.c.object[k], &handle.waitee, sizeof(nshm_waitee))
             k += 1
 
@@ -271,7 +310,7 @@ cdef class Wait:
         cdef SyncHandle handle
         cdef int r
         for handle in self.handles:
-            handle.usable("wait")
+            handle.waitable()
         self.c.deadline = 0
         self.c.abandoned = 0
         r = nshm_wait(&self.c)

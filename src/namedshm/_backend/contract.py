@@ -19,10 +19,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
     from namedshm._core import Mapping
     from namedshm.names import Name
 
     M = TypeVar("M", bound=Mapping)
+    S = TypeVar("S", bound="SyncHandle")
 
 #: Access of a handle: ``"read"`` or ``"write"`` (read and write).  Of a view also ``"copy"``: reads see the section, the first
 #: write to a page makes that page private (copy-on-write), as FILE_MAP_COPY does.
@@ -105,6 +109,9 @@ class SyncHandle(Protocol):
     def try_acquire(self) -> int:
         """Wait without waiting: 0 satisfied, 0x80 a mutex taken from a dead owner, -1 not signaled."""
 
+    def acquire_mutex(self, timeout: float | None = None, *, on_abandoned: str = "tell", spin: float = 0.00001) -> Any:
+        """``Mutex.acquire``, in C for the uncontended case; returns what ``set_acquisitions`` was given."""
+
     def release_mutex(self) -> None:
         """Raises NotOwned."""
 
@@ -114,7 +121,7 @@ class SyncHandle(Protocol):
     def release_semaphore(self, count: int) -> int:
         """Add ``count`` (at least 1); the count before.  Raises LimitExceeded, and then nothing has changed."""
 
-    def duplicate(self, access: SyncAccess) -> SyncHandle: ...
+    def duplicate_as(self, access: SyncAccess) -> Self: ...
     def close(self) -> None:
         """Close the handle now.  A mutex owned by a thread stays owned.  Closing twice is a no-op."""
 
@@ -205,6 +212,7 @@ class Backend(Protocol):
 
     def create_sync(
         self,
+        cls: type[S],
         kind: Kind,
         name: Name | None,
         exist_ok: bool,
@@ -214,8 +222,8 @@ class Backend(Protocol):
         manual: bool,
         maximum: int,
         inheritable: bool,
-    ) -> SyncHandle:
-        """Make a synchronisation object, or with ``exist_ok`` open a living one, whose settings stay as they are.
+    ) -> S:
+        """Make a synchronisation object as a ``cls`` (the backend's SyncHandle or a subclass), or with ``exist_ok`` open a living one, whose settings stay as they are.
 
         Args:
             initial: mutex: 1 means owned by this thread; event: 1 means signaled; semaphore: the count.
@@ -223,9 +231,9 @@ class Backend(Protocol):
             maximum: semaphore.
         """
 
-    def open_sync(self, kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> SyncHandle: ...
+    def open_sync(self, cls: type[S], kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> S: ...
 
-    def wait(self, handles: list[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
+    def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         """Wait for one (the lowest signaled index, only that one is taken) or all (atomically) of 1 to 64 handles.
 
         Args:
@@ -235,7 +243,7 @@ class Backend(Protocol):
         Returns: (index, or -1 when the time is up; bit mask of the mutexes that were abandoned).  Signal handlers run meanwhile.
         """
 
-    def begin_wait(self, handles: list[SyncHandle], all: bool) -> PolledWait:
+    def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> PolledWait:
         """A wait for event loops: polled by the loop's thread, watched by another.  Raises Unsupported where there is none."""
 
     def watcher(self) -> Watcher:

@@ -15,12 +15,15 @@ from . import _linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
+    from typing import Any, TypeVar
 
     from namedshm._core import Mapping
     from namedshm.names import Name
 
     from .contract import Access, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+
+    S = TypeVar("S", bound=SyncHandle)
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 _PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
@@ -134,6 +137,7 @@ class LinuxBackend:
 
     def create_sync(
         self,
+        cls: type[S],
         kind: Kind,
         name: Name | None,
         exist_ok: bool,
@@ -143,19 +147,19 @@ class LinuxBackend:
         manual: bool,
         maximum: int,
         inheritable: bool,
-    ) -> SyncHandle:
+    ) -> S:
         target: Any = _Hidden() if name is None else name
         if not target.is_global:
             mode, group = 0o600, None
-        return _linux.create_sync(kind, target, exist_ok, mode, _group(group), initial, manual, maximum)
+        return _linux.create_sync(cls, kind, target, exist_ok, mode, _group(group), initial, manual, maximum)
 
-    def open_sync(self, kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> SyncHandle:
-        return _linux.open_sync(kind, name, access)
+    def open_sync(self, cls: type[S], kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> S:
+        return _linux.open_sync(cls, kind, name, access)
 
-    def wait(self, handles: list[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
+    def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return _linux.wait(handles, all, timeout, spin)
 
-    def begin_wait(self, handles: list[SyncHandle], all: bool) -> PolledWait:
+    def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> PolledWait:
         return _linux.Wait(handles, all)
 
     def watcher(self) -> Watcher:
