@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
-from helpers.facts import on_wine
+from helpers.facts import on_linux, on_wine
 from helpers.peer import ForkedPeer, Peer
 from helpers.spelling import Pythonic, Win32, refused
 from helpers.turns import until
@@ -271,6 +273,58 @@ def test_an_object_in_the_middle_of_being_written_by_a_killed_process_stays_usab
     assert view[256:512] in (bytes(range(256)), bytes(256))
     view[:4] = b"mine"
     assert view[:4] == b"mine"
+
+
+def test_a_handle_belongs_to_the_process_and_not_to_the_thread_that_made_it(api: Api, name: str, other: Peer) -> None:
+    other.do(
+        "import threading; t = threading.Thread(target=lambda: globals().update(h=api.create(name, 100))); t.start(); t.join()"
+    )
+    api.close(api.open(name))
+    other.do("api.close(h)")
+    with refused(2):
+        api.open(name)
+
+
+def test_a_program_started_by_the_holder_inherits_nothing(api: Api, name: str, others: Callable[[], Peer]) -> None:
+    holder = others()
+    holder.do(HOLD)
+    code = "import sys; sys.stdin.read()"  # lives until its input ends
+    holder.do("import subprocess; p = subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE)", program=code)
+    holder.do("api.close(h)")
+    with refused(2):
+        api.open(name)
+    assert holder.do("p.poll() is None and p.communicate() is not None")
+
+
+@pytest.mark.skipif(not on_linux, reason="Windows has no exec")
+def test_exec_closes_everything(api: Api, name: str, others: Callable[[], Peer]) -> None:
+    holder = others()
+    holder.do(HOLD)
+    view = api.map(api.open(name), "read")
+    with namedshm.create(name + "-here", 1) as flag:
+        flag_view = flag.map()
+        code = "import namedshm; namedshm.open(%r).map()[0] = 1; input()" % (name + "-here")
+        holder.start("os.execv(sys.executable, [sys.executable, '-c', program])", program=code)
+        until(lambda: flag_view[0], "the program after exec")
+    api.close_all()
+    with refused(2):
+        api.open(name)
+    assert view[:5] == b"hello"
+    holder.kill()
+
+
+@pytest.mark.skipif(not on_linux, reason="SIGSTOP")
+def test_a_stopped_holder_keeps_its_name_and_is_in_nobodys_way(api: Api, name: str, others: Callable[[], Peer]) -> None:
+    holder = others()
+    holder.do(HOLD)
+    os.kill(holder.pid, signal.SIGSTOP)
+    try:
+        handle = api.open(name)
+        assert api.map(handle)[:5] == b"hello"
+        api.close(api.create(name + "-other", 100))
+        assert api.existed(api.create(name, 100))
+    finally:
+        os.kill(holder.pid, signal.SIGCONT)
 
 
 # ------------------------------------------------------------------------------------ misuse

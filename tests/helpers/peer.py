@@ -100,7 +100,7 @@ class _Steps:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def start(self, code: str, **variables: object) -> None:
+    def start(self, code: str, /, **variables: object) -> None:
         """Begin a step and return at once; result() waits for it."""
         self._send({"code": code, "variables": repr(variables)})
 
@@ -113,7 +113,7 @@ class _Steps:
             raise error
         return None if answer.get("value") is None else ast.literal_eval(answer["value"])
 
-    def do(self, code: str, **variables: object) -> Any:
+    def do(self, code: str, /, **variables: object) -> Any:
         """Run statements with these variables; returns the value of a last expression if it is a plain one."""
         self.start(code, **variables)
         return self.result()

@@ -65,6 +65,10 @@ class Pythonic:
         self._kept.append(handle)
         return handle
 
+    def close_all(self) -> None:
+        while self._kept:
+            self._kept.pop().close()
+
     def create(self, name: str | None, size: int, *, writable: bool = True, **options: Any) -> Any:
         return self._keep(namedshm.create(name, size, exist_ok=True, writable=writable, **options))
 
@@ -97,6 +101,10 @@ class Win32:
 
     def __init__(self) -> None:
         self._existed: dict[int, bool] = {}
+
+    def close_all(self) -> None:
+        for handle in list(getattr(w, "_handles", ())):
+            w.CloseHandle(handle)
 
     @staticmethod
     def _checked(call: str, result: Any) -> Any:
