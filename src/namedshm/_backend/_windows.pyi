@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
 
 from namedshm._core import Mapping
 
@@ -10,6 +11,7 @@ from . import contract
 from .contract import Access, Kind, SyncAccess, ViewAccess
 
 M = TypeVar("M", bound=Mapping)
+S = TypeVar("S", bound=contract.SyncHandle)
 
 PAGE: int
 
@@ -112,7 +114,10 @@ def wine_version() -> str | None:
     """Wine's version where this is Wine."""
 
 class SyncHandle:
-    """A handle to a mutex, event or semaphore: see ``contract.SyncHandle``.  The identity is 0: Windows does not tell."""
+    """A handle to a mutex, event or semaphore: see ``contract.SyncHandle``.  The identity is 0: Windows does not tell.
+
+    The classes of sync.py inherit from it, so that their quick paths are C.
+    """
 
     @property
     def name(self) -> str | None: ...
@@ -127,17 +132,25 @@ class SyncHandle:
     @property
     def closed(self) -> bool: ...
     @property
-    def os_handle(self) -> int: ...
+    def os_handle(self) -> int:
+        """The HANDLE as a number; it stays ours to close."""
+
     def try_acquire(self) -> int: ...
+    def acquire_mutex(self, timeout: float | None = None, *, on_abandoned: str = "tell", spin: float = 0.00001) -> Any: ...
+    def exit_mutex(self, kind: object, error: object, trace: object) -> None: ...
     def release_mutex(self) -> None: ...
     def set_event(self) -> None: ...
     def reset_event(self) -> None: ...
     def pulse_event(self) -> None: ...
     def release_semaphore(self, count: int) -> int: ...
-    def duplicate(self, access: SyncAccess) -> SyncHandle: ...
+    def duplicate_as(self, access: SyncAccess) -> Self: ...
     def close(self) -> None: ...
 
+def set_acquisitions(got: object, abandoned: object, not_got: object, error: Callable[[str | None], Exception]) -> None:
+    """What ``acquire_mutex`` returns, and makes for on_abandoned="raise"."""
+
 def create_sync(
+    cls: type[S],
     kind: Kind,
     text: str | None,
     path: str | None,
@@ -148,9 +161,9 @@ def create_sync(
     inheritable: bool,
     security: Descriptor | None,
     /,
-) -> SyncHandle: ...
-def open_sync(kind: Kind, text: str, path: str, access: SyncAccess, inheritable: bool, /) -> SyncHandle: ...
-def wait(handles: list[contract.SyncHandle], all: bool, timeout: float | None, /) -> tuple[int, int]:
+) -> S: ...
+def open_sync(cls: type[S], kind: Kind, text: str, path: str, access: SyncAccess, inheritable: bool, /) -> S: ...
+def wait(handles: Sequence[contract.SyncHandle], all: bool, timeout: float | None, /) -> tuple[int, int]:
     """As ``contract.Backend.wait``.
 
     Of a wait for all Windows tells that a mutex was abandoned, but not always which: the index it gives stands for it.

@@ -42,7 +42,17 @@ cdef DWORD _sync_rights(str kind, str access):
     return SYNCHRONIZE | modify
 
 
+#: Set by sync.py: what acquiring a mutex returns, (acquired, abandoned, not acquired), and what makes AbandonedMutex.
+cdef object acquired, abandoned_acquired, not_acquired, abandoned_error
+
+
+def set_acquisitions(got, abandoned, not_got, error):
+    global acquired, abandoned_acquired, not_acquired, abandoned_error
+    acquired, abandoned_acquired, not_acquired, abandoned_error = got, abandoned, not_got, error
+
+
 cdef class SyncHandle:
+    """contract.SyncHandle; the classes of sync.py inherit from it, so that their quick paths are C."""
     cdef HANDLE _handle
     cdef readonly object name
     cdef readonly str kind
@@ -50,8 +60,8 @@ cdef class SyncHandle:
     cdef readonly bint created
     cdef object __weakref__
 
-    def __init__(self):
-        raise TypeError("SyncHandle objects are made by create_sync() and open_sync()")
+    def __cinit__(self, *args, **kwargs):
+        self._handle = NULL
 
     def __dealloc__(self):
         if self._handle != NULL:
@@ -91,6 +101,23 @@ cdef class SyncHandle:
             return 0x80
         raise self._failed(GetLastError(), "WaitForSingleObject", "wait for {}")
 
+    def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
+        got = self.try_acquire()
+        if got < 0:
+            if timeout is not None and timeout <= 0:
+                return not_acquired
+            index, got = wait((self,), False, timeout)
+            if index < 0:
+                return not_acquired
+        if not got:
+            return acquired
+        if on_abandoned == "raise":
+            raise abandoned_error(self.name)
+        return abandoned_acquired
+
+    def exit_mutex(self, kind, error, trace):
+        self.release_mutex()
+
     def release_mutex(self):
         if not ReleaseMutex(self._valid("release")):
             raise self._failed(GetLastError(), "ReleaseMutex", "release {}")
@@ -113,13 +140,13 @@ cdef class SyncHandle:
             raise self._failed(GetLastError(), "ReleaseSemaphore", f"release {{}} by {count}")
         return before
 
-    def duplicate(self, str access):
+    def duplicate_as(self, str access):
         cdef HANDLE copy = NULL
         cdef DWORD options = DUPLICATE_SAME_ACCESS if access == self.access else 0
         if not DuplicateHandle(GetCurrentProcess(), self._valid("duplicate"), GetCurrentProcess(), &copy,
                                _sync_rights(self.kind, access), False, options):
             raise self._failed(GetLastError(), "DuplicateHandle", "duplicate the handle of {}")
-        return _sync_handle(copy, self.name, self.kind, access, False)
+        return _sync_handle(type(self), copy, self.name, self.kind, access, False)
 
     def close(self):
         cdef HANDLE handle = self._handle
@@ -128,8 +155,8 @@ cdef class SyncHandle:
             CloseHandle(handle)
 
 
-cdef SyncHandle _sync_handle(HANDLE handle, object name, str kind, str access, bint created):
-    cdef SyncHandle made = SyncHandle.__new__(SyncHandle)
+cdef SyncHandle _sync_handle(object cls, HANDLE handle, object name, str kind, str access, bint created):
+    cdef SyncHandle made = SyncHandle.__new__(cls)
     made._handle = handle
     made.name = name
     made.kind = kind
@@ -139,7 +166,7 @@ cdef SyncHandle _sync_handle(HANDLE handle, object name, str kind, str access, b
 
 
 def create_sync(
-    str kind, text, path, bint exclusive, long initial, bint manual, long maximum, bint inheritable, Descriptor security
+    cls, str kind, text, path, bint exclusive, long initial, bint manual, long maximum, bint inheritable, Descriptor security
 ):
     cdef _Wide wide = _Wide(path)
     cdef SECURITY_ATTRIBUTES attributes = _attributes(security, inheritable)
@@ -161,10 +188,10 @@ def create_sync(
         handle = NULL
     if handle == NULL:
         raise _failure(error, f"Create{kind.capitalize()}ExW", text, "create {}", kind)
-    return _sync_handle(handle, text, kind, "full", error != ALREADY_EXISTS)
+    return _sync_handle(cls, handle, text, kind, "full", error != ALREADY_EXISTS)
 
 
-def open_sync(str kind, text, path, str access, bint inheritable):
+def open_sync(cls, str kind, text, path, str access, bint inheritable):
     cdef _Wide wide = _Wide(path)
     cdef DWORD rights = _sync_rights(kind, access)
     cdef HANDLE handle
@@ -176,10 +203,10 @@ def open_sync(str kind, text, path, str access, bint inheritable):
         handle = OpenSemaphoreW(rights, inheritable, wide.text)
     if handle == NULL:
         raise _failure(GetLastError(), f"Open{kind.capitalize()}W", text, "open {}", kind)
-    return _sync_handle(handle, text, kind, access, False)
+    return _sync_handle(cls, handle, text, kind, access, False)
 
 
-def wait(list handles, bint all, timeout):
+def wait(handles, bint all, timeout):
     cdef HANDLE waited[MOST + 1]
     cdef Py_ssize_t count = len(handles)
     cdef DWORD number = <DWORD>count, state, error, slice_ms

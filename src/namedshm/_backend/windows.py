@@ -45,12 +45,15 @@ from . import _windows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from collections.abc import Sequence
+    from typing import Any, Literal, TypeVar
 
     from namedshm._core import Mapping
     from namedshm.names import Name
 
     from .contract import Access, Kind, ObjectInfo, SectionHandle, SyncAccess, SyncHandle
+
+    S = TypeVar("S", bound=SyncHandle)
 
 _SUFFIX = "|namedshm"
 _LOCK_SUFFIX = _SUFFIX + "-lock"
@@ -131,6 +134,7 @@ class WindowsBackend:
 
     def create_sync(
         self,
+        cls: type[S],
         kind: Kind,
         name: Name | None,
         exist_ok: bool,
@@ -140,16 +144,22 @@ class WindowsBackend:
         manual: bool,
         maximum: int,
         inheritable: bool,
-    ) -> SyncHandle:
+    ) -> S:
         text, path = (None, None) if name is None else (name.text, name.canonical)
         security = None if mode == 0o600 else _sync_descriptor(kind, mode, group)
-        return _windows.create_sync(kind, text, path, not exist_ok, initial, manual, maximum, inheritable, security)
+        return _windows.create_sync(cls, kind, text, path, not exist_ok, initial, manual, maximum, inheritable, security)
 
-    def open_sync(self, kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> SyncHandle:
-        return _windows.open_sync(kind, name.text, name.canonical, access, inheritable)
+    def open_sync(self, cls: type[S], kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> S:
+        return _windows.open_sync(cls, kind, name.text, name.canonical, access, inheritable)
 
-    def wait(self, handles: list[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
+    def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return _windows.wait(handles, all, timeout)  # no spinning: Windows' own waiting is what everybody measures against
+
+    def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> _PolledWait:
+        return _PolledWait(handles, all)
+
+    def watcher(self) -> _Watcher:
+        return _Watcher()
 
     def list_objects(self) -> list[ObjectInfo]:
         r"""Everything alive, from the object directories of this session and of the machine.
@@ -209,6 +219,46 @@ class WindowsBackend:
             "page_size": self.page_size,
             "wine": _windows.wine_version(),
         }
+
+
+# ---------------------------------------------------------------------------------------------------------------------- event loops
+class _PolledWait:
+    __slots__ = ("_all", "_handles")
+
+    def __init__(self, handles: Sequence[SyncHandle], all: bool) -> None:
+        self._handles = handles
+        self._all = all
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def poll(self) -> tuple[int, int] | None:
+        got = _windows.wait(self._handles, self._all, 0)
+        return None if got[0] < 0 else got
+
+
+class _Watcher:
+    """Windows lets nobody look at an object without taking it, and a mutex is the thread's that took it.  So this thread only
+    says when it is time to look again; a pulse between two looks is missed."""
+
+    capacity = 1 << 16
+    _INTERVAL = 0.005  # seconds; a timer tick of Windows is three times that, unless a program asked for finer ones
+
+    def __init__(self) -> None:
+        self._changes = 0
+        self._changed = _windows.create_sync(_windows.SyncHandle, "event", None, None, True, 0, False, 0, False, None)
+
+    def signal(self) -> int:
+        return self._changes
+
+    def interrupt(self) -> None:
+        self._changes += 1
+        self._changed.set_event()
+
+    def watch(self, waits: list[Any], seen: int) -> list[Any]:
+        if self._changes == seen:
+            _windows.wait((self._changed,), False, self._INTERVAL if waits else None)
+        return waits if self._changes == seen else []
 
 
 # ---------------------------------------------------------------------------------------------------------------------- names
