@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -56,4 +55,3 @@ def _no_handle_stays() -> Iterator[None]:
     """Win32 handles are numbers, so nothing but this closes those a test leaves open."""
     yield
     worker.close_win32_handles()
-    gc.collect()
