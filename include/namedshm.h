@@ -903,6 +903,17 @@ static inline void nshm_close(nshm_handle *h, int keep_data) {
     if (named && h->scope->registry && shmctl(h->token_id, IPC_STAT, &d) && nshm__gone(errno)) nshm__tidy(h->scope, h->slot, h->nonce);
 }
 
+/* Give the name up now, keep the data until nshm_close. */
+static inline void nshm_close_name(nshm_handle *h) {
+    struct shmid_ds d;
+    void *data = h->data;
+    if (!h->token) return;
+    h->data = NULL;
+    nshm__drop(h);
+    h->data = data;
+    if (h->scope->registry && shmctl(h->token_id, IPC_STAT, &d) && nshm__gone(errno)) nshm__tidy(h->scope, h->slot, h->nonce);
+}
+
 /* ------------------------------------------------------------------------------------------------ handing a handle over
  * A parcel is a record of its own under a name no user can choose, leading to the same segments.  The sender keeps `parked`
  * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */

@@ -8,6 +8,12 @@
  * Who owns a mutex is a thread.  Waiting functions return the index of the satisfied object, plus NSHM_ABANDONED if it is a mutex
  * whose owner died, or -ETIMEDOUT, -EINTR (call again with the same context), -EINVAL, -ETIME (a reservation that does not end).
  *
+ * Kills: whatever a process holds when it is killed is given up by the kernel.  A wake-up that a killed process owed (a setter
+ * between its store and its wake, a woken waiter that takes nothing any more) is made by the kernel for mutexes and event_set
+ * (the word is what the thread has "pending"); in the corners the kernel does not know (semaphores, several mutexes in one wait)
+ * the others find out by themselves: nobody sleeps longer than NSHM_NAP without a look.  A wait-all killed in its commit has
+ * taken what it had taken.
+ *
  * Memory order: every change of a state word is sequentially consistent, and so is `waiters`: a sleeper raises `waiters`, then the
  * kernel compares the word; a changer changes the word, then looks at `waiters`.  One of the two sees the other (Dekker).
  */
@@ -25,7 +31,11 @@
 #define NSHM_ABANDONED 0x80
 #define NSHM_RESERVED_MUTEX 0x20000000u /* a thread id that cannot be: bit 29 (thread ids have 22 bits) */
 #define NSHM_RESERVED 0x80000000u       /* in the state of events and semaphores */
+#define NSHM_SET 0x40000000u            /* event: not among the bits of a thread id, see nshm_event_set */
 #define NSHM_SEMAPHORE_MAX 0x7fffffff
+#ifndef NSHM_NAP
+#define NSHM_NAP 500000000 /* nanoseconds */
+#endif
 
 /* The page of a synchronisation object.
  *
@@ -36,8 +46,10 @@
  *   multi     whoever sleeps on several         the same, of waits on several objects
  *   pulse     event_set, event_pulse            generation << 1 | credit: what a waiter that began earlier may take
  *   owner     the owner                         identity of its process; 0 when free.  Thread ids of two PID namespaces can be equal
+ *   home      the owner                         which of its attachments the robust list goes through
  *   depth     the owner                         recursion
- *   state     compare-and-swap; the kernel      mutex: thread id | FUTEX_WAITERS | FUTEX_OWNER_DIED; event: 0 or 1;
+ *   orphan    the owner's process               the handle of that attachment was closed meanwhile: release unmaps it
+ *   state     compare-and-swap; the kernel      mutex: thread id | FUTEX_WAITERS | FUTEX_OWNER_DIED; event: NSHM_SET or 0;
  *                                               semaphore: count; with a reservation bit while a wait-all commits
  *
  * Around `state` there is room for the kernel's robust list node, which lies where the C library's robust_list_head says. */
@@ -45,9 +57,9 @@ typedef struct {
     uint32_t type, manual, maximum, multi;
     char gap0[48];
     uint32_t waiters, pulse;
-    uint64_t owner;
-    uint32_t depth;
-    char gap1[128 - 84];
+    uint64_t owner, home;
+    uint32_t depth, orphan;
+    char gap1[128 - 96];
     char before[64];
     uint32_t state;
     char after[124];
@@ -59,7 +71,8 @@ _Static_assert(offsetof(nshm_words, waiters) == 64 && offsetof(nshm_words, state
 
 /* ------------------------------------------------------------------------------------------------ this thread
  * Mutexes this thread owns, in the order of its robust list.  The list's links lie in shared memory, where others could change
- * them; we only write them there, for the kernel, and read from here. */
+ * them; we only write them there, for the kernel, and read from here.  Where the C library's own robust mutexes are neighbours,
+ * its convention is kept: the pointer before a node's `next` holds the address of the link that leads to it. */
 typedef struct {
     struct robust_list *node, *next; /* next as we wrote it */
     nshm_words *words;
@@ -71,13 +84,15 @@ static __thread struct {
     uint32_t tid;
     int count, room;
     struct robust_list_head *head;
-    nshm__own *held;
+    uint32_t *keep;     /* what stays pending while this thread is in a wait: see nshm__sleep */
+    nshm__own *held, few[8];
 } nshm__me;
 static uint64_t nshm__process; /* identity of this process, never 0 once set */
 
 static inline void nshm__forked(void) { /* the child's only thread is new and owns nothing */
     nshm__me.tid = 0;
     nshm__me.count = 0;
+    nshm__me.keep = NULL;
     nshm__process = 0;
 }
 static inline uint32_t nshm__tid(void) {
@@ -86,46 +101,74 @@ static inline uint32_t nshm__tid(void) {
     if (nshm__me.tid && nshm__process) return nshm__me.tid;
     if (!__atomic_exchange_n(&registered, 1, __ATOMIC_SEQ_CST)) pthread_atfork(NULL, NULL, nshm__forked);
     while (!__atomic_load_n(&nshm__process, __ATOMIC_ACQUIRE)) {
-        if (getrandom(&fresh, sizeof fresh, 0) == sizeof fresh && fresh) __atomic_compare_exchange_n(&nshm__process, &none, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+        if (getrandom(&fresh, sizeof fresh, 0) == sizeof fresh && fresh)
+            __atomic_compare_exchange_n(&nshm__process, &none, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
         none = 0;
     }
     nshm__me.tid = (uint32_t)syscall(SYS_gettid);
     nshm__me.head = nshm__robust(nshm__me.tid);
+    if (!nshm__me.held) {
+        nshm__me.held = nshm__me.few;
+        nshm__me.room = 8;
+    }
     return nshm__me.tid;
 }
-/* Room for one more before a mutex is taken: afterwards nothing may fail. */
+static inline void nshm__pending(uint32_t *word) { nshm__pend(nshm__me.head, word ? word : nshm__me.keep); }
+
+/* Room for more before a mutex is taken: afterwards nothing may fail.  (More than 8 at once: kept until the process ends.) */
 static inline int nshm__reserve_room(int more) {
     if (nshm__me.count + more > nshm__me.room) {
         int room = (nshm__me.count + more) * 2;
-        nshm__own *p = (nshm__own *)realloc(nshm__me.held, (size_t)room * sizeof *p);
+        nshm__own *p = (nshm__own *)realloc(nshm__me.held == nshm__me.few ? NULL : nshm__me.held, (size_t)room * sizeof *p);
         if (!p) return -ENOMEM;
+        if (nshm__me.held == nshm__me.few) memcpy(p, nshm__me.few, sizeof nshm__me.few);
         nshm__me.held = p;
         nshm__me.room = room;
     }
     return 0;
 }
+static inline struct robust_list *nshm__plain(struct robust_list *p) { return (struct robust_list *)((uintptr_t)p & ~(uintptr_t)1); }
+static inline int nshm__foreign(const struct robust_list *p) { /* a node of the C library's */
+    if (p == &nshm__me.head->list) return 0;
+    for (int k = nshm__me.count; k-- > 0;)
+        if (nshm__me.held[k].node == p) return 0;
+    return 1;
+}
+static inline void nshm__tell(struct robust_list *node, struct robust_list *link) { /* which link leads to a foreign node */
+    if (nshm__foreign(node)) ((struct robust_list **)node)[-1] = link;
+}
 /* At the front.  A kill may come between any two stores: the list is whole at each. */
 static inline void nshm__link(uint32_t *word, nshm_words *words, int data_id) {
     struct robust_list_head *head = nshm__me.head;
-    nshm__own *own = &nshm__me.held[nshm__me.count++];
+    nshm__own *own = &nshm__me.held[nshm__me.count];
     own->words = words;
     own->data_id = data_id;
     own->next = head->list.next;
     own->node = (struct robust_list *)((char *)word - head->futex_offset);
     own->node->next = own->next;
+    nshm__tell(nshm__plain(own->next), own->node);
+    nshm__me.count++;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     *(struct robust_list *volatile *)&head->list.next = own->node;
 }
+static inline struct robust_list *nshm__follow(const nshm__own *own) { /* what comes after one of ours */
+    /* read from shared memory only if the C library may have changed it, which it does to take its own neighbour out */
+    return nshm__foreign(nshm__plain(own->next)) ? own->node->next : own->next;
+}
 static inline void nshm__unlink(int k) {
-    nshm__own *own = &nshm__me.held[k];
-    struct robust_list *before = &nshm__me.head->list;
-    if (k + 1 < nshm__me.count) {
-        before = own[1].node;
-        own[1].next = own->next;
-    } else {
-        for (int steps = 0; before->next != own->node && steps < 2048; steps++) before = before->next; /* the C library's, newer than ours */
+    nshm__own *own = &nshm__me.held[k], *leader = NULL;
+    struct robust_list *link = &nshm__me.head->list, *next = nshm__follow(own);
+    for (int steps = 0; steps < 2048; steps++) { /* from the head: newer ones stand before it */
+        struct robust_list *p = nshm__plain(leader ? nshm__follow(leader) : link->next);
+        if (p == own->node || p == &nshm__me.head->list) break;
+        link = p;
+        leader = NULL;
+        for (int j = nshm__me.count; j-- > 0;)
+            if (nshm__me.held[j].node == p) leader = &nshm__me.held[j];
     }
-    *(struct robust_list *volatile *)&before->next = own->next;
+    *(struct robust_list *volatile *)&link->next = next;
+    if (leader) leader->next = next;
+    nshm__tell(nshm__plain(next), link);
     nshm__me.count--;
     memmove(own, own + 1, (size_t)(nshm__me.count - k) * sizeof *own);
 }
@@ -154,10 +197,13 @@ static inline void nshm__pause(void) {
  * try: 0 taken, NSHM_ABANDONED taken from a dead owner, -EAGAIN not signaled, -EBUSY reserved by somebody's wait-all. */
 typedef struct {
     nshm_words *words;
-    int data_id;
-    uint32_t pulse; /* generation at which this wait began */
     nshm_scope *scope;
+    int data_id;
+    uint32_t type, manual, maximum; /* copied at opening: the page's own could be overwritten */
+    uint32_t pulse;                 /* generation at which this wait began */
 } nshm_waitee;
+
+static inline uint32_t nshm__bit(const nshm_waitee *o) { return o->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED; }
 
 static inline int nshm__mine(const nshm_words *w, uint32_t v) {
     return (v & FUTEX_TID_MASK) == nshm__me.tid && __atomic_load_n(&w->owner, __ATOMIC_RELAXED) == nshm__process;
@@ -165,7 +211,9 @@ static inline int nshm__mine(const nshm_words *w, uint32_t v) {
 static inline void nshm__own_it(nshm_waitee *o) {
     nshm__link(&o->words->state, o->words, o->data_id);
     o->words->depth = 1;
-    __atomic_store_n(&o->words->owner, nshm__process, __ATOMIC_RELAXED);
+    o->words->home = (uint64_t)(uintptr_t)o->words;
+    o->words->orphan = 0;
+    __atomic_store_n(&o->words->owner, nshm__process, __ATOMIC_RELEASE);
 }
 static inline int nshm__try_mutex(nshm_waitee *o) {
     nshm_words *w = o->words;
@@ -178,26 +226,27 @@ static inline int nshm__try_mutex(nshm_waitee *o) {
         }
         if (v & NSHM_RESERVED_MUTEX) return -EBUSY;
         if (v & FUTEX_TID_MASK) return -EAGAIN;
-        uint32_t mine = nshm__me.tid | (v & FUTEX_WAITERS) | (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST) ? FUTEX_WAITERS : 0);
-        nshm__pend(nshm__me.head, &w->state);
-        if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        nshm__pending(&w->state);
+        if (__atomic_compare_exchange_n(&w->state, &v, nshm__me.tid | (v & FUTEX_WAITERS), 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
             NSHM_STEP("mutex-taken");
             nshm__own_it(o);
-            nshm__pend(nshm__me.head, NULL);
+            if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) /* our death must wake them, too */
+                __atomic_fetch_or(&w->state, FUTEX_WAITERS, __ATOMIC_SEQ_CST);
+            nshm__pending(NULL);
             return v & FUTEX_OWNER_DIED ? NSHM_ABANDONED : 0;
         }
-        nshm__pend(nshm__me.head, NULL);
+        nshm__pending(NULL);
     }
 }
 static inline int nshm__try_event(nshm_waitee *o) {
     nshm_words *w = o->words;
     uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST), p;
     if (v & NSHM_RESERVED) return -EBUSY;
-    if (w->manual) {
+    if (o->manual) {
         if (v) return 0;
         return __atomic_load_n(&w->pulse, __ATOMIC_ACQUIRE) >> 1 != o->pulse >> 1 ? 0 : -EAGAIN; /* set or pulsed while we waited */
     }
-    while (v == 1)
+    while (v && !(v & NSHM_RESERVED))
         if (__atomic_compare_exchange_n(&w->state, &v, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
     if (v & NSHM_RESERVED) return -EBUSY;
     p = __atomic_load_n(&w->pulse, __ATOMIC_ACQUIRE); /* one credit for one waiter that began before the pulse */
@@ -215,7 +264,7 @@ static inline int nshm__try_semaphore(nshm_waitee *o) {
     return -EAGAIN;
 }
 static inline int nshm__try(nshm_waitee *o) {
-    switch (o->words->type) {
+    switch (o->type) {
     case NSHM_MUTEX: return nshm__try_mutex(o);
     case NSHM_EVENT: return nshm__try_event(o);
     case NSHM_SEMAPHORE: return nshm__try_semaphore(o);
@@ -223,40 +272,52 @@ static inline int nshm__try(nshm_waitee *o) {
     }
 }
 
+/* A registry's lock whose owner is stopped is an error of its own, not "the time is up". */
+static inline int nshm__lock_registry(nshm_registry *t) {
+    int r = nshm__lock(t, 1);
+    if (r) nshm__pending(NULL);
+    return r == -ETIMEDOUT ? -ETIME : r;
+}
+static inline void nshm__unlock_registry(nshm_registry *t) {
+    nshm__unlock(t);
+    nshm__pending(NULL);
+}
 /* A reservation lasts microseconds, under the registry's lock.  One that is still there when we hold that lock is a dead
  * process's: we take it off.  Where we may not lock (another user's Global objects) we wait for it to end. */
 static inline int nshm__settle(nshm_waitee *o, int *patience) {
-    uint32_t bit = o->words->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED;
     for (int i = 0; i < 100; i++) {
-        if (!(__atomic_load_n(&o->words->state, __ATOMIC_ACQUIRE) & bit)) return 0;
+        if (!(__atomic_load_n(&o->words->state, __ATOMIC_ACQUIRE) & nshm__bit(o))) return 0;
         sched_yield();
     }
     if (!o->scope->writable || !o->scope->registry) return (*patience)-- > 0 ? 0 : -ETIME;
-    int r = nshm__lock(o->scope->registry, 1);
+    int r = nshm__lock_registry(o->scope->registry);
     if (r) return r;
-    __atomic_fetch_and(&o->words->state, ~bit, __ATOMIC_SEQ_CST);
-    nshm__unlock(o->scope->registry);
+    __atomic_fetch_and(&o->words->state, ~nshm__bit(o), __ATOMIC_SEQ_CST);
+    nshm__unlock_registry(o->scope->registry);
     nshm__wake(&o->words->state, INT_MAX);
     return 0;
 }
 
-/* Begin to sleep on it: returns the value to sleep on in *expected, or -EAGAIN if it is worth another try. */
-static inline int nshm__arm(nshm_waitee *o, uint32_t *expected) {
+/* Begin to sleep on it: returns the value to sleep on in *expected, or -EAGAIN if it is worth another try.  Never on a
+ * reservation: whoever ends it may be dead. */
+static inline int nshm__arm(nshm_waitee *o, int all, uint32_t *expected) {
     nshm_words *w = o->words;
     uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST);
-    if (w->type == NSHM_MUTEX) {
+    if (v & nshm__bit(o)) return -EAGAIN;
+    if (o->type == NSHM_MUTEX) {
         for (;;) {
-            if (!(v & FUTEX_TID_MASK)) return -EAGAIN;
+            if (!(v & FUTEX_TID_MASK) || (v & NSHM_RESERVED_MUTEX)) return -EAGAIN;
             if (v & FUTEX_WAITERS) break;
             if (__atomic_compare_exchange_n(&w->state, &v, v | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
                 v |= FUTEX_WAITERS;
                 break;
             }
         }
-    } else if (v & ~NSHM_RESERVED) {
+    } else if (v) {
         return -EAGAIN;
-    } else if (w->type == NSHM_EVENT && __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST) >> 1 != o->pulse >> 1) {
-        if (w->manual || (w->pulse & 1)) return -EAGAIN;
+    } else if (o->type == NSHM_EVENT && !all) { /* a wait-all looks at the state alone */
+        uint32_t p = __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST);
+        if (p >> 1 != o->pulse >> 1 && (o->manual || (p & 1))) return -EAGAIN;
     }
     *expected = v;
     return 0;
@@ -265,7 +326,7 @@ static inline int nshm__arm(nshm_waitee *o, uint32_t *expected) {
 static inline void nshm__leave(nshm_waitee *o) {
     nshm_words *w = o->words;
     uint32_t left = __atomic_sub_fetch(&w->waiters, 1, __ATOMIC_SEQ_CST);
-    if (w->type != NSHM_MUTEX || !left) return;
+    if (o->type != NSHM_MUTEX || !left) return;
     uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST);
     while ((v & FUTEX_TID_MASK) && !(v & FUTEX_WAITERS))
         if (__atomic_compare_exchange_n(&w->state, &v, v | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
@@ -287,40 +348,46 @@ static inline int64_t nshm_now(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static inline int nshm__signaled(nshm_waitee *o) {
+static inline int nshm__signaled(nshm_waitee *o) { /* reserved or not: that ends */
     uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST);
-    if (o->words->type == NSHM_MUTEX) return !(v & FUTEX_TID_MASK) || nshm__mine(o->words, v);
-    return v && !(v & NSHM_RESERVED);
+    if (o->type == NSHM_MUTEX) return !(v & FUTEX_TID_MASK & ~NSHM_RESERVED_MUTEX) || nshm__mine(o->words, v);
+    return (v & ~NSHM_RESERVED) != 0;
 }
 
-/* Take all or nothing.  Reserve every object (others wait for the outcome), then commit.  Callers hold the registries' locks. */
+/* Take all or nothing.  Reserve every object (others wait for the outcome), then commit.  Callers hold the registries' locks, so
+ * a reservation met here is a dead process's: it is taken over. */
 static inline int nshm__take_all(nshm_wait_context *c) {
     int k, r = 0;
-    for (k = 0; k < c->count && !r; k++) {
+    for (k = 0; k < c->count; k++) {
         nshm_waitee *o = &c->object[k];
-        uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST), bit = o->words->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED;
-        do {
-            if (o->words->type == NSHM_MUTEX && nshm__mine(o->words, v)) break; /* ours: nobody else can take it */
-            v &= ~bit; /* under the lock a reservation met is a dead process's */
-            if (o->words->type == NSHM_MUTEX ? v & FUTEX_TID_MASK : !v) r = -EAGAIN;
-        } while (!r && !__atomic_compare_exchange_n(&o->words->state, &v, v | bit, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+        uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST);
+        for (;;) {
+            uint32_t without = v & ~nshm__bit(o);
+            if (o->type == NSHM_MUTEX && nshm__mine(o->words, v)) break; /* ours: nobody else can take it */
+            if (o->type == NSHM_MUTEX ? without & FUTEX_TID_MASK : !without) {
+                r = -EAGAIN;
+                break;
+            }
+            if (__atomic_compare_exchange_n(&o->words->state, &v, without | nshm__bit(o), 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) break;
+        }
+        if (r) break;
         NSHM_STEP("reserved");
     }
     if (r) {
-        for (k -= 2; k >= 0; k--) {
+        while (k-- > 0) {
             nshm_waitee *o = &c->object[k];
-            uint32_t bit = o->words->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED;
-            if (o->words->type != NSHM_MUTEX || !nshm__mine(o->words, o->words->state))
-                __atomic_fetch_and(&o->words->state, ~bit, __ATOMIC_SEQ_CST);
+            if (o->type == NSHM_MUTEX && nshm__mine(o->words, __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST))) continue;
+            __atomic_fetch_and(&o->words->state, ~nshm__bit(o), __ATOMIC_SEQ_CST);
+            if (__atomic_load_n(&o->words->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&o->words->state, INT_MAX);
         }
         return r;
     }
     for (k = 0; k < c->count; k++) {
         nshm_waitee *o = &c->object[k];
         nshm_words *w = o->words;
+        uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST);
         NSHM_STEP("committing");
-        if (w->type == NSHM_MUTEX) {
-            uint32_t v = w->state;
+        if (o->type == NSHM_MUTEX) {
             if (nshm__mine(w, v)) {
                 w->depth++;
                 continue;
@@ -329,11 +396,10 @@ static inline int nshm__take_all(nshm_wait_context *c) {
             nshm__own_it(o); /* linked before it is ours: the registry's lock is what this thread has pending */
             while (!__atomic_compare_exchange_n(&w->state, &v, nshm__me.tid | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
                 ; /* only FUTEX_WAITERS can change meanwhile; setting it costs the release one system call */
-        } else if (w->type == NSHM_EVENT) {
-            if (w->manual) __atomic_fetch_and(&w->state, ~NSHM_RESERVED, __ATOMIC_SEQ_CST);
+        } else if (o->type == NSHM_EVENT) {
+            if (o->manual) __atomic_fetch_and(&w->state, ~NSHM_RESERVED, __ATOMIC_SEQ_CST);
             else __atomic_store_n(&w->state, 0, __ATOMIC_SEQ_CST);
         } else {
-            uint32_t v = w->state;
             while (!__atomic_compare_exchange_n(&w->state, &v, (v & ~NSHM_RESERVED) - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
                 ; /* a release may add meanwhile */
         }
@@ -355,10 +421,10 @@ static inline int nshm__try_all(nshm_wait_context *c) {
         second = NULL;
     }
     if (second && (r = nshm__reserve_room(c->count + 1))) return r;
-    if ((r = nshm__lock(first, 1))) return r;
+    if ((r = nshm__lock_registry(first))) return r;
     if (second) { /* a thread has one lock pending: the first goes into its robust list for the while */
         nshm__link(&first->lock, NULL, NSHM__REGISTRY);
-        if (!(r = nshm__lock(second, 1))) {
+        if (!(r = nshm__lock_registry(second))) {
             r = nshm__take_all(c);
             nshm__unlock(second);
         }
@@ -367,7 +433,7 @@ static inline int nshm__try_all(nshm_wait_context *c) {
     } else {
         r = nshm__take_all(c);
     }
-    nshm__unlock(first);
+    nshm__unlock_registry(first);
     return r;
 }
 /* One pass over the objects: an index (plus NSHM_ABANDONED), or -EAGAIN. */
@@ -391,13 +457,16 @@ static inline int nshm__pass(nshm_wait_context *c, int *patience) {
     }
     return -EAGAIN;
 }
-/* Sleep until one of the objects may have changed.  0, -EAGAIN (look again), -ETIMEDOUT, -EINTR. */
+/* Sleep until one of the objects may have changed.  0, -EAGAIN (look again), -ETIMEDOUT, -EINTR.
+ * A mutex slept on stays pending (nshm__me.keep) until nshm__leave_all: an owner's death or a release wakes one, and if that is us
+ * and we are killed before we take it or pass it on, the kernel wakes the next.  A thread has one pending; of several it is the
+ * first.  Not if the owner, in another PID namespace, has our number: the kernel would take us for it. */
 static inline int nshm__sleep(nshm_wait_context *c) {
     struct nshm__waitv v[NSHM_WAIT_MAX];
-    struct timespec until = {c->deadline / 1000000000, c->deadline % 1000000000}, *limit = c->deadline == INT64_MAX ? NULL : &until;
+    int64_t now = nshm_now(), end = c->deadline < now + NSHM_NAP ? c->deadline : now + NSHM_NAP;
+    struct timespec until = {end / 1000000000, end % 1000000000};
     uint32_t expected = 0;
     int k, n = 0, r = 0;
-    uint32_t *mutex = NULL;
     for (k = 0; k < c->count; k++) {
         __atomic_add_fetch(&c->object[k].words->waiters, 1, __ATOMIC_SEQ_CST);
         if (c->count > 1) __atomic_add_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
@@ -406,10 +475,8 @@ static inline int nshm__sleep(nshm_wait_context *c) {
     for (k = 0; k < c->count && !r; k++) {
         nshm_waitee *o = &c->object[k];
         if (c->all && nshm__signaled(o)) continue; /* a wait-all sleeps on what is missing */
-        if ((r = nshm__arm(o, &expected))) break;
-        /* An owner's death wakes one.  If that is us and we are killed before we take it, the kernel wakes the next: we have it
-         * pending.  (The thread can have one pending; of several mutexes it is the first.) */
-        if (o->words->type == NSHM_MUTEX && !mutex) mutex = &o->words->state;
+        if ((r = nshm__arm(o, c->all, &expected))) break;
+        if (o->type == NSHM_MUTEX && !nshm__me.keep && (expected & FUTEX_TID_MASK) != nshm__me.tid) nshm__me.keep = &o->words->state;
         v[n].val = expected;
         v[n].uaddr = (uint64_t)(uintptr_t)&o->words->state;
         v[n].flags = 2; /* FUTEX_32, shared between processes */
@@ -417,20 +484,18 @@ static inline int nshm__sleep(nshm_wait_context *c) {
     }
     if (!r && n) {
         uint32_t *word = (uint32_t *)(uintptr_t)v[0].uaddr;
-        if (mutex) nshm__pend(nshm__me.head, mutex);
-        if (n == 1) r = (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, limit, NULL, FUTEX_BITSET_MATCH_ANY);
+        nshm__pending(NULL);
+        if (n == 1) r = (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, &until, NULL, FUTEX_BITSET_MATCH_ANY);
         else {
-            r = (int)syscall(SYS_futex_waitv, v, n, 0, limit, CLOCK_MONOTONIC);
-            if (r < 0 && errno == ENOSYS) { /* before Linux 5.16: watch the first, look at the others every millisecond */
-                int64_t soon = nshm_now() + 1000000;
+            r = (int)syscall(SYS_futex_waitv, v, n, 0, &until, CLOCK_MONOTONIC);
+            if (r < 0 && (errno == ENOSYS || errno == EPERM)) { /* before Linux 5.16, or a sandbox: the others every millisecond */
+                int64_t soon = now + 1000000 < end ? now + 1000000 : end;
                 struct timespec nap = {soon / 1000000000, soon % 1000000000};
-                if (limit && c->deadline < soon) nap = until;
                 r = (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, &nap, NULL, FUTEX_BITSET_MATCH_ANY);
-                if (r < 0 && errno == ETIMEDOUT && (!limit || nshm_now() < c->deadline)) r = 0;
             }
         }
         r = r < 0 ? -errno : 0;
-        if (mutex) nshm__pend(nshm__me.head, NULL);
+        if (r == -ETIMEDOUT && (c->deadline == INT64_MAX || nshm_now() < c->deadline)) r = 0; /* just a nap */
     }
     NSHM_STEP("woken");
     return r;
@@ -440,6 +505,8 @@ static inline void nshm__leave_all(nshm_wait_context *c) {
         if (c->count > 1) __atomic_sub_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
         nshm__leave(&c->object[k]);
     }
+    nshm__me.keep = NULL;
+    nshm__pending(NULL);
 }
 
 static inline void nshm__leave_watched(nshm_wait_context *c) {
@@ -462,7 +529,7 @@ static inline int nshm_wait(nshm_wait_context *c) {
     if (!c->begun) { /* not again after -EINTR: a pulse in between was for us */
         for (int k = 0; k < c->count; k++) {
             c->object[k].pulse = __atomic_load_n(&c->object[k].words->pulse, __ATOMIC_SEQ_CST);
-            mutexes += c->object[k].words->type == NSHM_MUTEX;
+            mutexes += c->object[k].type == NSHM_MUTEX;
         }
         c->begun = 1;
         c->abandoned = 0;
@@ -485,8 +552,8 @@ static inline int nshm_wait(nshm_wait_context *c) {
         r = nshm__pass(c, &patience);
         nshm__leave_all(c);
         if (r != -EAGAIN) return r;
-        if (slept == -ETIMEDOUT || slept == -EINTR) return slept;
-        if (slept && slept != -EAGAIN) return slept;
+        if (slept && slept != -EAGAIN) return slept; /* the time is up, a signal, or an error */
+        if (c->deadline != INT64_MAX && nshm_now() >= c->deadline) return -ETIMEDOUT;
     }
 }
 
@@ -495,7 +562,7 @@ static inline int nshm_try(nshm_waitee *o) {
     int r, patience = 1000;
     nshm__tid();
     if (!nshm__me.head) return -ENOSYS;
-    if (o->words->type == NSHM_MUTEX && (r = nshm__reserve_room(2))) return r;
+    if (o->type == NSHM_MUTEX && (r = nshm__reserve_room(2))) return r;
     o->pulse = __atomic_load_n(&o->words->pulse, __ATOMIC_SEQ_CST);
     while ((r = nshm__try(o)) == -EBUSY)
         if ((r = nshm__settle(o, &patience))) return r;
@@ -527,7 +594,7 @@ static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *con
         for (k = 0; k < waits[i]->count; k++) {
             nshm_waitee *o = &waits[i]->object[k];
             if (waits[i]->all && nshm__signaled(o)) continue; /* sleeps on what is missing; all there: nothing to sleep on */
-            if (nshm__arm(o, &expected)) {
+            if (nshm__arm(o, waits[i]->all, &expected)) {
                 any = ready[i] = 1;
                 break;
             }
@@ -544,8 +611,11 @@ static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *con
         if (!missing) any = ready[i] = 1;
     }
     if (!any) {
-        r = (int)syscall(SYS_futex_waitv, v, n, 0, NULL, CLOCK_MONOTONIC);
-        if (r < 0 && errno == ENOSYS) { /* before Linux 5.16: look every millisecond */
+        int64_t end = nshm_now() + NSHM_NAP;
+        struct timespec until = {end / 1000000000, end % 1000000000};
+        r = (int)syscall(SYS_futex_waitv, v, n, 0, &until, CLOCK_MONOTONIC);
+        if (r < 0 && errno == ETIMEDOUT) memset(ready, 1, (size_t)count);
+        if (r < 0 && (errno == ENOSYS || errno == EPERM)) { /* before Linux 5.16: look every millisecond */
             struct timespec nap = {0, 1000000};
             r = (int)syscall(SYS_futex, control, FUTEX_WAIT, seen, &nap, NULL, 0);
         }
@@ -569,17 +639,20 @@ static inline int nshm_mutex_release(nshm_words *w, int data_id) {
         return 0;
     }
     nshm_words *held = nshm__me.held[k].words; /* maybe through another attachment, of a handle closed since */
-    nshm__pend(nshm__me.head, &held->state);
+    int orphan = (int)w->orphan;
+    nshm__pending(&w->state);
     nshm__unlink(k);
     w->depth = 0;
+    w->orphan = 0;
     __atomic_store_n(&w->owner, 0, __ATOMIC_RELAXED);
     NSHM_STEP("releasing");
     v = __atomic_exchange_n(&w->state, 0, __ATOMIC_SEQ_CST);
     NSHM_STEP("released");
     /* One, unless somebody waits for several objects: it may be killed between waking and passing the wake-up on. */
     if ((v & FUTEX_WAITERS) || __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST))
-        nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_RELAXED) ? INT_MAX : 1);
-    nshm__pend(nshm__me.head, NULL);
+        nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_SEQ_CST) ? INT_MAX : 1);
+    nshm__pending(NULL);
+    if (orphan && held != w) munmap(held, 4096);
     return 0;
 }
 static inline int nshm__settled_state(nshm_waitee *o, uint32_t *v) {
@@ -592,16 +665,22 @@ static inline int nshm_event_set(nshm_waitee *o) {
     nshm_words *w = o->words;
     uint32_t v;
     int r;
+    nshm__tid();
+    if (o->manual) __atomic_fetch_add(&w->pulse, 2, __ATOMIC_SEQ_CST); /* releases who waits now, even if reset at once */
+    /* The wake-up is pending from before the store: if we are killed in between, the kernel makes it.  (It does for a word
+     * without a thread id in it, which is why an event is set by a bit outside those.) */
+    if (nshm__me.head) nshm__pending(&w->state);
     for (;;) {
-        if ((r = nshm__settled_state(o, &v))) return r;
-        if (v == 1) return 0; /* sets do not add up */
-        if (__atomic_compare_exchange_n(&w->state, &v, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) break;
+        if ((r = nshm__settled_state(o, &v))) break;
+        if (nshm__me.head) nshm__pending(&w->state);
+        if (v || __atomic_compare_exchange_n(&w->state, &v, NSHM_SET, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) break; /* sets do not add up */
     }
-    if (w->manual) __atomic_fetch_add(&w->pulse, 2, __ATOMIC_SEQ_CST); /* releases who waits now, even if reset at once */
     NSHM_STEP("set");
-    /* All, not one: a single woken waiter could be killed before it takes what it was woken for. */
-    if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&w->state, INT_MAX);
-    return 0;
+    /* All, not one: a single woken waiter could be killed before it takes what it was woken for.  Also if it was set already:
+     * whoever set it may have been killed before this line. */
+    if (!r && __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&w->state, INT_MAX);
+    if (nshm__me.head) nshm__pending(NULL);
+    return r;
 }
 static inline int nshm_event_reset(nshm_waitee *o) {
     uint32_t v;
@@ -617,7 +696,7 @@ static inline int nshm_event_pulse(nshm_waitee *o) {
     int r = nshm_event_reset(o);
     if (r || !__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) return r;
     uint32_t p = __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST);
-    while (!__atomic_compare_exchange_n(&w->pulse, &p, ((p >> 1) + 1) << 1 | !w->manual, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    while (!__atomic_compare_exchange_n(&w->pulse, &p, ((p >> 1) + 1) << 1 | !o->manual, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
     nshm__wake(&w->state, INT_MAX);
     return 0;
@@ -629,7 +708,7 @@ static inline int nshm_semaphore_release(nshm_waitee *o, uint32_t n, uint32_t *p
     int r;
     do {
         if ((r = nshm__settled_state(o, &v))) return r;
-        if (n > w->maximum || v > w->maximum - n) return -EOVERFLOW;
+        if (n > o->maximum || v > o->maximum - n) return -EOVERFLOW;
     } while (!__atomic_compare_exchange_n(&w->state, &v, v + n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     *previous = v;
     if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&w->state, INT_MAX);
@@ -647,9 +726,10 @@ static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_fil
     w->type = start->type;
     w->manual = start->manual;
     w->maximum = start->maximum;
-    if (start->type != NSHM_MUTEX) w->state = start->initial;
+    if (start->type == NSHM_EVENT) w->state = start->initial ? NSHM_SET : 0;
+    else if (start->type == NSHM_SEMAPHORE) w->state = start->initial;
     else if (start->initial) { /* owned by this thread from the first instant */
-        nshm_waitee o = {w, h->data_id, 0, h->scope};
+        nshm_waitee o = {w, h->scope, h->data_id, NSHM_MUTEX, 0, 0, 0};
         int r;
         nshm__tid();
         if (!nshm__me.head) return -ENOSYS;
@@ -659,8 +739,24 @@ static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_fil
     }
     return 0;
 }
-/* May its page be unmapped?  Not while a thread of this process owns it: the kernel must find the word when that thread ends. */
-static inline int nshm_sync_busy(const nshm_words *w) {
-    return w->type == NSHM_MUTEX && nshm__process && __atomic_load_n(&w->owner, __ATOMIC_ACQUIRE) == nshm__process;
+/* What waits and changes work on.  -EUCLEAN: the page is not of that type. */
+static inline int nshm_sync_waitee(const nshm_handle *h, uint32_t type, nshm_waitee *o) {
+    o->words = (nshm_words *)h->data;
+    o->scope = h->scope;
+    o->data_id = h->data_id;
+    o->type = o->words->type;
+    o->manual = o->words->manual;
+    o->maximum = o->words->maximum;
+    o->pulse = 0;
+    return o->type == type ? 0 : -EUCLEAN;
+}
+/* Is the handle's page to stay mapped at close?  Yes while a thread of this process owns the mutex through it: the kernel must
+ * find the word when that thread ends.  A release through another handle unmaps it. */
+static inline int nshm_sync_keep(nshm_words *w) {
+    if (w->type != NSHM_MUTEX || !nshm__process || __atomic_load_n(&w->owner, __ATOMIC_ACQUIRE) != nshm__process ||
+        w->home != (uint64_t)(uintptr_t)w || !(__atomic_load_n(&w->state, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK))
+        return 0;
+    w->orphan = 1;
+    return 1;
 }
 #endif

@@ -58,6 +58,7 @@ cdef extern from "namedshm.h" nogil:
     int nshm_duplicate(const nshm_handle *, int, nshm_handle *)
     void *nshm_attach_data(const nshm_handle *, int, int)
     void nshm_close(nshm_handle *, int)
+    void nshm_close_name(nshm_handle *)
     int nshm_next(nshm_scope *, uint32_t *, nshm_info *)
     int nshm_send(nshm_scope *, const nshm_handle *, const char *, size_t, int, nshm_handle *)
     int nshm_receive(nshm_scope *, const char *, size_t, int, nshm_handle *)

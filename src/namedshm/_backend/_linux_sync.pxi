@@ -8,7 +8,6 @@ cdef extern from "namedshm_sync.h" nogil:
     ctypedef struct nshm_waitee:
         nshm_words *words
         int data_id
-        nshm_scope *scope
     ctypedef struct nshm_wait_context:
         nshm_waitee *object
         int count, all, begun
@@ -26,7 +25,8 @@ cdef extern from "namedshm_sync.h" nogil:
     int nshm_event_pulse(nshm_waitee *)
     int nshm_semaphore_release(nshm_waitee *, uint32_t, uint32_t *)
     int nshm_sync_fill(nshm_handle *, void *)
-    int nshm_sync_busy(const nshm_words *)
+    int nshm_sync_waitee(const nshm_handle *, uint32_t, nshm_waitee *)
+    int nshm_sync_keep(nshm_words *)
     int NSHM_WATCH_MAX
     int nshm_watch(nshm_wait_context **, int, uint32_t *, uint32_t, unsigned char *)
     void nshm__wake(uint32_t *, int)
@@ -44,6 +44,9 @@ def set_acquisitions(got, abandoned, not_got, error):
     acquired, abandoned_acquired, not_acquired, abandoned_error = got, abandoned, not_got, error
 
 
+ctypedef int (*changer)(nshm_waitee *) noexcept nogil
+
+
 cdef class SyncHandle:
     """contract.SyncHandle"""
     cdef nshm_handle h
@@ -53,6 +56,7 @@ cdef class SyncHandle:
     cdef readonly str access
     cdef readonly bint closed
     cdef bint may_wait, may_modify
+    cdef int users
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
@@ -67,17 +71,13 @@ cdef class SyncHandle:
         return self.h.nonce
 
     cdef int own(self, object name, str kind, str access) except -1:
-        cdef nshm_words *words = <nshm_words *>self.h.data
         self.closed = False
         self.name = name
         self.kind = kind
         self.access = access
         self.may_wait = access != "modify"
         self.may_modify = access != "wait"
-        self.waitee.words = words
-        self.waitee.data_id = self.h.data_id
-        self.waitee.scope = self.h.scope
-        if words.type != KINDS[kind]:
+        if nshm_sync_waitee(&self.h, KINDS[kind], &self.waitee):
             raise explain(-EUCLEAN, "open", name, 0)
         return 0
 
@@ -102,17 +102,32 @@ cdef class SyncHandle:
         other.own(self.name, self.kind, access)
         return other
 
+    # Waits and changes run without the GIL on the object's page.  close() in another thread must not unmap it under them: the
+    # name goes at once, the page with the last of them.
+    cdef void enter(self):
+        self.users += 1
+
+    cdef void leave(self):
+        self.users -= 1
+        if self.closed and not self.users:
+            self.drop()
+
+    cdef void drop(self):
+        nshm_close(&self.h, nshm_sync_keep(self.waitee.words))
+
     def close(self):
         if self.closed:
             return
         self.closed = True
-        # a page with a word that a thread of ours owns stays mapped: the kernel must find it when that thread ends
-        nshm_close(&self.h, nshm_sync_busy(self.waitee.words))
+        if self.users:
+            nshm_close_name(&self.h)
+        else:
+            self.drop()
 
     def __dealloc__(self):
         if not self.closed:
             self.closed = True
-            nshm_close(&self.h, nshm_sync_busy(self.waitee.words))
+            self.drop()
 
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
@@ -148,27 +163,37 @@ cdef class SyncHandle:
         if r < 0:
             raise explain_sync(r, "release", self.name)
 
+    cdef int change(self, changer what) except? -1:
+        cdef int r
+        self.enter()
+        try:
+            while True:
+                with nogil:
+                    r = what(&self.waitee)
+                if r != -EINTR:
+                    return r
+                PyErr_CheckSignals()
+        finally:
+            self.leave()
+
     def set_event(self):
         cdef int r
         self.modifiable()
-        with nogil:
-            r = nshm_event_set(&self.waitee)
+        r = self.change(nshm_event_set)
         if r < 0:
             raise explain_sync(r, "set", self.name)
 
     def reset_event(self):
         cdef int r
         self.modifiable()
-        with nogil:
-            r = nshm_event_reset(&self.waitee)
+        r = self.change(nshm_event_reset)
         if r < 0:
             raise explain_sync(r, "reset", self.name)
 
     def pulse_event(self):
         cdef int r
         self.modifiable()
-        with nogil:
-            r = nshm_event_pulse(&self.waitee)
+        r = self.change(nshm_event_pulse)
         if r < 0:
             raise explain_sync(r, "pulse", self.name)
 
@@ -176,8 +201,11 @@ cdef class SyncHandle:
         cdef uint32_t previous = 0
         cdef int r
         self.modifiable()
-        with nogil:
-            r = nshm_semaphore_release(&self.waitee, count, &previous)
+        while True:
+            r = nshm_semaphore_release(&self.waitee, count, &previous)  # quick: with the GIL
+            if r != -EINTR:
+                break
+            PyErr_CheckSignals()
         if r < 0:
             raise explain_sync(r, "release", self.name)
         return previous
@@ -267,12 +295,18 @@ def wait(handles, bint all, timeout, double spin):
         else:
             c.deadline = INT64_MAX if seconds > 9e9 else nshm_now() + <int64_t>(seconds * 1e9)
     c.spin = <int64_t>(spin * 1e9) if c.deadline else 0
-    while True:
-        with nogil:
-            r = nshm_wait(&c)
-        if r != -EINTR:
-            break
-        PyErr_CheckSignals()
+    for handle in handles:
+        handle.enter()
+    try:
+        while True:
+            with nogil:
+                r = nshm_wait(&c)
+            if r != -EINTR:
+                break
+            PyErr_CheckSignals()
+    finally:
+        for handle in handles:
+            handle.leave()
     if r >= 0:
         return r & ~NSHM_ABANDONED, c.abandoned
     if r == -ETIMEDOUT:
@@ -292,15 +326,23 @@ cdef class Wait:
     def __init__(self, handles, bint all):
         cdef SyncHandle handle
         cdef int k = 0
-        self.handles = list(handles)
-        self.c.count = len(self.handles)
+        self.c.count = len(handles)
         if not 1 <= self.c.count <= NSHM_WAIT_MAX:
             raise explain(-EINVAL, "wait", None, self.c.count)
         self.c.all = all
-        for handle in self.handles:
+        for handle in handles:
             handle.waitable()
+        self.handles = list(handles)
+        for handle in self.handles:
             memcpy(&self.c.object[k], &handle.waitee, sizeof(nshm_waitee))
+            handle.enter()  # until this wait is gone: a watching thread may be at the page
             k += 1
+
+    def __dealloc__(self):
+        cdef SyncHandle handle
+        if self.handles is not None:
+            for handle in self.handles:
+                handle.leave()
 
     def __len__(self):
         return self.c.count
