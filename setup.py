@@ -14,14 +14,24 @@ if sys.platform == "linux":
         Extension(
             "namedshm._backend._linux",
             ["src/namedshm/_backend/_linux.pyx"],
-            depends=["include/namedshm.h", "src/namedshm/_backend/_cow.h"],
+            depends=[
+                "include/namedshm.h",
+                "include/namedshm_sync.h",
+                "src/namedshm/_backend/_cow.h",
+                "src/namedshm/_backend/_linux_sync.pxi",
+            ],
             extra_link_args=link,
             **common,
         )
     )
 elif sys.platform == "win32":
     extensions.append(
-        Extension("namedshm._backend._windows", ["src/namedshm/_backend/_windows.pyx"], libraries=["kernel32", "advapi32"], **common)
+        Extension(
+            "namedshm._backend._windows",
+            ["src/namedshm/_backend/_windows.pyx"],
+            libraries=["kernel32", "advapi32"],
+            **common,
+        )
     )
 
 setup(ext_modules=cythonize(extensions, language_level=3))

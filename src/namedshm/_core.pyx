@@ -5,7 +5,7 @@ A Mapping keeps its *owner* alive, an object that unmaps when the last reference
 exported buffer (memoryview, NumPy array) refers to the Mapping, the Mapping to the owner, so nothing can dangle and close()
 never has to refuse.  Documented in _core.pyi.
 """
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo, PyObject_GetBuffer, PyBuffer_Release, PyBUF_SIMPLE
+from cpython.buffer cimport PyBuffer_FillInfo, PyObject_GetBuffer, PyBuffer_Release, PyBUF_SIMPLE
 from cpython.number cimport PyNumber_AsSsize_t
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
@@ -74,7 +74,8 @@ cdef class Mapping:
         reach = self._window if self._guard is None else self._guard(start, end)  # others may have committed more meanwhile
         if reach < end:
             raise errors.AccessDenied(
-                f"Bytes {start} to {end} of this view of {self._label()} are not all committed (from {reach} on): commit them first",
+                f"Bytes {start} to {end} of this view of {self._label()} are not all committed (from {reach} on): "
+                "commit them first",
                 winerror=487, call="view")
         return 0
 
@@ -108,12 +109,12 @@ cdef class Mapping:
         return out
 
     cdef void _read(self, char *to, Py_ssize_t start, Py_ssize_t n):
-        cdef object owner  # keeps the memory while the GIL is away
+        cdef object _owner  # keeps the memory while the GIL is away
         cdef char *source = self._address + start
         if n < GIL_FREE_COPY:
             memcpy(to, source, n)
         else:
-            owner = self._owner
+            _owner = self._owner
             with nogil:
                 memcpy(to, source, n)
 
@@ -150,7 +151,7 @@ cdef class Mapping:
     cdef int _write(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, char *source, Py_ssize_t size) except -1:
         cdef Py_ssize_t n = PySlice_AdjustIndices(self._length, &start, &stop, step), i
         cdef char *target = self._address + start
-        cdef object owner
+        cdef object _owner
         cdef bytes copy
         if size != n:
             raise ValueError(f"cannot assign {size} bytes to {n}: a view has a fixed size")
@@ -161,7 +162,7 @@ cdef class Mapping:
             if n < GIL_FREE_COPY:
                 memmove(target, source, n)
             else:
-                owner = self._owner
+                _owner = self._owner
                 with nogil:
                     memmove(target, source, n)
             return 0

@@ -145,4 +145,4 @@ class Control:
     def change(self) -> None: ...
 
 def watch(waits: list[Wait], control: Control, seen: int) -> list[Wait]:
-    """Sleep until one of the waits (WATCH_MAX objects at most) deserves a poll or ``control`` is no longer ``seen``; those waits."""
+    """Sleep until some waits (WATCH_MAX objects at most) deserve a poll, or ``control`` is no longer ``seen``; those waits."""

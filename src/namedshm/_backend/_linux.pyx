@@ -2,11 +2,11 @@
 """Linux handles: include/namedshm.h as Python objects.  The contract is contract.py; decisions and texts are in linux.py."""
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from libc.errno cimport errno, EACCES, EBADF, EEXIST, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
+from libc.errno cimport errno, EACCES, EBADF, EINTR, EINVAL, ENOENT, EOVERFLOW, EPERM, ERANGE
 from libc.errno cimport EAGAIN, ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
-from libc.string cimport memcpy, memset, strlen
+from libc.string cimport memcpy, strlen
 
 from namedshm._core cimport Mapping, fill
 
@@ -111,6 +111,7 @@ cdef bytes session = b""
 def set_session(bytes name):
     global session
     session = name
+
 
 # ------------------------------------------------------------------------------------------------------------ scopes
 # A scope belongs to an effective user.  A process that changes users gets new ones; the old ones stay for handles that use them.

@@ -228,7 +228,8 @@ cdef object explain_sync(int code, str call, object name):
     return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW) else call, name, 0)
 
 
-def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group, uint32_t initial, uint32_t manual, uint32_t maximum):
+def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group,
+                uint32_t initial, uint32_t manual, uint32_t maximum):
     cdef SyncHandle handle = SyncHandle.__new__(cls)
     cdef uint16_t type = KINDS[kind]
     cdef nshm_sync_start start

@@ -223,9 +223,10 @@ class Backend(Protocol):
         maximum: int,
         inheritable: bool,
     ) -> S:
-        """Make a synchronisation object as a ``cls`` (the backend's SyncHandle or a subclass), or with ``exist_ok`` open a living one, whose settings stay as they are.
+        """Make a synchronisation object, or with ``exist_ok`` open a living one, whose settings stay as they are.
 
         Args:
+            cls: the backend's SyncHandle or a subclass of it: what is made.
             initial: mutex: 1 means owned by this thread; event: 1 means signaled; semaphore: the count.
             manual: event: stays signaled until reset.
             maximum: semaphore.
