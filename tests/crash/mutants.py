@@ -180,4 +180,38 @@ MUTANTS = [
         [("    if (!nshm__alone(s->spare.id)", "    if (0")],
         ["step pause create_and_keep_the_view_with_a_shared_spare 1000"],
     ),
+    Mutant(
+        "segments_of_any_kind",
+        "a record's segment is taken without comparing creator, size and mark",
+        [
+            (
+                "    return d.shm_perm.cuid == cuid && d.shm_segsz == size && (d.shm_perm.mode & SHM_DEST);\n}\n/* Detach",
+                "    return cuid || size || 1;\n}\n/* Detach",
+            )
+        ],
+        ["garbage 300 1"],
+    ),
+    Mutant(
+        "slots_without_end",
+        "the number of used slots is believed",
+        [("    return n <= NSHM_CAPACITY ? n : NSHM_CAPACITY;", "    return n;")],
+        ["garbage 300 1"],
+    ),
+    Mutant(
+        "names_without_end",
+        "the length of a name is believed",
+        [(" && facts->nonce == n && facts->length <= NSHM_NAME_MAX;", " && facts->nonce == n;")],
+        ["garbage 600 1"],
+    ),
+    Mutant(
+        "a_stopped_rival_is_waited_for",
+        "the maker of a registry waits without end for another that was stopped (a bug of the first version)",
+        [
+            (
+                "        for (r = -ETIMEDOUT; round < NSHM_REGISTRY_ROUNDS; round++, nanosleep",
+                "        for (r = -ETIMEDOUT;; round++, nanosleep",
+            )
+        ],
+        ["stopped"],
+    ),
 ]

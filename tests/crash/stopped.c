@@ -17,6 +17,7 @@ static void stop_step(const char *what) {
     if (!stop_at || strcmp(what, stop_at)) return;
     stop_at = NULL;
     raise(SIGSTOP);
+    alarm(8); /* from here on nothing may take long */
 }
 static void __attribute__((format(printf, 1, 2))) violation(const char *format, ...) {
     va_list list;
@@ -133,6 +134,21 @@ int main(void) {
         if (seconds() - since > longest) longest = seconds() - since;
         end(it, i % 2, where);
         expect(where, "create afterwards", elsewhere(CREATE, "new"), 0);
+    }
+    /* Two makers: one has a candidate that is not marked yet, so the other thinks itself alone, and is stopped there.  The first,
+     * with the lower number, stays and looks again and again for a rival that does not move. */
+    pid_t first = start_stopped("registry-attached"), second = start_stopped("registry-alone");
+    if (!first || !second) violation("two makers were not reached");
+    else {
+        int status;
+        double since = seconds();
+        reached++;
+        kill(first, SIGCONT);
+        while (waitpid(first, &status, 0) < 0)
+            if (errno != EINTR) broken("waitpid");
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != ETIMEDOUT) violation("beside a stopped maker: status %x", status);
+        if (seconds() - since > longest) longest = seconds() - since;
+        end(second, 1, "registry-alone");
     }
     leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
     if (left.attached || left.keyed || left.strays || left.candidates) violation("something is left"), show_segments();
