@@ -48,7 +48,9 @@ class Table:
     def show(self) -> None:
         print(f"\n{self.title}\n{'':28}{'best':>10}{'/ floor':>10}{'/ namedshm':>12}")
         for who in self.times:
-            print(f"{who:28}{min(self.times[who]) / 1000:8.2f}us{self.ratio(who, self.floor):10.2f}{self.ratio(who, 'namedshm'):12.2f}")
+            print(
+                f"{who:28}{min(self.times[who]) / 1000:8.2f}us{self.ratio(who, self.floor):10.2f}{self.ratio(who, 'namedshm'):12.2f}"
+            )
 
     def facts(self) -> dict[str, dict[str, float]]:
         return {
@@ -95,16 +97,22 @@ def open_table(floor: Path, peers: list[str], rounds: int, count: int) -> Table:
 
 
 PROCESS = "import namedshm; s = namedshm.create('bench-process', 4096); v = s.map(); v[:5] = b'hello'; s.close()"
-STDLIB = "from multiprocessing.shared_memory import SharedMemory as S; s = S(create=True, size=4096); s.buf[:5] = b'hello'; s.close(); s.unlink()"
+STDLIB = (
+    "from multiprocessing.shared_memory import SharedMemory as S; "
+    "s = S(create=True, size=4096); s.buf[:5] = b'hello'; s.close(); s.unlink()"
+)
+CLOCK = (
+    "import subprocess, sys, time; t = time.perf_counter_ns(); "
+    "subprocess.run(sys.argv[1:], check=True); print(time.perf_counter_ns() - t)"
+)
 
 
 def process_table(rounds: int) -> Table:
     """A whole interpreter: start, import, create, write, end."""
     table = Table("a whole process: python -c", "python -c pass")
-    clock = "import subprocess, sys, time; t = time.perf_counter_ns(); subprocess.run(sys.argv[1:], check=True); print(time.perf_counter_ns() - t)"
     for _ in range(rounds):
         for label, code in (("python -c pass", "pass"), ("namedshm", PROCESS), ("stdlib", STDLIB)):
-            times = [run(sys.executable, "-c", clock, sys.executable, "-c", code) for _ in range(5)]
+            times = [run(sys.executable, "-c", CLOCK, sys.executable, "-c", code) for _ in range(5)]
             table.add(label, min(times))
     return table
 
@@ -124,9 +132,12 @@ print((a - t) / n / 1000, (b - a) / n / 1000)
     found = {}
     for count in counts:
         best = [
-            tuple(float(x) for x in subprocess.run(
-                [sys.executable, "-c", code, str(count)], check=True, capture_output=True, text=True
-            ).stdout.split())
+            tuple(
+                float(x)
+                for x in subprocess.run(
+                    [sys.executable, "-c", code, str(count)], check=True, capture_output=True, text=True
+                ).stdout.split()
+            )
             for _ in range(7)
         ]
         found[count] = (min(b[0] for b in best), min(b[1] for b in best))

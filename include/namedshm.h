@@ -299,7 +299,10 @@ static inline struct robust_list_head *nshm__robust(uint32_t tid) {
 static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {
     if (!r) return;
     struct robust_list *node = word ? (struct robust_list *)((char *)word - r->futex_offset) : NULL;
-    __atomic_store_n((struct robust_list *volatile *)&r->list_op_pending, node, __ATOMIC_SEQ_CST);
+    /* Read by the kernel when this thread ends, on this thread: program order is all it needs. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    *(struct robust_list *volatile *)&r->list_op_pending = node;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 static __thread struct robust_list_head *nshm__held; /* between lock and unlock of one thread */
 
@@ -378,7 +381,11 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, 
         if (!t) {
             if (nshm__gone(errno)) continue;
             if (errno != EACCES) return -errno;
-            forbidden = 1; /* Global without the right to create; or a candidate whose group is not set yet */
+            t = writable ? (nshm_registry *)nshm__attach(id, 1) : NULL; /* another session's is not in our way */
+            int other = t && t->session != s->session;
+            nshm__detach(t, NSHM_REGISTRY_SIZE);
+            if (other) continue;
+            forbidden = 1; /* Global without the right to create */
             ++*rivals;
             continue;
         }

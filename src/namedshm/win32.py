@@ -15,7 +15,6 @@ Reference: https://learn.microsoft.com/windows/win32/memory/creating-named-share
 
 from __future__ import annotations
 
-import os
 from _thread import _local, allocate_lock
 
 from . import errors, section
@@ -383,13 +382,9 @@ def GetCurrentProcess() -> int:
 def OpenProcess(dwDesiredAccess: int, bInheritHandle: bool, dwProcessId: int) -> int:
     """A handle to a process of this user, for DuplicateHandle.  0 with 87 if there is none."""
     try:
-        if os.name == "posix":
-            os.kill(dwProcessId, 0)
-    except PermissionError:
-        SetLastError(ERROR_ACCESS_DENIED)
-        return 0
-    except (ProcessLookupError, OverflowError):
-        SetLastError(ERROR_INVALID_PARAMETER)
+        backend.check_process(dwProcessId)
+    except OSError as error:
+        _refuse(error)
         return 0
     return _register(_Process(dwProcessId))
 

@@ -271,5 +271,8 @@ class Backend(Protocol):
     def receive_handle(self, value: int) -> SectionHandle:
         """Take over a handle another process sent.  Raises ClosedHandle if there is none of that number."""
 
+    def check_process(self, pid: int) -> None:
+        """Raises InvalidArgument if there is no such process, AccessDenied if it is another user's."""
+
     def backend_state(self) -> dict[str, Any]:
         """Facts for diagnostics: mechanism, scopes, limits."""

@@ -223,6 +223,14 @@ class LinuxBackend:
                 return handle
         raise errors.ClosedHandle(f"Handle {value:#x} is not open in this process", call="receive_handle")
 
+    def check_process(self, pid: int) -> None:
+        try:
+            os.kill(pid, 0)
+        except PermissionError as error:
+            raise errors.AccessDenied(f"Process {pid} is another user's", call="kill") from error
+        except (ProcessLookupError, OverflowError) as error:
+            raise errors.InvalidArgument(f"There is no process {pid}", call="kill") from error
+
     def backend_state(self) -> dict[str, Any]:
         return {
             "mechanism": "System V shared memory, IPC_RMID while attached",
