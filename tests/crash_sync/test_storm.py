@@ -1,0 +1,43 @@
+"""A random storm over mutexes, events and semaphores: see storm.c for what its oracle proves.
+
+`python -m tests.crash_sync.storm` is the long form.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .build import numbers
+from .storm import WITHOUT_NAPS
+
+ROUNDS = int(os.environ.get("NSHM_STORM_ROUNDS", "350"))
+
+
+def run_storm(program: Path, rounds: int, seed: int, **environment: str) -> dict[str, float]:
+    command = [program, str(rounds), str(seed), "60"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=110, env={**os.environ, **environment})
+    assert run.returncode == 0, run.stderr + run.stdout
+    return numbers(run.stdout)
+
+
+@pytest.mark.parametrize("flags", [(), (WITHOUT_NAPS,)], ids=["as it is", "every wake-up must come"])
+def test_a_storm_with_kills_doubles_loses_and_hides_nothing(program: Callable[..., Path], flags: tuple[str, ...]) -> None:
+    seen = run_storm(program("storm", *flags), ROUNDS, 1)
+    # the storm was one: each kind of end happened, and waits of each kind
+    assert seen["rounds"] == ROUNDS
+    for what in ("taken", "timeouts", "anys", "alls", "kills", "selfkills", "abandoned"):
+        assert seen[what] > ROUNDS / 2, what
+    for what in ("thread_ends", "exits", "execs"):
+        assert seen[what] > 0, what
+
+
+def test_a_storm_among_others_on_the_same_machine(program: Callable[..., Path]) -> None:
+    """Without namespaces of its own, in the IPC and PID namespaces of everybody else."""
+    seen = run_storm(program("storm"), 60, 3, NSHM_TEST_NO_NAMESPACE="1")
+    assert not seen["isolated"]
+    assert seen["taken"] > 60
