@@ -29,7 +29,8 @@ elif sys.platform == "win32":
         Extension(
             "namedshm._backend._windows",
             ["src/namedshm/_backend/_windows.pyx"],
-            libraries=["kernel32", "advapi32"],
+            depends=["src/namedshm/_backend/_windows_sync.pxi"],
+            libraries=["kernel32", "advapi32", "ntdll"],
             **common,
         )
     )

@@ -47,10 +47,9 @@ class Table:
 
     def show(self) -> None:
         print(f"\n{self.title}\n{'':28}{'best':>10}{'/ floor':>10}{'/ namedshm':>12}")
-        for who in self.times:
-            print(
-                f"{who:28}{min(self.times[who]) / 1000:8.2f}us{self.ratio(who, self.floor):10.2f}{self.ratio(who, 'namedshm'):12.2f}"
-            )
+        for who, times in self.times.items():
+            to_floor, to_us = self.ratio(who, self.floor), self.ratio(who, "namedshm")
+            print(f"{who:28}{min(times) / 1000:8.2f}us{to_floor:10.2f}{to_us:12.2f}")
 
     def facts(self) -> dict[str, dict[str, float]]:
         return {
