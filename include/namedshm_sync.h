@@ -226,11 +226,13 @@ static inline int nshm__try_mutex(nshm_waitee *o) {
         }
         if (v & NSHM_RESERVED_MUTEX) return -EBUSY;
         if (v & FUTEX_TID_MASK) return -EAGAIN;
+        /* Our death must wake who sleeps: from the first instant (a woken waiter counts itself), and who came since the look. */
+        uint32_t mine = nshm__me.tid | (v & FUTEX_WAITERS) | (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST) ? FUTEX_WAITERS : 0);
         nshm__pending(&w->state);
-        if (__atomic_compare_exchange_n(&w->state, &v, nshm__me.tid | (v & FUTEX_WAITERS), 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
             NSHM_STEP("mutex-taken");
             nshm__own_it(o);
-            if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) /* our death must wake them, too */
+            if (!(mine & FUTEX_WAITERS) && __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST))
                 __atomic_fetch_or(&w->state, FUTEX_WAITERS, __ATOMIC_SEQ_CST);
             nshm__pending(NULL);
             return v & FUTEX_OWNER_DIED ? NSHM_ABANDONED : 0;

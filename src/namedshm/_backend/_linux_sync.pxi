@@ -291,6 +291,8 @@ def wait(handles, bint all, timeout, double spin):
         c.deadline = INT64_MAX
     else:
         seconds = timeout
+        if seconds != seconds:
+            raise explain(-EINVAL, "wait", None, 0)
         if seconds <= 0:
             c.deadline = 0
         else:

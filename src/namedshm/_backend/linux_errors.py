@@ -113,6 +113,20 @@ def explain(code: int, call: str, name: Any, size: int) -> Exception:
             )
         case errno.ERANGE:
             return errors.InvalidArgument(f"{size} bytes reach beyond the end of this view of {label}", name=text, call=call)
+        case errno.EINVAL if call == "wait":
+            return errors.InvalidArgument(
+                "Cannot wait: 1 to 64 objects are possible, for all of them each only once, and the timeout is a number of seconds",
+                call=call,
+            )
+        case errno.ETIME:
+            return errors.OutOfResources(
+                f"Cannot {call} {label}: a process was stopped (SIGSTOP, debugger) while it changed several objects at once; "
+                "continue or kill it, then try again",
+                winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
+                errno=number,
+                name=text,
+                call=call,
+            )
         case errno.EINVAL:
             return errors.OutOfResources(
                 f"Cannot {call} {label} of {size} bytes: the kernel refuses that size (kernel.shmmax)",
