@@ -83,6 +83,8 @@ static inline int pid_known(pid_t pid) {
     return isolated || (pid > 0 && pid < PID_LIMIT && (known_pids[pid / 8] >> (pid % 8) & 1));
 }
 
+static inline void remember_earlier_segments(void);
+
 /* Call it first in main.  Returns in the process that is to run the test; its parent passes the exit status on. */
 static inline void enter_own_world(void) {
     char map[64];
@@ -103,6 +105,7 @@ static inline void enter_own_world(void) {
         known_pids = shared_memory(PID_LIMIT / 8);
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         know_pid(getpid());
+        remember_earlier_segments();
         return;
     }
     pid_t inner = fork();
@@ -136,6 +139,15 @@ typedef struct {
 
 enum { OWNER_EXECUTE_MARK = 0100 };
 
+/* Where others work too: what was there before us is not ours, even if a pid of ours is its creator's again. */
+static int *earlier_ids;
+static int earlier_count;
+static inline int was_there_before(int id) {
+    for (int i = 0; i < earlier_count; i++)
+        if (earlier_ids[i] == id) return 1;
+    return 0;
+}
+
 /* The segments of this test that exist now; the count may exceed `room`. */
 static inline int own_segments(segment *list, int room) {
     char line[512];
@@ -149,12 +161,26 @@ static inline int own_segments(segment *list, int room) {
         if (sscanf(line, "%ld %d %o %zu %d %u %ld %u %u %u %u %lu %lu %lu %zu", &s.key, &s.id, &s.mode, &s.size, &s.creator, &last,
                    &s.attached, &uid, &gid, &cuid, &cgid, &atime, &dtime, &ctime_, &s.resident) != 15)
             continue; /* the heading */
-        if (cuid != geteuid() || !(s.mode & OWNER_EXECUTE_MARK) || !pid_known(s.creator)) continue;
+        if (cuid != geteuid() || !(s.mode & OWNER_EXECUTE_MARK) || !pid_known(s.creator) || was_there_before(s.id)) continue;
         if (count < room) list[count] = s;
         count++;
     }
     fclose(f);
     return count;
+}
+
+static inline void remember_earlier_segments(void) {
+    char line[512];
+    FILE *f = fopen("/proc/sysvipc/shm", "r");
+    if (!f) broken("/proc/sysvipc/shm");
+    while (fgets(line, sizeof line, f)) {
+        int id;
+        if (sscanf(line, "%*d %d", &id) != 1) continue;
+        earlier_ids = realloc(earlier_ids, (size_t)(earlier_count + 1) * sizeof *earlier_ids);
+        if (!earlier_ids) broken("memory");
+        earlier_ids[earlier_count++] = id;
+    }
+    fclose(f);
 }
 
 /* What was left behind: segments nobody has attached. */

@@ -104,8 +104,19 @@ def run(operation: Callable[[], None], newcomer: bool, call: int, number: int, e
     return 0
 
 
+def remove_refused(children: set[int]) -> None:
+    """An unnamed section whose removal was refused stays, for nobody could find it again."""
+    with open("/proc/sysvipc/shm") as table:
+        for line in table.readlines()[1:]:
+            field = line.split()
+            identifier, mode, creator, attached = int(field[1]), int(field[2], 8), int(field[4]), int(field[6])
+            if creator in children and not attached and mode & 0o100:
+                shim.shmctl(identifier, 0, None)  # IPC_RMID
+
+
 def main() -> int:
     runs = faults = bad = 0
+    children: set[int] = set()
     for operation in OPERATIONS:
         for newcomer in (False, True):
             for call, (call_name, numbers) in enumerate(FAULTS):
@@ -123,6 +134,7 @@ def main() -> int:
                                 traceback.print_exc(limit=-3, file=sys.stdout)
                                 sys.stdout.flush()
                             os._exit(status)
+                        children.add(child)
                         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
                         if status == NOT_REACHED:
                             break
@@ -130,7 +142,8 @@ def main() -> int:
                         bad += status != 0
                         if status < 0:
                             print(f"{operation.__name__}, {call_name} number {number}: died of signal {-status}")
-    create()  # heals what a refused removal left
+    create()  # heals what a refused removal of a named one left
+    remove_refused(children)
     print(f"runs={runs} faults={faults} bad={bad}")
     return 1 if bad else 0
 
