@@ -873,7 +873,11 @@ static inline int nshm_create_unnamed(nshm_scope *s, uint64_t size, unsigned mod
     if (h->data_id < 0) return -errno;
     h->data = nshm__attach(h->data_id, 0);
     r = h->data ? 0 : -errno;
-    shmctl(h->data_id, IPC_RMID, NULL);
+    if (shmctl(h->data_id, IPC_RMID, NULL) && h->data) { /* refused: it would outlive everybody */
+        r = -errno;
+        nshm__detach(h->data, nshm_data_size(size, props));
+        h->data = NULL;
+    }
     return r;
 }
 

@@ -12,7 +12,16 @@ from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
 from libc.string cimport memcpy, memmove
 from libc.stdint cimport uintptr_t
 
-from . import errors
+
+cdef class _Errors:
+    """The module ``errors``, loaded when the first error is made: its classes are a fifth of the import time of this package."""
+
+    def __getattr__(self, name):
+        from namedshm import errors
+        return getattr(errors, name)
+
+
+errors = _Errors()
 
 cdef Py_ssize_t GIL_FREE_COPY = 65536  # bytes; above this a copy takes longer than handing the GIL over (about 5 us)
 

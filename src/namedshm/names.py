@@ -6,7 +6,11 @@ backslash may follow; up to 259 characters after the prefix.  This module knows 
 
 from __future__ import annotations
 
-from . import errors
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import errors
+else:
+    from ._core import errors  # loaded when needed
 
 __all__ = ["MAX_LENGTH", "Name"]
 

@@ -8,7 +8,6 @@ people hold.
 
 from __future__ import annotations
 
-from . import errors
 from ._backend import backend
 from ._core import Mapping
 from .names import Name
@@ -18,7 +17,10 @@ if TYPE_CHECKING:  # the typing module alone costs more than all of this package
     from collections.abc import Callable
     from types import TracebackType
 
+    from . import errors
     from ._backend.contract import Access, SectionHandle, ViewAccess
+else:
+    from ._core import errors  # loaded when needed
 
 __all__ = ["Section", "View"]
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 
-from namedshm import errors
-
 from . import _linux
 
 TYPE_CHECKING = False
@@ -18,12 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TypeVar
 
+    from namedshm import errors
     from namedshm._core import Mapping
     from namedshm.names import Name
 
     from .contract import Access, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
+else:
+    from namedshm._core import errors  # loaded when needed
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 _PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
