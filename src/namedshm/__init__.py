@@ -111,9 +111,9 @@ _LAZY = {
 
 def __getattr__(name: str) -> object:
     if name in _LAZY:
-        from importlib import import_module
-
-        return getattr(import_module("." + _LAZY[name], __name__), name)
+        module = __import__(f"{__name__}.{_LAZY[name]}", fromlist=[name])  # importlib.import_module is slow to import
+        value = globals()[name] = getattr(module, name)
+        return value
     raise AttributeError(f"module 'namedshm' has no attribute {name!r}")
 
 
