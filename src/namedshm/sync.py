@@ -268,21 +268,32 @@ class Event(Waitable):
         """
         return cls._make(name, exist_ok, mode, group, int(initial), int(manual), 0)
 
-    def set(self) -> None:
-        """Set it; setting twice is setting once."""
-        self.set_event()
+    if TYPE_CHECKING:
 
-    def clear(self) -> None:
-        """Reset it."""
-        self.reset_event()
+        def set(self) -> None:
+            """Set it; setting twice is setting once."""
 
-    def pulse(self) -> None:
-        """Release who waits now (auto-reset: one of them) and leave it reset.  A waiter about to wait misses it."""
-        self.pulse_event()
+        def clear(self) -> None:
+            """Reset it."""
 
-    def wait(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
-        """Wait until it is set.  False when ``timeout`` seconds are over; None waits for ever, 0 only looks (and takes)."""
-        return _wait_one(self, timeout, spin)
+        def pulse(self) -> None:
+            """Release who waits now (auto-reset: one of them) and leave it reset.  A waiter about to wait misses it."""
+
+        def wait(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
+            """Wait until it is set.
+
+            Args:
+                timeout: seconds; None waits for ever, 0 only looks (and takes).
+                spin: seconds to try before sleeping.
+
+            Returns: False when the time is up.
+            """
+
+    else:
+        set = SyncHandle.set_event
+        clear = SyncHandle.reset_event
+        pulse = SyncHandle.pulse_event
+        wait = SyncHandle.wait_one
 
     async def wait_async(self, timeout: float | None = None) -> bool:
         """:meth:`wait` for asyncio; cancelling it takes nothing."""
@@ -330,9 +341,13 @@ class Semaphore(Waitable):
             )
         return cls._make(name, exist_ok, mode, group, initial, 0, maximum)
 
-    def acquire(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
-        """Take one.  False when ``timeout`` seconds are over; None waits for ever, 0 only tries."""
-        return _wait_one(self, timeout, spin)
+    if TYPE_CHECKING:
+
+        def acquire(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
+            """Take one.  False when ``timeout`` seconds are over; None waits for ever, 0 only tries."""
+
+    else:
+        acquire = SyncHandle.wait_one
 
     async def acquire_async(self, timeout: float | None = None) -> bool:
         """:meth:`acquire` for asyncio; cancelling it takes nothing."""
@@ -399,11 +414,3 @@ def _handles(objects: Sequence[Waitable]) -> Sequence[Waitable]:
             f"Cannot wait for {len(objects)} objects: 1 to {MAXIMUM_WAIT_OBJECTS} are possible", call="wait"
         )
     return objects
-
-
-def _wait_one(handle: Waitable, timeout: float | None, spin: float) -> bool:
-    if handle.try_acquire() >= 0:
-        return True
-    if timeout is not None and timeout <= 0:
-        return False
-    return backend.wait([handle], False, timeout, spin)[0] >= 0

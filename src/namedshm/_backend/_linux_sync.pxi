@@ -30,6 +30,8 @@ cdef extern from "namedshm_sync.h" nogil:
     int NSHM_WATCH_MAX
     int nshm_watch(nshm_wait_context **, int, uint32_t *, uint32_t, unsigned char *)
     void nshm__wake(uint32_t *, int)
+    void nshm__pause()
+    int nshm__signaled(nshm_waitee *)
 
 KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
@@ -163,39 +165,49 @@ cdef class SyncHandle:
         if r < 0:
             raise explain_sync(r, "release", self.name)
 
-    cdef int change(self, changer what) except? -1:
+    # Changes are quick, a store and at most a wake-up, and keep the GIL; only waits give it away.
+    cdef int change(self, changer what, str call) except -1:
         cdef int r
-        self.enter()
-        try:
-            while True:
-                with nogil:
-                    r = what(&self.waitee)
-                if r != -EINTR:
-                    return r
-                PyErr_CheckSignals()
-        finally:
-            self.leave()
+        self.modifiable()
+        while True:
+            r = what(&self.waitee)
+            if r != -EINTR:
+                break
+            PyErr_CheckSignals()
+        if r < 0:
+            raise explain_sync(r, call, self.name)
+        return 0
 
     def set_event(self):
-        cdef int r
-        self.modifiable()
-        r = self.change(nshm_event_set)
-        if r < 0:
-            raise explain_sync(r, "set", self.name)
+        self.change(nshm_event_set, "set")
 
     def reset_event(self):
-        cdef int r
-        self.modifiable()
-        r = self.change(nshm_event_reset)
-        if r < 0:
-            raise explain_sync(r, "reset", self.name)
+        self.change(nshm_event_reset, "reset")
 
     def pulse_event(self):
-        cdef int r
-        self.modifiable()
-        r = self.change(nshm_event_pulse)
-        if r < 0:
-            raise explain_sync(r, "pulse", self.name)
+        self.change(nshm_event_pulse, "pulse")
+
+    def wait_one(self, timeout=None, *, double spin=0.00001):
+        cdef nshm_waitee o
+        cdef int r, k
+        self.waitable()
+        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
+        r = nshm_try(&o)
+        if r == -EAGAIN and timeout is not None and timeout <= 0:
+            return False
+        if r == -EAGAIN and spin > 0:
+            for k in range(80):  # about half a microsecond: less than it takes to give the GIL away and get it back
+                if k > 16:
+                    nshm__pause()
+                if nshm__signaled(&o):
+                    r = nshm_try(&o)
+                    if r != -EAGAIN:
+                        break
+        if r >= 0:
+            return True
+        if r != -EAGAIN:
+            raise explain_sync(r, "wait", self.name)
+        return wait((self,), False, timeout, spin)[0] >= 0
 
     def release_semaphore(self, uint32_t count):
         cdef uint32_t previous = 0

@@ -115,6 +115,13 @@ cdef class SyncHandle:
             raise abandoned_error(self.name)
         return abandoned_acquired
 
+    def wait_one(self, timeout=None, *, double spin=0.00001):
+        if self.try_acquire() >= 0:
+            return True
+        if timeout is not None and timeout <= 0:
+            return False
+        return wait((self,), False, timeout)[0] >= 0
+
     def exit_mutex(self, kind, error, trace):
         self.release_mutex()
 
