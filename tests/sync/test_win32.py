@@ -1,0 +1,121 @@
+"""The Win32 spelling of mutexes, events and semaphores: results and error numbers, as Windows gives them."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.peer import _Lender
+
+import namedshm
+from namedshm import win32
+
+from .conftest import InThread
+
+WAIT_TIMEOUT, WAIT_ABANDONED, WAIT_FAILED = 258, 0x80, 0xFFFFFFFF
+
+
+def last_error() -> int:
+    return win32.GetLastError()
+
+
+def test_a_mutex_from_creation_to_the_error_of_a_stranger(name: str, in_thread: type[InThread]) -> None:
+    mutex = win32.CreateMutex(None, True, name)
+    assert mutex
+    assert last_error() == 0
+    second = win32.CreateMutex(None, True, name)
+    assert second
+    assert last_error() == 183
+    assert in_thread(lambda: win32.WaitForSingleObject(second, 0)).join() == WAIT_TIMEOUT
+    assert win32.WaitForSingleObject(second, 0) == 0
+    assert win32.ReleaseMutex(mutex)
+    assert win32.ReleaseMutex(mutex)
+    assert not win32.ReleaseMutex(mutex)
+    assert last_error() == 288
+
+
+def test_abandonment_is_told_by_the_wait(name: str, peers: _Lender) -> None:
+    mutex, event = win32.CreateMutex(None, False, name), win32.CreateEvent(None, False, False, name + "-e")
+    other = peers(name=name)
+    other.do("h = win32.OpenMutex(win32.MUTEX_ALL_ACCESS, False, name); assert win32.WaitForSingleObject(h, 0) == 0")
+    other.kill()
+    assert win32.WaitForMultipleObjects([event, mutex], False, 30000) == WAIT_ABANDONED + 1
+    assert win32.ReleaseMutex(mutex)
+    assert win32.WaitForSingleObject(mutex, 0) == 0
+    assert win32.ReleaseMutex(mutex)
+
+
+def test_events(name: str) -> None:
+    event = win32.CreateEvent(None, False, True, name)
+    assert win32.WaitForSingleObject(event, 0) == 0
+    assert win32.WaitForSingleObject(event, 10) == WAIT_TIMEOUT
+    assert win32.SetEvent(event)
+    assert win32.ResetEvent(event)
+    assert win32.WaitForSingleObject(event, 0) == WAIT_TIMEOUT
+    assert win32.PulseEvent(event)
+    assert win32.WaitForSingleObject(event, 0) == WAIT_TIMEOUT
+
+
+def test_semaphores(name: str) -> None:
+    semaphore = win32.CreateSemaphore(None, 1, 2, name)
+    assert win32.WaitForSingleObject(semaphore, 0) == 0
+    assert win32.WaitForSingleObject(semaphore, 0) == WAIT_TIMEOUT
+    assert win32.ReleaseSemaphore(semaphore, 2) == (True, 0)
+    assert not win32.ReleaseSemaphore(semaphore, 1)[0]
+    assert last_error() == 298
+    for initial, maximum in ((3, 2), (0, 0), (-1, 1), (0, -1)):
+        assert not win32.CreateSemaphore(None, initial, maximum, name + "-wrong")
+        assert last_error() == 87
+
+
+def test_an_object_of_another_type_and_one_that_is_not_there(name: str) -> None:
+    assert win32.CreateMutex(None, False, name)
+    assert not win32.CreateEvent(None, False, False, name)
+    assert last_error() == 6
+    assert not win32.OpenSemaphore(win32.SEMAPHORE_ALL_ACCESS, False, name)
+    assert last_error() == 6
+    assert not win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, name + "-nobody")
+    assert last_error() == 2
+
+
+def test_rights(name: str) -> None:
+    event = win32.CreateEvent(None, False, False, name)
+    waiter, setter = (win32.OpenEvent(right, False, name) for right in (win32.SYNCHRONIZE, win32.EVENT_MODIFY_STATE))
+    assert waiter
+    assert setter
+    assert not win32.SetEvent(waiter)
+    assert last_error() == 5
+    assert win32.SetEvent(setter)
+    assert win32.WaitForSingleObject(setter, 0) == WAIT_FAILED
+    assert last_error() == 5
+    assert win32.WaitForSingleObject(waiter, 0) == 0
+    assert win32.CloseHandle(event)
+
+
+def test_waits_that_cannot_be(name: str) -> None:
+    events = [win32.CreateEvent(None, True, True, f"{name}-{k}") for k in range(65)]
+    for wrong in ([], events):
+        assert win32.WaitForMultipleObjects(wrong, False, 0) == WAIT_FAILED
+        assert last_error() == 87
+    assert win32.WaitForMultipleObjects(events[:64], True, 0) == 0
+    closed = events[0]
+    assert win32.CloseHandle(closed)
+    assert win32.WaitForSingleObject(closed, 0) == WAIT_FAILED
+    assert last_error() == 6
+    mapping = win32.CreateFileMapping(win32.INVALID_HANDLE_VALUE, None, win32.PAGE_READWRITE, 0, 100, name + "-section")
+    assert win32.WaitForSingleObject(mapping, 0) == WAIT_FAILED
+    assert last_error() == 5
+
+
+def test_both_spellings_mean_the_same_objects(name: str) -> None:
+    event = namedshm.Event(name)
+    assert win32.SetEvent(win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, name))
+    assert event.wait(0)
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_a_failed_wait_takes_nothing(name: str, all_of_them: bool) -> None:
+    semaphore, event = win32.CreateSemaphore(None, 1, 1, name), win32.CreateEvent(None, False, False, name + "-e")
+    if all_of_them:
+        assert win32.WaitForMultipleObjects([semaphore, event], True, 10) == WAIT_TIMEOUT
+    else:
+        assert win32.WaitForMultipleObjects([event], False, 10) == WAIT_TIMEOUT
+    assert win32.WaitForSingleObject(semaphore, 0) == 0
