@@ -48,7 +48,6 @@
  *   owner     the owner                         identity of its process; 0 when free.  Thread ids of two PID namespaces can be equal
  *   home      the owner                         which of its attachments the robust list goes through
  *   depth     the owner                         recursion
- *   orphan    the owner's process               the handle of that attachment was closed meanwhile: release unmaps it
  *   state     compare-and-swap; the kernel      mutex: thread id | FUTEX_WAITERS | FUTEX_OWNER_DIED; event: NSHM_SET or 0;
  *                                               semaphore: count; with a reservation bit while a wait-all commits
  *
@@ -58,7 +57,7 @@ typedef struct {
     char gap0[48];
     uint32_t waiters, pulse;
     uint64_t owner, home;
-    uint32_t depth, orphan;
+    uint32_t depth, spare;
     char gap1[128 - 96];
     char before[64];
     uint32_t state;
@@ -212,7 +211,6 @@ static inline void nshm__own_it(nshm_waitee *o) {
     nshm__link(&o->words->state, o->words, o->data_id);
     o->words->depth = 1;
     o->words->home = (uint64_t)(uintptr_t)o->words;
-    o->words->orphan = 0;
     __atomic_store_n(&o->words->owner, nshm__process, __ATOMIC_RELEASE);
 }
 static inline int nshm__try_mutex(nshm_waitee *o) {
@@ -559,6 +557,8 @@ static inline int nshm_wait(nshm_wait_context *c) {
     }
 }
 
+static inline int nshm_reserved(const nshm_waitee *o) { return (__atomic_load_n(&o->words->state, __ATOMIC_ACQUIRE) & nshm__bit(o)) != 0; }
+
 /* Take one object now or not at all: as nshm_wait with deadline 0, without the context.  -EAGAIN: not signaled. */
 static inline int nshm_try(nshm_waitee *o) {
     int r, patience = 1000;
@@ -630,6 +630,16 @@ static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *con
 }
 
 /* ------------------------------------------------------------------------------------------------ changing */
+/* Pages of closed handles through which a thread of this process owns a mutex: the kernel must find the word when that thread
+ * ends.  A release through another handle unmaps them.  When the list is full, a page stays mapped until the process ends. */
+static inline int nshm__kept_pages(nshm_words *w, int add) {
+    static nshm_words *kept[64];
+    for (int k = 0; k < 64; k++) {
+        nshm_words *expected = add ? NULL : w;
+        if (__atomic_compare_exchange_n(&kept[k], &expected, add ? w : NULL, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 1;
+    }
+    return 0;
+}
 /* -EPERM: this thread does not own it. */
 static inline int nshm_mutex_release(nshm_words *w, int data_id) {
     nshm__tid();
@@ -641,11 +651,9 @@ static inline int nshm_mutex_release(nshm_words *w, int data_id) {
         return 0;
     }
     nshm_words *held = nshm__me.held[k].words; /* maybe through another attachment, of a handle closed since */
-    int orphan = (int)w->orphan;
     nshm__pending(&w->state);
     nshm__unlink(k);
     w->depth = 0;
-    w->orphan = 0;
     __atomic_store_n(&w->owner, 0, __ATOMIC_RELAXED);
     NSHM_STEP("releasing");
     v = __atomic_exchange_n(&w->state, 0, __ATOMIC_SEQ_CST);
@@ -654,7 +662,7 @@ static inline int nshm_mutex_release(nshm_words *w, int data_id) {
     if ((v & FUTEX_WAITERS) || __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST))
         nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_SEQ_CST) ? INT_MAX : 1);
     nshm__pending(NULL);
-    if (orphan && held != w) munmap(held, 4096);
+    if (nshm__kept_pages(held, 0)) munmap(held, 4096);
     return 0;
 }
 static inline int nshm__settled_state(nshm_waitee *o, uint32_t *v) {
@@ -752,13 +760,12 @@ static inline int nshm_sync_waitee(const nshm_handle *h, uint32_t type, nshm_wai
     o->pulse = 0;
     return o->type == type ? 0 : -EUCLEAN;
 }
-/* Is the handle's page to stay mapped at close?  Yes while a thread of this process owns the mutex through it: the kernel must
- * find the word when that thread ends.  A release through another handle unmaps it. */
+/* Is the handle's page to stay mapped at close?  Yes while a thread of this process owns the mutex through it. */
 static inline int nshm_sync_keep(nshm_words *w) {
     if (w->type != NSHM_MUTEX || !nshm__process || __atomic_load_n(&w->owner, __ATOMIC_ACQUIRE) != nshm__process ||
         w->home != (uint64_t)(uintptr_t)w || !(__atomic_load_n(&w->state, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK))
         return 0;
-    w->orphan = 1;
+    nshm__kept_pages(w, 1);
     return 1;
 }
 #endif

@@ -19,6 +19,7 @@ cdef extern from "namedshm_sync.h" nogil:
     int64_t nshm_now()
     int nshm_wait(nshm_wait_context *)
     int nshm_try(nshm_waitee *)
+    int nshm_reserved(const nshm_waitee *)
     int nshm_mutex_release(nshm_words *, int)
     int nshm_event_set(nshm_waitee *)
     int nshm_event_reset(nshm_waitee *)
@@ -133,11 +134,9 @@ cdef class SyncHandle:
 
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
-        cdef nshm_waitee o
         cdef int r
         self.waitable()
-        memcpy(&o, &self.waitee, sizeof(o))
-        r = nshm_try(&o)
+        r = self.attempt()
         if r == 0:
             return acquired
         if r == -EAGAIN:
@@ -148,8 +147,6 @@ cdef class SyncHandle:
                 return not_acquired
             if not mask:
                 return acquired
-        elif r < 0:
-            raise explain_sync(r, "wait", self.name)
         if on_abandoned == "raise":
             raise abandoned_error(self.name)
         return abandoned_acquired
@@ -170,13 +167,39 @@ cdef class SyncHandle:
         cdef int r
         self.modifiable()
         while True:
-            r = what(&self.waitee)
+            if not nshm_reserved(&self.waitee):
+                r = what(&self.waitee)
+            else:  # somebody's wait-all is deciding, or died over it: that may take a while
+                self.enter()
+                with nogil:
+                    r = what(&self.waitee)
+                self.leave()
             if r != -EINTR:
                 break
             PyErr_CheckSignals()
         if r < 0:
             raise explain_sync(r, call, self.name)
         return 0
+
+    cdef int attempt(self) except? -1000:
+        """Take it now: 0, NSHM_ABANDONED or -EAGAIN."""
+        cdef nshm_waitee o
+        cdef int r
+        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
+        while True:
+            if not nshm_reserved(&o):
+                r = nshm_try(&o)
+            else:
+                self.enter()
+                with nogil:
+                    r = nshm_try(&o)
+                self.leave()
+            if r != -EINTR:
+                break
+            PyErr_CheckSignals()
+        if r < 0 and r != -EAGAIN:
+            raise explain_sync(r, "wait", self.name)
+        return r
 
     def set_event(self):
         self.change(nshm_event_set, "set")
@@ -188,25 +211,21 @@ cdef class SyncHandle:
         self.change(nshm_event_pulse, "pulse")
 
     def wait_one(self, timeout=None, *, double spin=0.00001):
-        cdef nshm_waitee o
         cdef int r, k
         self.waitable()
-        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
-        r = nshm_try(&o)
+        r = self.attempt()
         if r == -EAGAIN and timeout is not None and timeout <= 0:
             return False
         if r == -EAGAIN and spin > 0:
             for k in range(80):  # about half a microsecond: less than it takes to give the GIL away and get it back
                 if k > 16:
                     nshm__pause()
-                if nshm__signaled(&o):
-                    r = nshm_try(&o)
+                if nshm__signaled(&self.waitee):
+                    r = self.attempt()
                     if r != -EAGAIN:
                         break
-        if r >= 0:
-            return True
         if r != -EAGAIN:
-            raise explain_sync(r, "wait", self.name)
+            return True
         return wait((self,), False, timeout, spin)[0] >= 0
 
     def release_semaphore(self, uint32_t count):
@@ -224,16 +243,10 @@ cdef class SyncHandle:
 
     def try_acquire(self):
         """Take it now or not at all: 0 taken, NSHM_ABANDONED taken from a dead owner, -1 not to be had.  The quick way."""
-        cdef nshm_waitee o
         cdef int r
         self.waitable()
-        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
-        r = nshm_try(&o)
-        if r == -EAGAIN:
-            return -1
-        if r < 0:
-            raise explain_sync(r, "wait", self.name)
-        return r
+        r = self.attempt()
+        return -1 if r == -EAGAIN else r
 
 
 cdef object explain_sync(int code, str call, object name):
@@ -279,6 +292,16 @@ def open_sync(cls, str kind, name, str access):
     return handle
 
 
+cdef tuple several(handles):
+    cdef tuple waited = tuple(handles)
+    if not 1 <= len(waited) <= NSHM_WAIT_MAX:
+        raise explain(-EINVAL, "wait", None, len(waited))
+    for item in waited:
+        if not isinstance(item, SyncHandle):
+            raise TypeError(f"only mutexes, events and semaphores can be waited for, not {type(item).__name__}")
+    return waited
+
+
 def wait(handles, bint all, timeout, double spin):
     """Wait for SyncHandles: (index or -1 when the time is up, bit mask of abandoned mutexes).
 
@@ -288,14 +311,12 @@ def wait(handles, bint all, timeout, double spin):
     cdef SyncHandle handle
     cdef double seconds
     cdef int r, k = 0
-    c.count = len(handles)
-    if not 1 <= c.count <= NSHM_WAIT_MAX:
-        raise explain(-EINVAL, "wait", None, c.count)
+    waited = several(handles)  # the caller's own list may change meanwhile
+    c.count = len(waited)
     c.all = all
     c.begun = 0
     c.abandoned = 0
-    for item in handles:
-        handle = item
+    for handle in waited:
         handle.waitable()
         memcpy(&c.object[k], &handle.waitee, sizeof(nshm_waitee))
         k += 1
@@ -310,7 +331,7 @@ def wait(handles, bint all, timeout, double spin):
         else:
             c.deadline = INT64_MAX if seconds > 9e9 else nshm_now() + <int64_t>(seconds * 1e9)
     c.spin = <int64_t>(spin * 1e9) if c.deadline else 0
-    for handle in handles:
+    for handle in waited:
         handle.enter()
     try:
         while True:
@@ -320,7 +341,7 @@ def wait(handles, bint all, timeout, double spin):
                 break
             PyErr_CheckSignals()
     finally:
-        for handle in handles:
+        for handle in waited:
             handle.leave()
     if r >= 0:
         return r & ~NSHM_ABANDONED, c.abandoned
@@ -336,18 +357,17 @@ WATCH_MAX = NSHM_WATCH_MAX
 cdef class Wait:
     """A wait that is polled instead of slept in; what happened between two polls (a pulse) is not lost."""
     cdef nshm_wait_context c
-    cdef list handles   # keeps the pages mapped
+    cdef tuple handles   # keeps the pages mapped
 
     def __init__(self, handles, bint all):
         cdef SyncHandle handle
         cdef int k = 0
-        self.c.count = len(handles)
-        if not 1 <= self.c.count <= NSHM_WAIT_MAX:
-            raise explain(-EINVAL, "wait", None, self.c.count)
+        waited = several(handles)
+        self.c.count = len(waited)
         self.c.all = all
-        for handle in handles:
+        for handle in waited:
             handle.waitable()
-        self.handles = list(handles)
+        self.handles = waited
         for handle in self.handles:
             memcpy(&self.c.object[k], &handle.waitee, sizeof(nshm_waitee))
             handle.enter()  # until this wait is gone: a watching thread may be at the page
