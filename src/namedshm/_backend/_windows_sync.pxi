@@ -222,6 +222,8 @@ def wait(handles, bint all, timeout):
     cdef Py_ssize_t i, k
     if not 1 <= count <= MOST:
         raise errors.InvalidArgument(f"Cannot wait for {count} objects: 1 to {MOST} are possible", call="WaitForMultipleObjects")
+    if timeout is not None and timeout != timeout:
+        raise errors.InvalidArgument("Cannot wait: the timeout is no number of seconds", call="WaitForMultipleObjects")
     for i in range(count):
         waited[i] = (<SyncHandle?>handles[i])._valid("wait for")
         if all:
