@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from helpers.facts import on_windows, on_wine
 from helpers.peer import _Lender
 
 import namedshm
@@ -46,8 +47,9 @@ def test_the_same_object_may_be_there_twice_for_any_but_not_for_all(name: str) -
     with pytest.raises(namedshm.InvalidArgument) as failure:
         namedshm.wait_all([event, event], 0)
     assert failure.value.winerror == 87
-    with pytest.raises(namedshm.InvalidArgument):
-        namedshm.wait_all([event, namedshm.Event(name)], 0)
+    if not on_wine:  # Wine lets two handles to one object pass and waits
+        with pytest.raises(namedshm.InvalidArgument):
+            namedshm.wait_all([event, namedshm.Event(name)], 0)
 
 
 @pytest.mark.parametrize("wait", [namedshm.wait_any, namedshm.wait_all])
@@ -114,7 +116,10 @@ def test_abandoned_mutexes_are_told_by_index(name: str, peers: _Lender) -> None:
     other.kill()
     result = namedshm.wait_all(mutexes, 30)
     assert result is not None
-    assert (result.index, result.abandoned) == (1, (1, 2))
+    if on_windows:  # which ones Windows does not tell, only that there are some
+        assert result.abandoned
+    else:
+        assert (result.index, result.abandoned) == (1, (1, 2))
     for mutex in mutexes:
         mutex.release()
     other = peers(name=name)
