@@ -16,9 +16,7 @@ def compiler() -> str:
     return os.environ.get("CC", "gcc")
 
 
-def build(
-    program: str, into: Path, *, include: Path = INCLUDE, name: str | None = None, flags: Sequence[str] = ("-O2",)
-) -> Path:
+def build(program: str, into: Path, *, include: Path = INCLUDE, name: str | None = None, flags: Sequence[str] = ("-O2",)) -> Path:
     """Compile PROGRAM.c into the directory; return the executable (or library, with -shared among the flags)."""
     target = into / (name or program)
     subprocess.run(

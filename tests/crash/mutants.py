@@ -24,9 +24,7 @@ class Mutant:
         """Put the changed header into the directory, which serves as include path."""
         text = (INCLUDE / "namedshm.h").read_text()
         for old, new in self.replacements:
-            assert text.count(old) == 1, (
-                f"mutant {self.name}: this stands {text.count(old)} times in namedshm.h, not once: {old}"
-            )
+            assert text.count(old) == 1, f"mutant {self.name}: this stands {text.count(old)} times in namedshm.h, not once: {old}"
             text = text.replace(old, new)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "namedshm.h").write_text(text)
@@ -35,17 +33,11 @@ class Mutant:
 
 LOCK_HEAD = "static inline int nshm__lock(nshm_registry *t, int wait) {\n"
 PEND_HEAD = "static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {\n"
-SECOND_LOOK = (
-    "r = nshm__lookup(s, type, name, n, readonly, 1, h, &stale, &stale_nonce); /* again: somebody may have been faster */"
-)
+SECOND_LOOK = "r = nshm__lookup(s, type, name, n, readonly, 1, h, &stale, &stale_nonce); /* again: somebody may have been faster */"
 FILL = "    if (!r && fill && (r = fill(h, context))) nshm__drop(h);\n"
 PUBLISH = "    nshm__publish(t, (uint32_t)slot, h, type, h->nonce, name, n);\n    h->slot"
-MARK_THEN_NONCE = (
-    "__atomic_load_n(&now->closing, __ATOMIC_ACQUIRE) || __atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce"
-)
-NONCE_THEN_MARK = (
-    "__atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce || __atomic_load_n(&now->closing, __ATOMIC_ACQUIRE)"
-)
+MARK_THEN_NONCE = "__atomic_load_n(&now->closing, __ATOMIC_ACQUIRE) || __atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce"
+NONCE_THEN_MARK = "__atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce || __atomic_load_n(&now->closing, __ATOMIC_ACQUIRE)"
 
 # Not here, because nothing can show them: writing a record's nonce before its other fields, or copying a record without
 # comparing the nonce again.  A torn copy mixes two objects' facts, and the kernel's answers (creator, exact sizes, mark) refuse

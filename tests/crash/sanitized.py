@@ -34,16 +34,12 @@ def library(name: str) -> str:
 def build_into(directory: Path) -> dict[str, str]:
     """Build there; return the environment in which Python uses it."""
     for part in ("src", "include"):
-        shutil.copytree(
-            ROOT / part, directory / part, ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__", "*.egg-info")
-        )
+        shutil.copytree(ROOT / part, directory / part, ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__", "*.egg-info"))
     for part in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / part).exists():
             shutil.copy(ROOT / part, directory)
     environment = {**os.environ, "NAMEDSHM_CFLAGS": FLAGS, "NAMEDSHM_LDFLAGS": "-fsanitize=address,undefined"}
-    subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "-j2"], cwd=directory, env=environment, check=True
-    )
+    subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace", "-j2"], cwd=directory, env=environment, check=True)
     return {
         **os.environ,
         "PYTHONPATH": str(directory / "src"),

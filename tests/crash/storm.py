@@ -26,9 +26,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         storm = build("storm", Path(directory))
         print(f"seed {arguments.seed}", flush=True)
-        return subprocess.run(
-            [storm, str(arguments.rounds), str(arguments.seed), str(arguments.seconds)], check=False
-        ).returncode
+        return subprocess.run([storm, str(arguments.rounds), str(arguments.seed), str(arguments.seconds)], check=False).returncode
 
 
 if __name__ == "__main__":
