@@ -14,7 +14,8 @@ from pathlib import Path
 
 from .build import build
 
-#: Nobody looks by himself: every wake-up must come.
+#: Nobody looks by himself: every wake-up must come.  About one round in 5,000 loses one then, in the corners the kernel does not
+#: know (see "Kills" at the head of namedshm_sync.h): a semaphore's releaser, or a manual event's setter, killed before it woke all.
 WITHOUT_NAPS = "-DNSHM_NAP=3600000000000LL"
 
 

@@ -1,0 +1,95 @@
+"""The tests of this directory find what they are for: each planted bug in a copy of the header is caught."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .build import INCLUDE, build
+from .storm import WITHOUT_NAPS
+
+CAUGHT, NOT_TRACED = 1, 77
+EVERY_CALL = "25"
+
+#: what is changed, into what, who has to see it
+MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
+    "a release wakes nobody": (
+        [("nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_SEQ_CST) ? INT_MAX : 1);", "(void)0;")],
+        ["step", "release", EVERY_CALL],
+    ),
+    "nothing is pending while a mutex is taken": (
+        [("        nshm__pending(&w->state);\n        if (__atomic_compare", "        if (__atomic_compare")],
+        ["step", "acquire", "5"],
+    ),
+    "nothing is pending while it is released": (
+        [("    nshm__pending(&w->state);\n    nshm__unlink(k);", "    nshm__unlink(k);")],
+        ["step", "release", "3"],
+    ),
+    "nothing is pending while it is slept on": (
+        [("nshm__me.keep = &o->words->state;", "(void)0;")],
+        ["step", "be_woken", "15"],
+    ),
+    "who takes it does not name the waiters": (
+        [("| (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST) ? FUTEX_WAITERS : 0)", "")],
+        ["step", "be_woken", "15"],
+    ),
+    "an owned mutex is not in the robust list": (
+        [("    nshm__link(&o->words->state, o->words, o->data_id);\n", "    nshm__me.count++;\n")],
+        ["step", "acquire_again", EVERY_CALL],
+    ),
+    "a death is not told": (
+        [("return v & FUTEX_OWNER_DIED ? NSHM_ABANDONED : 0;", "return 0;")],
+        ["step", "acquire_again", EVERY_CALL],
+    ),
+    "nothing is pending while an event is set": (
+        [("if (nshm__me.head) nshm__pending(&w->state);", "")],
+        ["step", "set", "3"],
+    ),
+    "a mutex is taken by a store": (
+        [
+            (
+                "if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {",
+                "sched_yield();\n        __atomic_store_n(&w->state, mine, __ATOMIC_SEQ_CST);\n        if (1) {",
+            )
+        ],
+        ["storm", "300", "1", "40"],
+    ),
+    "a semaphore is taken by a store": (
+        [
+            (
+                "if (__atomic_compare_exchange_n(&o->words->state, &v, v - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;",
+                "sched_yield();\n        __atomic_store_n(&o->words->state, v - 1, __ATOMIC_SEQ_CST);\n        return 0;",
+            )
+        ],
+        ["storm", "300", "1", "40"],
+    ),
+    "a wait-all takes what it finds, and gives up at what is missing": (
+        [
+            ("if (!nshm__signaled(&c->object[k])) return -EAGAIN;", "if (!nshm__signaled(&c->object[k])) break;"),
+            (
+                "                r = -EAGAIN;\n                break;\n            }\n            if",
+                "                break;\n            }\n            if",
+            ),
+        ],
+        ["storm", "300", "1", "40"],
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
+    changes, (program, *arguments) = MUTANTS[mutant]
+    text = (INCLUDE / "namedshm_sync.h").read_text()
+    for old, new in changes:
+        assert old in text, f"the header reads otherwise now; plant this bug anew: {old}"
+        text = text.replace(old, new)
+    (tmp_path / "namedshm_sync.h").write_text(text)
+    (tmp_path / "namedshm.h").write_text((INCLUDE / "namedshm.h").read_text())
+    flags = ["-O2", *([WITHOUT_NAPS] if program == "storm" else ["-DPATIENCE=1"])]
+    built = build(program, tmp_path, include=tmp_path, flags=flags)
+    run = subprocess.run([built, *arguments], capture_output=True, text=True, timeout=110)
+    if run.returncode == NOT_TRACED:
+        pytest.skip("ptrace is not permitted here")
+    assert run.returncode == CAUGHT, run.stdout + run.stderr
