@@ -135,7 +135,6 @@ cdef class SyncHandle:
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
         cdef int r
-        self.waitable()
         r = self.attempt()
         if r == 0:
             return acquired
@@ -165,8 +164,8 @@ cdef class SyncHandle:
     # Changes are quick, a store and at most a wake-up, and keep the GIL; only waits give it away.
     cdef int change(self, changer what, str call) except -1:
         cdef int r
-        self.modifiable()
         while True:
+            self.modifiable()  # each time: whoever ran meanwhile may have closed it
             if not nshm_reserved(&self.waitee):
                 r = what(&self.waitee)
             else:  # somebody's wait-all is deciding, or died over it: that may take a while
@@ -187,6 +186,7 @@ cdef class SyncHandle:
         cdef int r
         memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
         while True:
+            self.waitable()  # each time: whoever ran meanwhile may have closed it
             if not nshm_reserved(&o):
                 r = nshm_try(&o)
             else:
@@ -199,6 +199,8 @@ cdef class SyncHandle:
             PyErr_CheckSignals()
         if r < 0 and r != -EAGAIN:
             raise explain_sync(r, "wait", self.name)
+        if r == -EAGAIN:
+            self.waitable()
         return r
 
     def set_event(self):
@@ -212,7 +214,6 @@ cdef class SyncHandle:
 
     def wait_one(self, timeout=None, *, double spin=0.00001):
         cdef int r, k
-        self.waitable()
         r = self.attempt()
         if r == -EAGAIN and timeout is not None and timeout <= 0:
             return False
@@ -231,8 +232,8 @@ cdef class SyncHandle:
     def release_semaphore(self, uint32_t count):
         cdef uint32_t previous = 0
         cdef int r
-        self.modifiable()
         while True:
+            self.modifiable()
             r = nshm_semaphore_release(&self.waitee, count, &previous)  # quick: with the GIL
             if r != -EINTR:
                 break
@@ -244,7 +245,6 @@ cdef class SyncHandle:
     def try_acquire(self):
         """Take it now or not at all: 0 taken, NSHM_ABANDONED taken from a dead owner, -1 not to be had.  The quick way."""
         cdef int r
-        self.waitable()
         r = self.attempt()
         return -1 if r == -EAGAIN else r
 
