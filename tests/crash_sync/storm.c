@@ -429,9 +429,9 @@ static int have_now(int k, int64_t patience) {
 }
 /* Nobody has anything but us; some may sleep.  `exact`: nobody was killed since we put everything back. */
 static void take_stock(int exact) {
+    uint32_t previous;
     for (int k = 0; k < OBJECTS; k++) {
         long had = 0, deaths = exact ? 0 : window_deaths[k];
-        uint32_t previous;
         int r, inside = atomic_load(&world->inside[k]);
         if (things[k].kind == MUTEX) {
             r = have_now(k, PATIENCE * 1000000000LL);
@@ -449,9 +449,12 @@ static void take_stock(int exact) {
             if (r < 0 && r != -ETIMEDOUT) violation(ERR, "%s: %s", things[k].name, strerror(-r));
             if (had > things[k].initial || had < things[k].initial - deaths)
                 violation(COUNT, "%s: %ld are left of %d, %ld died while they took or gave", things[k].name, had, things[k].initial, deaths);
-            if (things[k].type == NSHM_EVENT) nshm_event_set(&objects[k]);
-            else nshm_semaphore_release(&objects[k], (uint32_t)things[k].initial, &previous);
         }
+    }
+    for (int k = 0; k < OBJECTS; k++) { /* not before all was counted: a sleeper may take what is put back */
+        if (things[k].kind != SEMAPHORE && things[k].kind != TOKEN) continue;
+        if (things[k].type == NSHM_EVENT) nshm_event_set(&objects[k]);
+        else nshm_semaphore_release(&objects[k], (uint32_t)things[k].initial, &previous);
     }
 }
 /* Everything is back: with the gate open and the bell ringing, each sleeper gets what it waits for in the end. */
