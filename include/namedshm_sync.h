@@ -634,7 +634,9 @@ static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *con
  * ends.  A release through another handle unmaps them.  When the list is full, a page stays mapped until the process ends. */
 static inline int nshm__kept_pages(nshm_words *w, int add) {
     static nshm_words *kept[64];
-    for (int k = 0; k < 64; k++) {
+    static int any; /* never lowered: releases look only where a handle was ever closed while owned */
+    if (add) __atomic_store_n(&any, 1, __ATOMIC_RELEASE);
+    for (int k = 0; k < 64 && __atomic_load_n(&any, __ATOMIC_ACQUIRE); k++) {
         nshm_words *expected = add ? NULL : w;
         if (__atomic_compare_exchange_n(&kept[k], &expected, add ? w : NULL, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 1;
     }
