@@ -903,33 +903,37 @@ static inline void *nshm_attach_data(const nshm_handle *h, int readonly, int exe
     return p == (void *)-1 ? NULL : p;
 }
 
+/* After a handle is gone: if it was the last, its entry is dead. */
+static inline void nshm__tidy_after(const nshm_handle *h) {
+    struct shmid_ds d;
+    if (h->scope->registry && shmctl(h->token_id, IPC_STAT, &d) && nshm__gone(errno)) nshm__tidy(h->scope, h->slot, h->nonce);
+}
+
 /* Close the handle.  With `keep_data` the data attachment stays and is the caller's (a view): munmap it later. */
 static inline void nshm_close(nshm_handle *h, int keep_data) {
-    struct shmid_ds d;
     int named = h->token != NULL;
     if (keep_data) h->data = NULL;
     if (named && !nshm__recycle(h)) named = 0;
     nshm__drop(h);
     NSHM_STEP("closed");
-    if (named && h->scope->registry && shmctl(h->token_id, IPC_STAT, &d) && nshm__gone(errno)) nshm__tidy(h->scope, h->slot, h->nonce);
+    if (named) nshm__tidy_after(h);
 }
 
 /* Give the name up now, keep the data until nshm_close. */
 static inline void nshm_close_name(nshm_handle *h) {
-    struct shmid_ds d;
     void *data = h->data;
     if (!h->token) return;
     h->data = NULL;
     nshm__drop(h);
     h->data = data;
-    if (h->scope->registry && shmctl(h->token_id, IPC_STAT, &d) && nshm__gone(errno)) nshm__tidy(h->scope, h->slot, h->nonce);
+    nshm__tidy_after(h);
 }
 
 /* ------------------------------------------------------------------------------------------------ handing a handle over
  * A parcel is a record of its own under a name no user can choose, leading to the same segments.  The sender keeps `parked`
  * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */
 static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *name, size_t n, int readonly, nshm_handle *parked) {
-    nshm_handle token_only;
+    nshm_handle token_only = *h;
     uint64_t nonce = 0;
     int r, slot = -1;
     if ((r = nshm__registry(s, 1)) || (r = nshm__nonce(s, &nonce)) || (r = nshm_duplicate(h, readonly, parked))) return r;

@@ -500,20 +500,16 @@ static inline int nshm__sleep(nshm_wait_context *c) {
     NSHM_STEP("woken");
     return r;
 }
-static inline void nshm__leave_all(nshm_wait_context *c) {
+static inline void nshm__leave_each(nshm_wait_context *c, int several) {
     for (int k = 0; k < c->count; k++) {
-        if (c->count > 1) __atomic_sub_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
+        if (several) __atomic_sub_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
         nshm__leave(&c->object[k]);
     }
+}
+static inline void nshm__leave_all(nshm_wait_context *c) {
+    nshm__leave_each(c, c->count > 1);
     nshm__me.keep = NULL;
     nshm__pending(NULL);
-}
-
-static inline void nshm__leave_watched(nshm_wait_context *c) {
-    for (int k = 0; k < c->count; k++) {
-        __atomic_sub_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
-        nshm__leave(&c->object[k]);
-    }
 }
 
 /* Wait for one (all == 0: the lowest signaled index, only that one is taken) or for all of the objects (atomically). */
@@ -625,7 +621,7 @@ static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *con
         for (k = 1; k < n; k++) /* others may have changed as well, or instead (EAGAIN) */
             if (__atomic_load_n((uint32_t *)(uintptr_t)v[k].uaddr, __ATOMIC_SEQ_CST) != (uint32_t)v[k].val) ready[of[k]] = 1;
     }
-    for (i = 0; i < count; i++) nshm__leave_watched(waits[i]);
+    for (i = 0; i < count; i++) nshm__leave_each(waits[i], 1);
     return 0;
 }
 

@@ -323,12 +323,7 @@ def _restore(name: str, identity: int, access: Access) -> Section:
     section = open(name, access)
     if identity and section.identity != identity:
         section.close()
-        raise errors.StaleObject(
-            f"The name {name!r} now belongs to another object than the one that was pickled: "
-            "keep a handle open until the receiver has opened it",
-            name=name,
-            call="unpickle",
-        )
+        raise stale(name)
     return section
 
 
@@ -338,6 +333,16 @@ def _restore_view(name: str, identity: int, offset: int, length: int, access: Vi
 
 
 # -------------------------------------------------------------------------------------------------------- checks
+def stale(name: str) -> errors.StaleObject:
+    """What unpickling a handle of any type raises when its name has a new owner."""
+    return errors.StaleObject(
+        f"The name {name!r} now belongs to another object than the one that was pickled: "
+        "keep a handle open until the receiver has opened it",
+        name=name,
+        call="unpickle",
+    )
+
+
 def _label(name: str | None) -> str:
     return "an unnamed section" if name is None else f"section {name!r}"
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from . import errors
 from ._backend import SyncHandle, backend, set_acquisitions
 from .names import Name
+from .section import stale
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,12 +168,7 @@ def _restore(cls: type[Waitable], name: str, identity: int, access: SyncAccess) 
     opened = cls.open(name, access)
     if identity and opened.identity != identity:
         opened.close()
-        raise errors.StaleObject(
-            f"The name {name!r} now belongs to another object than the one that was pickled: "
-            "keep a handle open until the receiver has opened it",
-            name=name,
-            call="unpickle",
-        )
+        raise stale(name)
     return opened
 
 

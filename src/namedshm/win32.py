@@ -131,6 +131,12 @@ class SECURITY_ATTRIBUTES:
         self.group = group
 
 
+def _security(attributes: SECURITY_ATTRIBUTES | dict[str, Any] | None) -> tuple[int, str | int | None, bool]:
+    """Mode, group and inheritance: of a SECURITY_ATTRIBUTES, of a dict with its fields, or the defaults."""
+    facts = attributes if isinstance(attributes, dict) else vars(attributes) if attributes else {}
+    return facts.get("mode", 0o600), facts.get("group"), bool(facts.get("inherit", facts.get("bInheritHandle", False)))
+
+
 # ------------------------------------------------------------------------------------------------------------ last error
 _thread = _local()
 
@@ -234,20 +240,18 @@ def CreateFileMapping(
         if options & SEC_IMAGE:
             raise errors.InvalidArgument("SEC_IMAGE needs an executable file", winerror=ERROR_BAD_EXE_FORMAT)
         size = (dwMaximumSizeHigh & 0xFFFFFFFF) << 32 | (dwMaximumSizeLow & 0xFFFFFFFF)
-        attributes = lpAttributes or {}
-        if not isinstance(attributes, dict):
-            attributes = vars(attributes)
+        mode, group, inheritable = _security(lpAttributes)
         made = section.create(
             lpName or None,
             size,
             exist_ok=True,
-            mode=attributes.get("mode", 0o600),
-            group=attributes.get("group"),
+            mode=mode,
+            group=group,
             writable=kinds[0],
             executable=kinds[1],
             reserve=bool(options & SEC_RESERVE),
             file=None if hFile == INVALID_HANDLE_VALUE else hFile,
-            inheritable=bool(attributes.get("inherit", attributes.get("bInheritHandle", False))),
+            inheritable=inheritable,
         )
     except OSError as error:
         _refuse(error)
@@ -447,20 +451,18 @@ def _quietly(call: Callable[[int], bool], handle: int) -> None:
 # ------------------------------------------------------------------------------------------------------------ synchronisation
 def _create_sync(kind: Kind, attributes: Any, name: str | None, initial: int = 0, manual: bool = False, maximum: int = 0) -> int:
     try:
-        facts = attributes or {}
-        if not isinstance(facts, dict):
-            facts = vars(facts)
+        mode, group, inheritable = _security(attributes)
         made = backend.create_sync(
             _SyncHandle,
             kind,
             Name(name) if name else None,
             True,
-            facts.get("mode", 0o600),
-            facts.get("group"),
+            mode,
+            group,
             initial,
             manual,
             maximum,
-            bool(facts.get("inherit", facts.get("bInheritHandle", False))),
+            inheritable,
         )
     except OSError as error:
         _refuse(error)

@@ -149,6 +149,32 @@ cdef inline bytes encode(str bare):
     return bare.encode("utf-8", "surrogatepass")
 
 
+# The two ways to a named object, of any type.  Both may sleep on the registry's lock; signal handlers run meanwhile.
+cdef int make_object(nshm_scope *s, uint16_t type, bytes name, uint64_t size, unsigned mode, int64_t group, uint32_t props,
+                     int flags, size_t room, nshm_filler filler, void *context, nshm_handle *h) except 1:
+    cdef const char *bare = name
+    cdef size_t n = len(name)
+    cdef int r
+    while True:
+        with nogil:
+            r = nshm_create(s, type, bare, n, size, mode, group, props, flags, room, filler, context, h)
+        if r != -EINTR:
+            return r
+        PyErr_CheckSignals()
+
+
+cdef int find_object(nshm_scope *s, uint16_t type, bytes name, int flags, nshm_handle *h) except 1:
+    cdef const char *bare = name
+    cdef size_t n = len(name)
+    cdef int r
+    while True:
+        with nogil:
+            r = nshm_open(s, type, bare, n, flags, h)
+        if r != -EINTR:
+            return r
+        PyErr_CheckSignals()
+
+
 # ------------------------------------------------------------------------------------------------------------ attachments
 cdef class Attachment:
     """Mapped memory; unmapped with the last reference.  Handle and views of one access share one."""
@@ -387,35 +413,22 @@ def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_
     cdef size_t room = 0
     cdef text t
     cdef nshm_filler filler = NULL
-    cdef bytes raw
-    cdef const char *bare
-    cdef Py_ssize_t n
     cdef nshm_scope *s
     if name is None:
         s = scope_of(False)
         with nogil:
             r = nshm_create_unnamed(s, size, mode, props, &handle.h)
-        handle.h.readonly = readonly
     else:
-        s = scope_of(name.is_global)
-        raw = encode(name.bare)
-        bare, n = raw, len(raw)
         t.bytes, t.length = NULL, 0
         if props & NSHM_OBJ_FILE:
             t.bytes, t.length = location, len(location) + 1
             room = t.length
             filler = write_text
-        while True:
-            with nogil:
-                r = nshm_create(s, NSHM_SECTION, bare, n, size, mode, group, props, flags, room,
-                                filler, &t, &handle.h)
-            if r != -EINTR:
-                break
-            PyErr_CheckSignals()
-        if r == 0:
-            handle.h.readonly = readonly
+        r = make_object(scope_of(name.is_global), NSHM_SECTION, encode(name.bare), size, mode, group, props, flags, room,
+                        filler, &t, &handle.h)
     if r < 0:
         raise explain(r, "create", name, size)
+    handle.h.readonly = readonly
     handle.own(None if name is None else name.text, readonly)
     return handle
 
@@ -423,13 +436,8 @@ def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_
 def open(name, str access):
     cdef Handle handle = Handle.__new__(Handle)
     cdef bint readonly = access == "read"
-    cdef int flags = NSHM_READONLY if readonly else 0, r
-    cdef bytes raw = encode(name.bare)
-    cdef const char *bare = raw
-    cdef Py_ssize_t n = len(raw)
-    cdef nshm_scope *s = scope_of(name.is_global)
-    with nogil:
-        r = nshm_open(s, NSHM_SECTION, bare, n, flags, &handle.h)
+    cdef int flags = NSHM_READONLY if readonly else 0
+    cdef int r = find_object(scope_of(name.is_global), NSHM_SECTION, encode(name.bare), flags, &handle.h)
     if r < 0:
         raise explain(r, "open", name, 0)
     handle.own(name.text, readonly)

@@ -242,12 +242,6 @@ cdef class SyncHandle:
             raise explain_sync(r, "release", self.name)
         return previous
 
-    def try_acquire(self):
-        """Take it now or not at all: 0 taken, NSHM_ABANDONED taken from a dead owner, -1 not to be had.  The quick way."""
-        cdef int r
-        r = self.attempt()
-        return -1 if r == -EAGAIN else r
-
 
 cdef object explain_sync(int code, str call, object name):
     return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW) else call, name, 0)
@@ -258,18 +252,10 @@ def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group
     cdef SyncHandle handle = SyncHandle.__new__(cls)
     cdef uint16_t type = KINDS[kind]
     cdef nshm_sync_start start
-    cdef nshm_scope *s = scope_of(name.is_global)
-    cdef bytes raw = encode(name.bare)
-    cdef const char *bare = raw
-    cdef Py_ssize_t n = len(raw)
     cdef int flags = 0 if exist_ok else NSHM_EXCLUSIVE, r
     start.type, start.manual, start.maximum, start.initial = type, manual, maximum, initial
-    while True:
-        with nogil:
-            r = nshm_create(s, type, bare, n, SYNC_SIZE, mode, group, 0, flags, 0, nshm_sync_fill, &start, &handle.h)
-        if r != -EINTR:
-            break
-        PyErr_CheckSignals()
+    r = make_object(scope_of(name.is_global), type, encode(name.bare), SYNC_SIZE, mode, group, 0, flags, 0,
+                    nshm_sync_fill, &start, &handle.h)
     if r < 0:
         raise explain(r, "create", name, 0)
     handle.own(name.text, kind, "full")
@@ -278,14 +264,7 @@ def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group
 
 def open_sync(cls, str kind, name, str access):
     cdef SyncHandle handle = SyncHandle.__new__(cls)
-    cdef bytes raw = encode(name.bare)
-    cdef const char *bare = raw
-    cdef Py_ssize_t n = len(raw)
-    cdef uint16_t type = KINDS[kind]
-    cdef nshm_scope *s = scope_of(name.is_global)
-    cdef int r
-    with nogil:
-        r = nshm_open(s, type, bare, n, 0, &handle.h)
+    cdef int r = find_object(scope_of(name.is_global), KINDS[kind], encode(name.bare), 0, &handle.h)
     if r < 0:
         raise explain(r, "open", name, 0)
     handle.own(name.text, kind, access)

@@ -106,9 +106,6 @@ class SyncHandle(Protocol):
     @property
     def closed(self) -> bool: ...
 
-    def try_acquire(self) -> int:
-        """Wait without waiting: 0 satisfied, 0x80 a mutex taken from a dead owner, -1 not signaled."""
-
     def acquire_mutex(self, timeout: float | None = None, *, on_abandoned: str = "tell", spin: float = 0.00001) -> Any:
         """``Mutex.acquire``, in C for the uncontended case; returns what ``set_acquisitions`` was given."""
 

@@ -102,13 +102,7 @@ class LinuxBackend:
     ) -> SectionHandle:
         if name is None or not name.is_global:
             mode, group = 0o600, None  # nobody else can open it; wider bits would let others attach the segments by their ids
-        if writable and not executable and not reserve and file is None and group is None:
-            if size > _CHECK_MEMORY_ABOVE:
-                _refuse_if_short(name, size)
-            handle: _linux.Handle = _linux.create(name, size, exist_ok, access, mode, -1, 0, None)
-            if not handle.created and handle.file_backed:
-                _open_file(handle)
-            return handle
+        target: Any = name
         props, location = 0 if writable else _linux.OBJ_READONLY, None
         if executable:
             props |= _linux.OBJ_EXECUTABLE
@@ -117,12 +111,14 @@ class LinuxBackend:
         elif file is None and size > _CHECK_MEMORY_ABOVE:
             _refuse_if_short(name, size)
         if file is not None:
-            props |= _linux.OBJ_FILE
             from .linux_files import file_facts
 
+            props |= _linux.OBJ_FILE
             size, location = file_facts(name, size, file, writable)
-        target: Any = _Hidden() if name is None and file is not None else name
-        handle = _linux.create(target, size, exist_ok, access, mode, _group(group), props, location)
+            target = name or _Hidden()
+        handle: _linux.Handle = _linux.create(
+            target, size, exist_ok, access, mode, -1 if group is None else _group(group), props, location
+        )
         if handle.file_backed:
             if handle.created:
                 handle.attach_file(os.dup(file))  # type: ignore[arg-type]
