@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from .errors import AlreadyExists as AlreadyExists
     from .errors import ClosedHandle as ClosedHandle
     from .errors import InvalidArgument as InvalidArgument
+    from .errors import InvalidContent as InvalidContent
     from .errors import InvalidName as InvalidName
     from .errors import LimitExceeded as LimitExceeded
     from .errors import NamedShmError as NamedShmError
     from .errors import NotFound as NotFound
     from .errors import NotOwned as NotOwned
+    from .errors import NotReady as NotReady
     from .errors import OutOfResources as OutOfResources
     from .errors import StaleObject as StaleObject
     from .errors import Unsupported as Unsupported
@@ -56,12 +58,14 @@ __all__ = [
     "ClosedHandle",
     "Event",
     "InvalidArgument",
+    "InvalidContent",
     "InvalidName",
     "LimitExceeded",
     "Mutex",
     "NamedShmError",
     "NotFound",
     "NotOwned",
+    "NotReady",
     "ObjectInfo",
     "OutOfResources",
     "Section",
@@ -87,11 +91,13 @@ _LAZY = {
     "AlreadyExists": "errors",
     "ClosedHandle": "errors",
     "InvalidArgument": "errors",
+    "InvalidContent": "errors",
     "InvalidName": "errors",
     "LimitExceeded": "errors",
     "NamedShmError": "errors",
     "NotFound": "errors",
     "NotOwned": "errors",
+    "NotReady": "errors",
     "OutOfResources": "errors",
     "StaleObject": "errors",
     "Unsupported": "errors",

@@ -38,3 +38,16 @@ class Mapping:
     @overload
     def __setitem__(self, index: slice, value: _Buffer) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def load64(mapping: Mapping, offset: int) -> int:
+    """The aligned 64-bit word at byte ``offset``, in the machine's byte order, read in one piece with acquire ordering: what its
+    writer stored before it is seen by what this thread reads after it.
+
+    Raises: ClosedHandle; IndexError if there is no such word.
+    """
+
+def store64(mapping: Mapping, offset: int, value: int) -> None:
+    """Write the aligned 64-bit word at byte ``offset`` in one piece with release ordering, after everything written before.
+
+    Raises: ClosedHandle; AccessDenied if the view is read-only; IndexError if there is no such word; OverflowError.
+    """

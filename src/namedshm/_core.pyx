@@ -10,7 +10,24 @@ from cpython.number cimport PyNumber_AsSsize_t
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
 from libc.string cimport memcpy, memmove
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint64_t, uintptr_t
+
+cdef extern from *:
+    """
+    /* 64-bit words that other processes read and write at the same time: acquire loads, release stores. */
+    #ifdef _MSC_VER
+    #include <intrin.h>
+    static unsigned __int64 nshm__load64(const volatile unsigned __int64 *p) {
+        return (unsigned __int64)_InterlockedCompareExchange64((volatile __int64 *)p, 0, 0);
+    }
+    #define nshm__store64(p, v) ((void)_InterlockedExchange64((volatile __int64 *)(p), (__int64)(v)))
+    #else
+    #define nshm__load64(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+    #define nshm__store64(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+    #endif
+    """
+    uint64_t nshm__load64(const uint64_t *p) nogil
+    void nshm__store64(uint64_t *p, uint64_t v) nogil
 
 
 cdef class _Errors:
@@ -194,3 +211,20 @@ cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, objec
     m._owner = owner
     m._name = name
     m._closed = False
+
+
+cdef uint64_t *word(Mapping m, Py_ssize_t offset) except NULL:
+    m._check()
+    if offset < 0 or offset > m._length - 8 or offset % 8:
+        raise IndexError(f"there is no aligned 64-bit word at {offset} in a view of {m._length} bytes")
+    m._within(offset, offset + 8)
+    return <uint64_t *>(m._address + offset)
+
+
+def load64(Mapping mapping, Py_ssize_t offset):
+    return nshm__load64(word(mapping, offset))
+
+
+def store64(Mapping mapping, Py_ssize_t offset, uint64_t value):
+    mapping._writable()
+    nshm__store64(word(mapping, offset), value)

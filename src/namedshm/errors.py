@@ -7,6 +7,8 @@
     ├── WrongType                               6     the name is held by an object of another type
     ├── ClosedHandle     ValueError             6     the handle or view was closed
     ├── StaleObject                             2     the name now belongs to another object than the one pickled
+    ├── NotReady         TimeoutError           21    the object is there, its creator has not finished filling it
+    ├── InvalidContent   ValueError             13    the bytes are not the array, table or record they should be
     ├── InvalidName      ValueError             3 6 123 161 206
     ├── InvalidArgument  ValueError             87 1132 487 193
     ├── OutOfResources   MemoryError            8 1450 1455   memory, commit limit or segment table exhausted
@@ -29,11 +31,13 @@ __all__ = [
     "AlreadyExists",
     "ClosedHandle",
     "InvalidArgument",
+    "InvalidContent",
     "InvalidName",
     "LimitExceeded",
     "NamedShmError",
     "NotFound",
     "NotOwned",
+    "NotReady",
     "OutOfResources",
     "StaleObject",
     "Unsupported",
@@ -45,6 +49,8 @@ ERROR_PATH_NOT_FOUND = 3
 ERROR_ACCESS_DENIED = 5
 ERROR_INVALID_HANDLE = 6
 ERROR_NOT_ENOUGH_MEMORY = 8
+ERROR_INVALID_DATA = 13
+ERROR_NOT_READY = 21
 ERROR_NOT_SUPPORTED = 50
 ERROR_INVALID_PARAMETER = 87
 ERROR_CALL_NOT_IMPLEMENTED = 120
@@ -146,6 +152,20 @@ class StaleObject(NamedShmError):
 
     default_winerror = ERROR_FILE_NOT_FOUND
     default_errno = _errno.ESTALE
+
+
+class NotReady(NamedShmError, TimeoutError):
+    """The object is there, but whoever created it has not finished filling it: try again, or give it more time."""
+
+    default_winerror = ERROR_NOT_READY
+    default_errno = _errno.ETIMEDOUT
+
+
+class InvalidContent(NamedShmError, ValueError):
+    """The section's bytes are not what they were opened as: another format, or damaged."""
+
+    default_winerror = ERROR_INVALID_DATA
+    default_errno = _errno.EBADMSG
 
 
 class InvalidName(NamedShmError, ValueError):

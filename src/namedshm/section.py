@@ -146,6 +146,7 @@ class Section:
         access: ViewAccess | None = None,
         *,
         executable: bool = False,
+        kind: type[View] = View,
     ) -> View:
         """Map bytes of the section into this process.
 
@@ -154,6 +155,7 @@ class Section:
             length: bytes; None means to the end (exact size).  Up to the end of the last page (4,096 bytes) is allowed.
             access: ``"read"``, ``"write"`` or ``"copy"`` (own writes are private, page by page); None means the handle's.
             executable: pages may be executed; the section must have been created so.
+            kind: the class of the view, a subclass of View.
 
         Returns: a new view; several may exist, they see the same bytes.
 
@@ -179,7 +181,7 @@ class Section:
             raise errors.AccessDenied(
                 f"{_label(handle.name)} is not executable: create it with executable=True", name=handle.name, call="map"
             )
-        view = handle.map(View, offset, length, access, executable)
+        view = handle.map(kind, offset, length, access, executable)
         view.access = access
         view.executable = executable
         view.offset = offset

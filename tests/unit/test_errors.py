@@ -18,6 +18,8 @@ TREE = [
     (namedshm.WrongType, OSError, 6, errno.EBADMSG),
     (namedshm.ClosedHandle, ValueError, 6, errno.EBADF),
     (namedshm.StaleObject, OSError, 2, errno.ESTALE),
+    (namedshm.NotReady, TimeoutError, 21, errno.ETIMEDOUT),
+    (namedshm.InvalidContent, ValueError, 13, errno.EBADMSG),
     (namedshm.InvalidName, ValueError, 123, errno.EINVAL),
     (namedshm.InvalidArgument, ValueError, 87, errno.EINVAL),
     (namedshm.OutOfResources, MemoryError, 1455, errno.ENOMEM),
