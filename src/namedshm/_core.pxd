@@ -3,7 +3,7 @@ cdef class Mapping:
     cdef char *_address
     cdef Py_ssize_t _length
     cdef Py_ssize_t _window    # bytes from the start that may be touched: less than _length in a reserved section
-    cdef Py_ssize_t _exports   # buffers handed out and not yet released
+    cdef bint _lent            # a buffer was handed out: whoever got it may use the address as long as this object lives
     cdef bint _readonly
     cdef bint _closed
     cdef object _owner         # unmaps when it goes

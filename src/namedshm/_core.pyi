@@ -26,7 +26,11 @@ class Mapping:
     @property
     def closed(self) -> bool: ...
     def close(self) -> None:
-        """End direct access.  The memory is unmapped now, or with the last buffer taken from here.  Twice is a no-op."""
+        """End direct access.  Twice is a no-op.
+
+        The memory is unmapped now; or, if a buffer was ever taken from here, when nothing refers to this object any more, as
+        buffers and arrays made of it do.
+        """
 
     def __len__(self) -> int: ...
     @overload

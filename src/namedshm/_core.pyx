@@ -47,7 +47,7 @@ cdef class Mapping:
     def __cinit__(self):
         self._address = NULL
         self._length = 0
-        self._exports = 0
+        self._lent = False
         self._readonly = True
 
     def __init__(self):
@@ -75,20 +75,16 @@ cdef class Mapping:
         return "an unnamed section" if self._name is None else repr(self._name)
 
     def close(self):
+        # Not if a buffer was ever taken: numpy.ndarray(buffer=view) gives it back at once and keeps the address and this object.
         self._closed = True
-        if not self._exports:
+        if not self._lent:
             self._owner = None
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         self._check()
         self._within(0, self._length)
         PyBuffer_FillInfo(buffer, self, self._address, self._length, self._readonly, flags)
-        self._exports += 1
-
-    def __releasebuffer__(self, Py_buffer *buffer):
-        self._exports -= 1
-        if self._closed and not self._exports:
-            self._owner = None
+        self._lent = True
 
     def __len__(self):
         return self._length

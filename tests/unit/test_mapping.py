@@ -230,10 +230,37 @@ def test_buffers_are_counted_and_the_memory_goes_with_the_last(name: str) -> Non
         view.close()
         one.release()
         two.release()
+        del view
         assert three[0] == 0
         assert _attached() == mapped
         three.release()
         assert _attached() == address_count
+
+
+def test_a_view_that_no_buffer_was_taken_from_is_unmapped_when_it_is_closed(name: str) -> None:
+    with namedshm.create(name, SIZE) as section:
+        gc.collect()
+        before = _attached()
+        view = section.map(access="read")
+        view.close()
+        assert _attached() == before
+        assert view.closed
+
+
+def test_an_array_that_keeps_the_view_but_no_buffer_of_it_stays_valid(name: str, peers: Callable[[], Peer]) -> None:
+    pytest.importorskip("numpy")
+    peer = peers()  # it would be a crash
+    assert peer.do(
+        """import numpy
+section = namedshm.create(name, 100_000)
+with section.map(access="read") as view:
+    array = numpy.ndarray((100_000,), numpy.uint8, buffer=view)
+    through = numpy.ndarray((100_000,), numpy.uint8, buffer=memoryview(view))
+section.map()[99_999] = 7
+section.close()
+(int(array[99_999]), int(through[99_999]))""",
+        name=name,
+    ) == (7, 7)
 
 
 def test_a_view_in_a_cycle_with_its_own_buffer_is_collected(name: str) -> None:
