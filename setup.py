@@ -8,7 +8,10 @@ from setuptools import Extension, setup
 
 common = {"include_dirs": ["include", "src/namedshm"], "extra_compile_args": os.environ.get("NAMEDSHM_CFLAGS", "").split()}
 link = os.environ.get("NAMEDSHM_LDFLAGS", "").split()
-extensions = [Extension("namedshm._core", ["src/namedshm/_core.pyx"], extra_link_args=link, **common)]
+extensions = [
+    Extension(f"namedshm.{module}", [f"src/namedshm/{module}.pyx"], extra_link_args=link, **common)
+    for module in ("_core", "_copying")
+]
 if sys.platform == "linux":
     extensions.append(
         Extension(
@@ -18,6 +21,7 @@ if sys.platform == "linux":
                 "include/namedshm.h",
                 "include/namedshm_sync.h",
                 "src/namedshm/_backend/_cow.h",
+                "src/namedshm/_backend/_linux_pages.pxi",
                 "src/namedshm/_backend/_linux_sync.pxi",
             ],
             extra_link_args=link,
@@ -29,7 +33,7 @@ elif sys.platform == "win32":
         Extension(
             "namedshm._backend._windows",
             ["src/namedshm/_backend/_windows.pyx"],
-            depends=["src/namedshm/_backend/_windows_sync.pxi"],
+            depends=["src/namedshm/_backend/_windows_pages.pxi", "src/namedshm/_backend/_windows_sync.pxi"],
             libraries=["kernel32", "advapi32", "ntdll"],
             **common,
         )

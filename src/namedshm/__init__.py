@@ -10,6 +10,7 @@ The layers, from the top; imports only go down:
     cli/  win32                facades: commands, and the Win32 spelling
     inspection                 what is alive: list_objects(), describe()
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
+    copying                    copy(): large data, by several threads
     sync                       Mutex, Event, Semaphore, wait_any(), wait_all()
     names  errors              what a name may be; what can go wrong
     _backend/                  kernel objects: contract.py is the specification, linux and windows fulfil it
@@ -22,6 +23,7 @@ from .section import Section, View, create, open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .copying import copy as copy
     from .errors import AbandonedMutex as AbandonedMutex
     from .errors import AccessDenied as AccessDenied
     from .errors import AlreadyExists as AlreadyExists
@@ -74,6 +76,7 @@ __all__ = [
     "Unsupported",
     "View",
     "WrongType",
+    "copy",
     "create",
     "describe",
     "list_objects",
@@ -86,6 +89,7 @@ __all__ = [
 
 # Loaded on first use: what most programs never touch must not cost them time at import.
 _LAZY = {
+    "copy": "copying",
     "AbandonedMutex": "errors",
     "AccessDenied": "errors",
     "AlreadyExists": "errors",

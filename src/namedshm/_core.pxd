@@ -18,3 +18,10 @@ cdef class Mapping:
     cdef int _write(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, char *source, Py_ssize_t size) except -1
 
 cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name)
+
+# What a backend gives to C code that writes many pages.  Made by Backend.pager(); fields that a backend leaves are NULL.
+cdef class Pager:
+    cdef double (*clock)() noexcept nogil                      # seconds, rising
+    cdef int pagemap                                           # what absent() is given
+    cdef bint (*absent)(int, char *) noexcept nogil            # may the page of this byte be missing? or NULL: leave pages to faults
+    cdef int (*populate)(char *, Py_ssize_t) noexcept nogil    # make these writable: 0, or a positive errno: there is no memory

@@ -55,3 +55,6 @@ def store64(mapping: Mapping, offset: int, value: int) -> None:
 
     Raises: ClosedHandle; AccessDenied if the view is read-only; IndexError if there is no such word; OverflowError.
     """
+
+class Pager:
+    """What a backend gives to C code that writes many pages: time, and what it knows of missing ones.  See _core.pxd."""

@@ -224,3 +224,7 @@ def load64(Mapping mapping, Py_ssize_t offset):
 def store64(Mapping mapping, Py_ssize_t offset, uint64_t value):
     mapping._writable()
     nshm__store64(word(mapping, offset), value)
+
+
+cdef class Pager:
+    pass

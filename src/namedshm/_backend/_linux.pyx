@@ -2,13 +2,13 @@
 """Linux handles: include/namedshm.h as Python objects.  The contract is contract.py; decisions and texts are in linux.py."""
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from libc.errno cimport errno, EACCES, EBADF, EINTR, EINVAL, ENOENT, EOVERFLOW, EPERM, ERANGE
+from libc.errno cimport errno, EACCES, EBADF, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
 from libc.errno cimport EAGAIN, ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, strlen
 
-from namedshm._core cimport Mapping, fill
+from namedshm._core cimport Mapping, Pager as CorePager, fill
 
 
 cdef extern from "namedshm.h" nogil:
@@ -542,4 +542,5 @@ def scope_state(bint is_global):
 cdef extern from "<errno.h>" nogil:
     int EUCLEAN
 
+include "_linux_pages.pxi"
 include "_linux_sync.pxi"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 from namedshm._core import Mapping
+from namedshm._core import Pager as CorePager
 
 from . import contract
 from .contract import Access, Kind, SyncAccess, ViewAccess
@@ -91,6 +92,9 @@ def receive(value: int, text: str | None, companion: str | None, /) -> SectionHa
 
 def flush(mapping: Mapping, offset: int, length: int, /) -> None: ...
 def commit_view(mapping: Mapping, offset: int, length: int, /) -> None: ...
+
+class Pager(CorePager): ...
+
 def reach(mapping: Mapping, /) -> int: ...
 def facts_of(companion: str, /) -> tuple[int, int, int, int, int, int] | None:
     """Size, identity, birth (microseconds), creator's pid, mode, and handles of the section a companion belongs to.

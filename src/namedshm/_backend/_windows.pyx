@@ -18,7 +18,7 @@ from cpython.mem cimport PyMem_Free
 from libc.stddef cimport wchar_t
 from libc.stdint cimport uintptr_t
 
-from namedshm._core cimport Mapping, fill
+from namedshm._core cimport Mapping, Pager as CorePager, fill
 
 from .. import errors
 
@@ -946,5 +946,6 @@ def wine_version():
     return None if get == NULL else get().decode()
 
 
-# -------------------------------------------------------------------------------------------------------- synchronisation
+# -------------------------------------------------------------------------------------------------------- the other parts
+include "_windows_pages.pxi"
 include "_windows_sync.pxi"

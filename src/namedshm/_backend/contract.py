@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from namedshm._core import Mapping
+    from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
     M = TypeVar("M", bound=Mapping)
@@ -261,6 +261,9 @@ class Backend(Protocol):
 
         Raises: InvalidArgument beyond the view; AccessDenied if the view is read-only.  Nothing to do for other sections.
         """
+
+    def pager(self) -> Pager:
+        """What code in C needs to make pages just ahead of writing them; valid in this process until a fork."""
 
     def reach(self, mapping: Mapping) -> int:
         """How many bytes from the view's start on may be touched: all, or what is committed of a reserved section."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from namedshm import errors
-    from namedshm._core import Mapping
+    from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
     from .contract import Access, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
@@ -199,6 +199,9 @@ class LinuxBackend:
 
     def commit_view(self, mapping: Mapping, offset: int, length: int) -> None:
         _linux.commit_view(mapping, offset, length)
+
+    def pager(self) -> Pager:
+        return _linux.Pager()
 
     def reach(self, mapping: Mapping) -> int:
         return _linux.reach(mapping)

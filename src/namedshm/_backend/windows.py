@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Literal, TypeVar
 
-    from namedshm._core import Mapping
+    from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
     from .contract import Access, Kind, ObjectInfo, SectionHandle, SyncAccess, SyncHandle
@@ -179,6 +179,9 @@ class WindowsBackend:
 
     def commit_view(self, mapping: Mapping, offset: int, length: int) -> None:
         _windows.commit_view(mapping, offset, length)
+
+    def pager(self) -> Pager:
+        return _windows.Pager()
 
     def reach(self, mapping: Mapping) -> int:
         return _windows.reach(mapping)

@@ -1,0 +1,46 @@
+"""Copying large memory by several threads, without the GIL (compiled)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from ._core import Pager
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer as _Buffer
+else:
+    from typing_extensions import Buffer as _Buffer
+
+#: Most threads that take part in one copy, the calling one included.
+LARGEST_TEAM: int
+
+def forked() -> None:
+    """Called in a child just forked: a copy that the fork interrupted ends there with RuntimeError."""
+
+def look_up_every(seconds: float) -> float:
+    """How often the calling thread looks at signals and progress; tests make it 0: after each 2 MiB.  Returns what it was."""
+
+class Pair:
+    """A target and a source of one length, borrowed until :meth:`release`.
+
+    Raises: AccessDenied if the target is read-only; InvalidArgument if lengths differ or bytes are not in one piece; TypeError.
+    """
+
+    def __init__(self, target: _Buffer, source: _Buffer) -> None: ...
+    @property
+    def size(self) -> int:
+        """Bytes of each."""
+
+    def move(self) -> None:
+        """Copy all by the calling thread, as memmove does."""
+
+    def move_by(self, threads: int, pager: Pager, progress: Callable[[int, int], object] | None) -> int:
+        """Copy all by so many threads, the calling one included; as memmove and by one if source and target overlap.
+
+        Every 50 ms the calling thread lets signal handlers run and calls ``progress(done, size)``.  However this ends, the other
+        threads have left both buffers before.  Returns 0, or the errno that says why the target's pages cannot be had.
+        """
+
+    def release(self) -> None:
+        """Give both buffers back."""

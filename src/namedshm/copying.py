@@ -1,0 +1,100 @@
+"""Copying large data: into memory nobody has touched yet, by several threads, with progress.
+
+What a view's slice assignment does is right for anything small.  Here is what pays above some megabytes: several threads, pages
+made just ahead of the bytes that go there, signals and progress meanwhile.  Which threads and pages is decided here; the work is
+done in ``_copying.pyx``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ._backend import backend
+from ._copying import LARGEST_TEAM, Pair, forked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sys
+    from collections.abc import Callable
+
+    from . import errors
+
+    if sys.version_info >= (3, 12):
+        from collections.abc import Buffer
+    else:
+        from typing_extensions import Buffer
+else:
+    from ._core import errors  # loaded when needed
+
+__all__ = ["copy"]
+
+_ALONE = 2 << 20  # bytes; below, starting threads and looking at pages costs more than it saves
+_SHARE = 4 << 20  # bytes; less for each thread does not pay for starting it
+_TEAM = 4  # threads; memory is busy with these, and the other cores are for others
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forked)
+
+
+def copy(
+    target: Buffer,
+    source: Buffer,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> int:
+    """Copy all bytes of ``source`` into ``target``, as quickly as this machine can; other threads run meanwhile.
+
+    Both are borrowed until the call returns: a view may be closed meanwhile, its memory stays.  Where they overlap the result is
+    as if all of the source had been read first.  Overlapping is a matter of addresses: two views of one section are two places.
+
+    Args:
+        target: a writable buffer in one piece: a View, memoryview, array, bytearray.
+        source: a buffer of as many bytes, in one piece (C order).
+        threads: how many take part, the calling one included; None: as many as pay, by size and cores, at most 4.
+        progress: called as ``progress(done, total)``, in bytes, in this thread: about 20 times a second and once at the end.
+            What it raises ends the copy, as KeyboardInterrupt does; then a part of the bytes has been copied.
+
+    Returns: the number of bytes.
+
+    Raises:
+        AccessDenied: the target is read-only.
+        InvalidArgument: lengths differ, bytes are not in one piece, or ``threads`` is less than 1.
+        ClosedHandle: a view was closed before.
+        OutOfResources: the system has no memory for the target's pages (Linux; where it tells).
+    """
+    if threads is not None and threads < 1:
+        raise errors.InvalidArgument(f"threads={threads!r}: use at least 1, or None", call="copy")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be callable, not {type(progress).__name__}")
+    pair = Pair(target, source)
+    try:
+        size = pair.size
+        if size < _ALONE:
+            pair.move()
+        else:
+            team = min(_pays(size) if threads is None else threads, -(-size // _ALONE), LARGEST_TEAM)
+            failure = pair.move_by(team, backend.pager(), progress)
+            if failure:
+                raise errors.OutOfResources(
+                    f"Cannot copy {size} bytes: the system has no memory for the target's pages ({os.strerror(failure)}); "
+                    "a part has been copied",
+                    errno=failure,
+                    call="copy",
+                )
+    finally:
+        pair.release()
+    if progress is not None:
+        progress(size, size)
+    return size
+
+
+def _pays(size: int) -> int:
+    return max(1, min(_TEAM, _cores(), size // _SHARE))
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

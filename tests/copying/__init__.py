@@ -1,0 +1,1 @@
+"""Bulk copying: copy(), populated and huge pages."""
