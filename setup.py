@@ -33,7 +33,11 @@ elif sys.platform == "win32":
         Extension(
             "namedshm._backend._windows",
             ["src/namedshm/_backend/_windows.pyx"],
-            depends=["src/namedshm/_backend/_windows_pages.pxi", "src/namedshm/_backend/_windows_sync.pxi"],
+            depends=[
+                "src/namedshm/_backend/_windows_pages.pxi",
+                "src/namedshm/_backend/_windows_sync.pxi",
+                "src/namedshm/_backend/_windows_watch.pxi",
+            ],
             libraries=["kernel32", "advapi32", "ntdll"],
             **common,
         )

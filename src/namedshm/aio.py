@@ -1,8 +1,9 @@
-"""Waiting in asyncio: one thread of the process watches all waits of all event loops and takes nothing.
+"""Waiting in asyncio: one thread of the process watches the waits of all event loops.
 
-A waiting coroutine polls in its loop's thread; when that fails it gives its wait to a watcher thread, which tells the loop when
-another poll may succeed.  So an acquired mutex is owned by the loop's thread, and a cancelled wait has taken nothing.  Nobody
-polls by the clock, and no thread is occupied per waiter (one per 127 objects waited for at the same time).
+A waiting coroutine polls in its loop's thread; when that fails it gives its wait to a watcher, whose thread tells the loop when
+another poll may succeed.  So an acquired mutex is owned by the loop's thread, and a wait that ends in any other way than by a
+result has taken nothing.  Nobody polls by the clock, and no thread is occupied per waiter (Linux: one per 127 objects waited for at
+the same time; Windows: one per 64, and one that tells).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ._backend import backend
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._backend.contract import PolledWait, SyncHandle, Watcher
+    from ._backend.contract import PolledWait, SyncHandle
 
 __all__ = ["wait"]
 
@@ -42,13 +43,12 @@ async def _wait_on(polled: PolledWait) -> tuple[int, int]:
     loop = asyncio.get_running_loop()
     while True:
         ready: asyncio.Future[None] = loop.create_future()
-        pool = _pool()
-        pool.add(polled, loop, ready)
+        thread = _pool().add(polled, loop, ready)
         try:
             await ready
-        finally:
-            pool.discard(polled)
-        got = polled.poll()
+            got = polled.poll()
+        finally:  # however it ends: what was taken for it and not polled goes back
+            thread.discard(polled)
         if got is not None:
             return got
 
@@ -61,27 +61,24 @@ class _Pool:
         self.lock = threading.Lock()
         self.threads: list[_Thread] = []
 
-    def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> None:
+    def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> _Thread:
+        """The thread that watches it now."""
         with self.lock:
             for thread in self.threads:
                 if thread.add(polled, loop, ready):
-                    return
+                    return thread
             thread = _Thread()
             thread.add(polled, loop, ready)
-            self.threads.append(thread)
             thread.start()
-
-    def discard(self, polled: PolledWait) -> None:
-        with self.lock:
-            for thread in self.threads:
-                thread.discard(polled)
+            self.threads.append(thread)
+            return thread
 
 
 class _Thread:
-    """One thread and the waits it sleeps for.  It ends with the process."""
+    """A watcher's thread and whom it tells.  It ends with the process."""
 
     def __init__(self) -> None:
-        self.watcher: Watcher = backend.watcher()
+        self.watcher = backend.watcher()
         self.lock = threading.Lock()
         self.waits: dict[PolledWait, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
 
@@ -89,36 +86,32 @@ class _Thread:
         threading.Thread(target=self.run, name="namedshm-watcher", daemon=True).start()
 
     def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> bool:
-        with self.lock:
-            if sum(map(len, self.waits)) + len(polled) > self.watcher.capacity:
-                return False
-            self.waits[polled] = loop, ready
-        self.watcher.interrupt()
-        return True
+        with self.lock:  # so run() does not find it ready before it stands there
+            added = self.watcher.add(polled)
+            if added:
+                self.waits[polled] = loop, ready
+            return added
 
     def discard(self, polled: PolledWait) -> None:
         with self.lock:
-            if self.waits.pop(polled, None) is None:
-                return
-        self.watcher.interrupt()
+            self.waits.pop(polled, None)
+            self.watcher.remove(polled)
 
     def run(self) -> None:
         while True:
-            seen = self.watcher.signal()  # before the copy: whatever is added later changes it
-            with self.lock:
-                waits = list(self.waits)
-            for polled in self.watcher.watch(waits, seen):
+            for polled in self.watcher.ready():
                 with self.lock:
-                    told = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
-                if told is not None:
-                    _tell(*told)
+                    waiting = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
+                if waiting is None or not _tell(*waiting):
+                    self.watcher.remove(polled)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> bool:
     try:
         loop.call_soon_threadsafe(_finish, ready)
     except RuntimeError:  # that loop was closed with the wait in it: nobody is there to be told
-        return
+        return False
+    return True
 
 
 def _finish(ready: asyncio.Future[None]) -> None:

@@ -89,7 +89,8 @@ def _popen(wine: Any, *command: str) -> subprocess.Popen[bytes]:
 
 # ------------------------------------------------------------------------------------------------------------ the suites
 def test_the_windows_tests_pass(wine: Any) -> None:
-    result = wine.run(wine.python_command("-m", "pytest", "-p", "no:cacheprovider", "tests/wine"), timeout=600)
+    suites = ("tests/wine", "tests/sync/test_asyncio.py")
+    result = wine.run(wine.python_command("-m", "pytest", "-p", "no:cacheprovider", *suites), timeout=600)
     assert result.returncode == 0, result.stdout
     passed = re.search(r"(\d+) passed", result.stdout)
     assert passed, result.stdout

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 import time
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from helpers.facts import has_fork, on_linux
+from helpers.facts import has_fork
 from helpers.peer import _Lender, run_python
+from helpers.turns import until
 
 import namedshm
+
+from .conftest import InThread
 
 PATIENCE = 30.0
 
@@ -124,18 +128,242 @@ def test_any_takes_one_and_all_takes_all(name: str) -> None:
     run(main())
 
 
-@pytest.mark.skipif(not on_linux, reason="Windows cannot be asked to watch an object without taking it, so a pulse can be missed")
-def test_a_pulse_reaches_who_waits(name: str) -> None:
+def test_a_pulse_reaches_all_who_wait(name: str) -> None:
     event = namedshm.Event(name, manual=True)
 
     async def main() -> list[bool]:
-        tasks = [asyncio.create_task(event.wait_async(10)) for _ in range(3)]
-        await asyncio.sleep(0.05)
-        event.pulse()
+        tasks = [asyncio.create_task(event.wait_async(PATIENCE)) for _ in range(3)]
+        while not any(task.done() for task in tasks):  # who is about to wait misses a pulse
+            await asyncio.sleep(0.05)
+            event.pulse()
         return list(await asyncio.gather(*tasks))
 
     assert all(run(main()))
     assert not event.wait(0)
+
+
+def test_what_a_cancelled_wait_had_just_got_is_there_at_once(name: str, in_thread: type[InThread]) -> None:
+    rounds = 200
+    semaphore = namedshm.Semaphore(name, initial=0, maximum=1)
+    gate: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    released: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def release() -> None:
+        while gate.get():
+            semaphore.release()
+            released.put(True)
+
+    async def main() -> int:
+        got = 0
+        for number in range(rounds):
+            waiting = asyncio.create_task(semaphore.acquire_async())
+            await asyncio.sleep(0)  # it is polled, and watched from here on
+            gate.put(True)
+            for _ in range(number % 20):  # the cancellation meets every stage of the release
+                await asyncio.sleep(0)
+            waiting.cancel()
+            try:
+                assert await waiting
+                got += 1
+            except asyncio.CancelledError:
+                assert released.get(timeout=PATIENCE)
+                assert semaphore.acquire(0), f"round {number}: taken, and nobody has it"
+            else:
+                assert released.get(timeout=PATIENCE)
+            assert not semaphore.acquire(0), f"round {number}: one was released, and two were there"
+        return got
+
+    releasing = in_thread(release)
+    try:
+        run(main())
+    finally:
+        gate.put(False)
+    releasing.join()
+
+
+def test_a_wait_whose_time_is_up_loses_nothing(name: str, in_thread: type[InThread]) -> None:
+    rounds = 200
+    semaphore = namedshm.Semaphore(name, initial=0, maximum=rounds)
+
+    async def main() -> int:
+        return sum([await semaphore.acquire_async(number % 10 / 5000) for number in range(rounds)])
+
+    releasing = in_thread(lambda: [semaphore.release() for _ in range(rounds) if not time.sleep(0.0002)])
+    got = run(main())
+    releasing.join()
+    left = 0
+    while semaphore.acquire(0):
+        left += 1
+    assert got + left == rounds
+
+
+def test_a_dead_owner_is_told_to_exactly_one_of_all_who_wait(name: str, peers: _Lender, in_thread: type[InThread]) -> None:
+    mutex = namedshm.Mutex(name)
+    other = peers(name=name)
+    other.do("mutex = namedshm.Mutex(name)")
+
+    def plain() -> bool:
+        with namedshm.Mutex(name) as acquired:
+            return acquired.abandoned
+
+    async def in_asyncio() -> bool:
+        acquired = await mutex.acquire_async()
+        mutex.release()
+        return acquired.abandoned
+
+    async def several() -> list[bool]:
+        return list(await asyncio.gather(*(in_asyncio() for _ in range(3))))
+
+    for number in range(12):
+        held, end = threading.Event(), threading.Event()
+
+        def own(held: threading.Event = held, end: threading.Event = end) -> None:
+            mutex.acquire()
+            held.set()
+            end.wait(PATIENCE)  # and the thread ends as the mutex' owner
+
+        owner = in_thread(own)
+        assert held.wait(PATIENCE)
+        loops = [in_thread(lambda: run(several())) for _ in range(2)]
+        threads = [in_thread(plain) for _ in range(number % 3)]
+        other.start("with mutex as acquired: told = acquired.abandoned\ntold")
+        for _ in range(number * 100):  # its end meets every stage of the others' beginning
+            time.sleep(0)
+        end.set()
+        owner.join()
+        told = [*loops[0].join(), *loops[1].join(), *(thread.join() for thread in threads), other.result()]
+        assert sum(told) == 1, f"round {number}: {told}"
+
+
+def test_a_mutex_excludes_loops_threads_and_processes(name: str, peers: _Lender, in_thread: type[InThread]) -> None:
+    rounds, counter = 40, namedshm.create(name, 8)
+    mutex = namedshm.Mutex(name + "-m")
+
+    def increase() -> None:
+        view = counter.map()
+        value = int.from_bytes(view[:8], "little")
+        time.sleep(0)  # whoever else is in here now reads the same value
+        view[:8] = (value + 1).to_bytes(8, "little")
+
+    async def in_asyncio() -> None:
+        for _ in range(rounds):
+            assert await mutex.acquire_async()
+            increase()
+            mutex.release()
+            await asyncio.sleep(0.001)
+
+    other = peers(name=name)
+    other.start(
+        f"import time; v = namedshm.open(name).map(); m = namedshm.Mutex(name + '-m')\n"
+        f"for _ in range({rounds}):\n"
+        f"    with m:\n"
+        f"        n = int.from_bytes(v[:8], 'little'); time.sleep(0); v[:8] = (n + 1).to_bytes(8, 'little')\n"
+        f"    time.sleep(0.001)"
+    )
+    loops = [in_thread(lambda: run(in_asyncio())) for _ in range(2)]
+    for loop in loops:
+        loop.join()
+    other.result()
+    assert int.from_bytes(counter.map()[:8], "little") == 3 * rounds
+
+
+def test_waits_for_all_take_pairs_and_never_halves(name: str, in_thread: type[InThread]) -> None:
+    pairs = 40
+    left, right = (namedshm.Semaphore(name + side, initial=0, maximum=pairs) for side in "lr")
+
+    async def several() -> int:
+        async def one(order: list[namedshm.Semaphore]) -> int:
+            got = 0
+            while await namedshm.wait_all_async(order, 0.3):
+                got += 1
+            return got
+
+        return sum(await asyncio.gather(one([left, right]), one([right, left])))
+
+    def plain() -> int:
+        got = 0
+        while namedshm.wait_all([right, left], 0.3):
+            got += 1
+        return got
+
+    takers = [in_thread(lambda: run(several())), in_thread(plain)]
+    for number in range(pairs):  # first one of the two, then the other
+        for semaphore in (left, right) if number % 2 else (right, left):
+            semaphore.release()
+            time.sleep(0)
+    assert sum(taker.join() for taker in takers) + sum(1 for _ in range(pairs) if namedshm.wait_all([left, right], 0)) == pairs
+    assert not left.acquire(0)
+    assert not right.acquire(0)
+
+
+def test_the_lowest_index_wins_also_after_sleeping(name: str) -> None:
+    events = [namedshm.Event(f"{name}-{number}") for number in range(64)]
+
+    async def main() -> int:
+        waiting = asyncio.create_task(namedshm.wait_any_async(events))
+        await asyncio.sleep(0)
+        events[40].set()
+        result = await waiting
+        assert result
+        assert result.object is events[40]
+        for number in (63, 7, 30):
+            events[number].set()
+        result = await namedshm.wait_any_async(events)
+        assert result
+        return result.index
+
+    assert run(main()) == 7
+    assert not events[40].wait(0)
+    assert events[30].wait(0)
+    assert events[63].wait(0)
+
+
+def test_loops_in_several_threads_wait_at_once(name: str, in_thread: type[InThread]) -> None:
+    semaphore = namedshm.Semaphore(name, initial=0, maximum=100)
+    ready = threading.Semaphore(0)
+
+    async def main() -> int:
+        tasks = [asyncio.create_task(semaphore.acquire_async(PATIENCE)) for _ in range(10)]
+        await asyncio.sleep(0)
+        ready.release()
+        return sum(await asyncio.gather(*tasks))
+
+    loops = [in_thread(lambda: run(main())) for _ in range(4)]
+    for _ in loops:
+        assert ready.acquire(timeout=PATIENCE)
+    for _ in range(40):
+        semaphore.release()
+    assert sum(loop.join() for loop in loops) == 40
+    assert not semaphore.acquire(0)
+
+
+def test_a_closed_loop_keeps_nothing(name: str) -> None:
+    semaphore = namedshm.Semaphore(name, initial=0, maximum=1)
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(semaphore.acquire_async())
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()  # with the wait in it: asyncio.run() would have cancelled it
+    semaphore.release()
+    until(lambda: semaphore.acquire(0), "the unit that a wait of a closed loop had taken")
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_a_process_ends_in_the_middle_of_waits() -> None:
+    code = """
+import asyncio, threading, namedshm
+events = [namedshm.Event() for _ in range(100)]
+mutex = namedshm.Mutex()
+running = threading.Event()
+async def wait():
+    for event in events: asyncio.ensure_future(event.wait_async())
+    asyncio.get_running_loop().call_later(0.05, running.set)
+    await namedshm.wait_all_async([*events[:10], mutex])
+threading.Thread(target=asyncio.run, args=(wait(),), daemon=True).start()
+running.wait()
+print("end", flush=True)
+events[50].set()
+"""
+    assert run_python(code).strip() == "end"
 
 
 def test_hundreds_of_waiters_need_few_threads(name: str) -> None:

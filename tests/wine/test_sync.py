@@ -49,12 +49,12 @@ def test_creating_only_refuses_what_exists(name: str, kind: str) -> None:
     assert make(exist_ok=False).created
 
 
-@pytest.mark.parametrize(("kind", "modify"), [("Mutex", 1), ("Event", 2), ("Semaphore", 2)])
+@pytest.mark.parametrize(("kind", "modify"), [("Mutex", 1), ("Event", 3), ("Semaphore", 3)])
 def test_a_mode_becomes_an_access_list(name: str, kind: str, modify: int) -> None:
     thing = _kinds(name)[kind](mode=0o606)
     handle: int = thing.os_handle
     entry = next(e for e in win.security(handle).split("(") if e.rstrip(")").endswith(";WD"))
-    assert int(entry.split(";")[2], 16) == 0x120000 | modify  # wait, read the list; change the state
+    assert int(entry.split(";")[2], 16) == 0x120000 | modify  # wait, read the list; look at the state, change it
 
 
 def test_a_killed_owner_abandons_the_mutex_to_one_waiter(name: str, peers: Peers) -> None:

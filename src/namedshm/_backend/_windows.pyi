@@ -173,3 +173,23 @@ def wait(handles: Sequence[contract.SyncHandle], all: bool, timeout: float | Non
 
     Of a wait for all Windows tells that a mutex was abandoned, but not always which: the index it gives stands for it.
     """
+
+class Wait:
+    """``contract.PolledWait``."""
+
+    def __init__(self, handles: Sequence[contract.SyncHandle], all: bool) -> None: ...
+    def __len__(self) -> int: ...
+    def poll(self) -> tuple[int, int] | None: ...
+
+class Watcher:
+    """``contract.Watcher``: threads that sleep for up to 64 objects each, and take.  ``add`` always finds one."""
+
+    @property
+    def wakes(self) -> int: ...
+    @property
+    def asleep(self) -> int:
+        """Waits that its threads sleep for, or are just about to."""
+
+    def add(self, wait: Wait, /) -> bool: ...
+    def remove(self, wait: Wait, /) -> None: ...
+    def ready(self) -> list[Wait]: ...

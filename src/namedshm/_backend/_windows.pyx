@@ -15,8 +15,10 @@ The companion of a section is a mapping of one page with what Windows does not k
     44      4     mode        the same: permission bits
 """
 from cpython.mem cimport PyMem_Free
+from cpython.ref cimport PyObject
 from libc.stddef cimport wchar_t
 from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc
 
 from namedshm._core cimport Mapping, Pager as CorePager, fill
 
@@ -949,3 +951,4 @@ def wine_version():
 # -------------------------------------------------------------------------------------------------------- the other parts
 include "_windows_pages.pxi"
 include "_windows_sync.pxi"
+include "_windows_watch.pxi"

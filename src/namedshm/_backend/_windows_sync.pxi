@@ -58,6 +58,7 @@ cdef class SyncHandle:
     cdef readonly str kind
     cdef readonly str access
     cdef readonly bint created
+    cdef set _waits  # of event loops, watched now (_windows_watch.pxi)
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
@@ -155,11 +156,24 @@ cdef class SyncHandle:
             raise self._failed(GetLastError(), "DuplicateHandle", "duplicate the handle of {}")
         return _sync_handle(type(self), copy, self.name, self.kind, access, False)
 
+    cdef int watch(self, Wait wait) except -1:
+        if self._waits is None:
+            self._waits = set()
+        self._waits.add(wait)
+        return 0
+
+    cdef int unwatch(self, Wait wait) except -1:
+        if self._waits is not None:
+            self._waits.discard(wait)
+        return 0
+
     def close(self):
         cdef HANDLE handle = self._handle
         self._handle = NULL
         if handle != NULL:
             CloseHandle(handle)
+            for wait in list(self._waits or ()):
+                (<Wait>wait).handle_closed()
 
 
 cdef SyncHandle _sync_handle(object cls, HANDLE handle, object name, str kind, str access, bint created):

@@ -131,23 +131,31 @@ class PolledWait(Protocol):
 
     def __len__(self) -> int: ...
     def poll(self) -> tuple[int, int] | None:
-        """As :meth:`Backend.wait`, or None if it does not succeed now.  What is acquired is the calling thread's."""
+        """As :meth:`Backend.wait`, or None if it does not succeed now.  What is acquired is the calling thread's.
+
+        Not called while a watcher watches it; what a watcher took for it is the result.
+        """
 
 
 class Watcher(Protocol):
-    """Sleeps for many polled waits at once, in one thread, and takes nothing."""
+    """Sleeps for many polled waits at once."""
 
-    #: Most objects of all its waits together.
-    capacity: int
+    @property
+    def wakes(self) -> int:
+        """How often its threads woke up; where nothing happens they sleep."""
 
-    def signal(self) -> int:
-        """A value that :meth:`interrupt` changes."""
+    def add(self, wait: Any) -> bool:
+        """Watch it, or False if it cannot sleep for so many.  Where a system cannot watch without taking, it takes for the wait.
 
-    def interrupt(self) -> None:
-        """Make a running or coming :meth:`watch` return."""
+        Raises: ClosedHandle; AccessDenied (no right to give back what is taken); OutOfResources.
+        """
 
-    def watch(self, waits: list[Any], seen: int) -> list[Any]:
-        """Sleep until some waits deserve a poll (those are returned), or the signal is no longer ``seen``."""
+    def remove(self, wait: Any) -> None:
+        """Watch it no more, if it is watched.  From here on nothing is taken for it, and nothing that was is lost: what
+        :meth:`PolledWait.poll` has not fetched was given back."""
+
+    def ready(self) -> list[Any]:
+        """Sleep until some waits deserve a poll; those are returned, and watched no more.  Called by one thread."""
 
 
 class ObjectInfo(NamedTuple):

@@ -8,6 +8,7 @@ Refuses: System V IPC missing, creation that memory or the cgroup cannot hold, a
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
 from . import _linux
 
@@ -42,21 +43,42 @@ class _Hidden:
 
 
 class _FutexWatcher:
-    """contract.Watcher by futex_waitv(2)."""
-
-    capacity = _linux.WATCH_MAX
+    """contract.Watcher by futex_waitv(2): it takes nothing, so there is nothing to give back."""
 
     def __init__(self) -> None:
+        self.wakes = 0
         self._control = _linux.Control()
+        self._waits: dict[_linux.Wait, None] = {}
+        self._lock = allocate_lock()
 
-    def signal(self) -> int:
-        return self._control.value
+    def add(self, wait: _linux.Wait) -> bool:
+        with self._lock:
+            if sum(map(len, self._waits)) + len(wait) > _linux.WATCH_MAX:
+                return False
+            self._waits[wait] = None
+        self._control.change()
+        return True
 
-    def interrupt(self) -> None:
+    def remove(self, wait: _linux.Wait) -> None:
+        with self._lock:
+            if wait not in self._waits:
+                return
+            del self._waits[wait]
         self._control.change()
 
-    def watch(self, waits: list[Any], seen: int) -> list[Any]:
-        return _linux.watch(waits, self._control, seen)
+    def ready(self) -> list[_linux.Wait]:
+        while True:
+            seen = self._control.value  # before the copy: whatever is added later changes it
+            with self._lock:
+                waits = list(self._waits)
+            found = _linux.watch(waits, self._control, seen)
+            self.wakes += 1
+            with self._lock:
+                found = [wait for wait in found if wait in self._waits]
+                for wait in found:
+                    del self._waits[wait]
+            if found:
+                return found
 
 
 class _LazyPolicy:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from .contract import Access, Kind, ObjectInfo, SectionHandle, SyncAccess, SyncHandle
+    from .contract import Access, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -67,9 +67,9 @@ _LOCK_SDDL = "D:(A;;0x1F0001;;;SY)(A;;0x100001;;;WD)(A;;0x1F0001;;;{user})"
 _READ_RIGHTS = 0x20005
 _WRITE_RIGHTS = 0x2
 _EXECUTE_RIGHTS = 0x8
-# Rights of the other objects: wait, read the descriptor; change the state.
+# Rights of the other objects: wait, read the descriptor; change the state, and look at it, which waiting in asyncio needs.
 _WAIT_RIGHTS = 0x120000
-_MODIFY_RIGHTS: dict[Kind, int] = {"mutex": 0x1, "event": 0x2, "semaphore": 0x2}
+_MODIFY_RIGHTS: dict[Kind, int] = {"mutex": 0x1, "event": 0x3, "semaphore": 0x3}
 
 _TYPES: dict[str, Literal["section", "mutex", "event", "semaphore"]] = {
     "Section": "section",
@@ -155,11 +155,11 @@ class WindowsBackend:
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return _windows.wait(handles, all, timeout)  # no spinning: Windows' own waiting is what everybody measures against
 
-    def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> _PolledWait:
-        return _PolledWait(handles, all)
+    def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> PolledWait:
+        return _windows.Wait(handles, all)
 
-    def watcher(self) -> _Watcher:
-        return _Watcher()
+    def watcher(self) -> Watcher:
+        return _windows.Watcher()
 
     def list_objects(self) -> list[ObjectInfo]:
         r"""Everything alive, from the object directories of this session and of the machine.
@@ -222,46 +222,6 @@ class WindowsBackend:
             "page_size": self.page_size,
             "wine": _windows.wine_version(),
         }
-
-
-# ---------------------------------------------------------------------------------------------------------------------- event loops
-class _PolledWait:
-    __slots__ = ("_all", "_handles")
-
-    def __init__(self, handles: Sequence[SyncHandle], all: bool) -> None:
-        self._handles = handles
-        self._all = all
-
-    def __len__(self) -> int:
-        return len(self._handles)
-
-    def poll(self) -> tuple[int, int] | None:
-        got = _windows.wait(self._handles, self._all, 0)
-        return None if got[0] < 0 else got
-
-
-class _Watcher:
-    """Windows lets nobody look at an object without taking it, and a mutex is the thread's that took it.  So this thread only
-    says when it is time to look again; a pulse between two looks is missed."""
-
-    capacity = 1 << 16
-    _INTERVAL = 0.005  # seconds; a timer tick of Windows is three times that, unless a program asked for finer ones
-
-    def __init__(self) -> None:
-        self._changes = 0
-        self._changed = _windows.create_sync(_windows.SyncHandle, "event", None, None, True, 0, False, 0, False, None)
-
-    def signal(self) -> int:
-        return self._changes
-
-    def interrupt(self) -> None:
-        self._changes += 1
-        self._changed.set_event()
-
-    def watch(self, waits: list[Any], seen: int) -> list[Any]:
-        if self._changes == seen:
-            _windows.wait((self._changed,), False, self._INTERVAL if waits else None)
-        return waits if self._changes == seen else []
 
 
 # ---------------------------------------------------------------------------------------------------------------------- names
