@@ -1,0 +1,105 @@
+"""Runs CPython's own tests of shared memory on namedshm: ``python cpython_suite.py fork|spawn|forkserver``; see test_cpython_suite.py.
+
+The tests are those installed with the interpreter (``test._test_multiprocessing._TestSharedMemory``), unchanged, made into test
+cases by the function the interpreter's own test modules use.  What they find under the names of the standard library is ours: the
+module, the manager, and in programs they start the import line.  Prints one line of JSON: the outcome of each test.
+
+Everything is at module level because processes by spawn import this module again, to find the test cases.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import multiprocessing.managers
+import multiprocessing.shared_memory
+import os
+import re
+import subprocess
+import sys
+import types
+import unittest
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import test._test_multiprocessing as suite
+import test.support.script_helper as script_helper
+
+import namedshm
+from namedshm import managers, shared_memory
+
+METHOD = sys.argv[1]
+SOURCE = str(Path(namedshm.__file__).resolve().parents[1])
+
+
+def changed_import_line(program: str) -> str:
+    """The program with the one line changed; its interpreter may be told to ignore PYTHONPATH."""
+    changed, count = re.subn(r"\bfrom multiprocessing(?=(\.managers|\.shared_memory)? import)", "from namedshm", program)
+    assert count == 1, program
+    return f"import sys; sys.path.insert(0, {SOURCE!r})\n{changed}"
+
+
+def changed_popen(real: Any, command: list[str], **options: Any) -> Any:
+    return real([*command[:-1], changed_import_line(command[-1])], **options)
+
+
+def changed_assert_python_ok(real: Any, option: str, program: str, *arguments: str, **variables: str) -> Any:
+    return real(option, changed_import_line(program), *arguments, **variables)
+
+
+# The tests look the module up in their globals, and patch it by its place in the package; the manager by its place alone.
+suite.shared_memory = multiprocessing.shared_memory = sys.modules["multiprocessing.shared_memory"] = shared_memory
+multiprocessing.managers.SharedMemoryManager = managers.SharedMemoryManager
+suite.subprocess = types.SimpleNamespace(**{**vars(subprocess), "Popen": partial(changed_popen, subprocess.Popen)})
+script_helper.assert_python_ok = partial(changed_assert_python_ok, script_helper.assert_python_ok)
+# One test tells the tracker that a block is gone; ours it never heard of.
+suite.resource_tracker = types.SimpleNamespace(unregister=lambda name, kind: None)
+
+found: dict[str, Any] = {"__name__": __name__}
+suite.install_tests_in_module_dict(found, METHOD, only_type="processes")
+case = WithProcessesTestSharedMemory = found["WithProcessesTestSharedMemory"]
+
+
+class Result(unittest.TestResult):
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes: dict[str, list[str]] = {}
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        super().startTest(test)
+        self.outcomes[test._testMethodName] = ["passed", ""]
+
+    def addError(self, test: Any, error: Any) -> None:
+        self._not_passed(test, "failed", error[1])
+
+    def addFailure(self, test: Any, error: Any) -> None:
+        self._not_passed(test, "failed", error[1])
+
+    def addSubTest(self, test: Any, subtest: Any, error: Any) -> None:
+        if error is not None:
+            self._not_passed(test, "failed", error[1])
+
+    def addSkip(self, test: Any, reason: str) -> None:
+        self._not_passed(test, "skipped", reason)
+
+    def _not_passed(self, test: Any, outcome: str, reason: object) -> None:
+        name = getattr(test, "_testMethodName", str(test))
+        text = f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else str(reason)
+        self.outcomes[name] = [outcome, text]
+
+
+def main() -> None:
+    found["setUpModule"]()
+    result = Result()
+    try:
+        unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
+    finally:
+        found["tearDownModule"]()
+    print(json.dumps(result.outcomes))
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # multiprocessing's helpers end by themselves when their pipes do
