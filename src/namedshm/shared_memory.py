@@ -12,6 +12,7 @@ memory with the last buffer.  So nobody has to call ``unlink()``, there is no re
 
 from __future__ import annotations
 
+import operator
 import os
 import struct
 import sys
@@ -254,7 +255,7 @@ class ShareableList(_OfItems[_T]):
     def _position(self, position: SupportsIndex, complaint: str) -> int:
         if isinstance(position, slice):
             raise TypeError("a ShareableList has no slices: use list(...) first")
-        index = position.__index__()
+        index = operator.index(position)
         if index < 0:
             index += self._length
         if not 0 <= index < self._length:

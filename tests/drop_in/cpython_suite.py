@@ -1,4 +1,6 @@
-"""Runs CPython's own tests of shared memory on namedshm: ``python cpython_suite.py fork|spawn|forkserver``; see test_cpython_suite.py.
+"""Runs CPython's own tests of shared memory on namedshm; see test_cpython_suite.py.
+
+    python cpython_suite.py fork|spawn|forkserver
 
 The tests are those installed with the interpreter (``test._test_multiprocessing._TestSharedMemory``), unchanged, made into test
 cases by the function the interpreter's own test modules use.  What they find under the names of the standard library is ours: the
