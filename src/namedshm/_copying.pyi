@@ -1,19 +1,19 @@
-"""Copying large memory by several threads, without the GIL (compiled)."""
+"""Copying and populating large memory by several threads, without the GIL (compiled).
+
+Threads: the calling one is counted; at most 64 take part, and no more than there are units of 2 MiB.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from ._core import Pager
+from ._core import Mapping, Pager
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer as _Buffer
 else:
     from typing_extensions import Buffer as _Buffer
-
-#: Most threads that take part in one copy, the calling one included.
-LARGEST_TEAM: int
 
 def forked() -> None:
     """Called in a child just forked: a copy that the fork interrupted ends there with RuntimeError."""
@@ -44,3 +44,9 @@ class Pair:
 
     def release(self) -> None:
         """Give both buffers back."""
+
+def populate(mapping: Mapping, offset: int, length: int, write: bool, threads: int, pager: Pager, /) -> int:
+    """Make the pages of a range within the mapping, for writing or reading; 0, or the errno that says why they cannot be had.
+
+    Pages of a reserved section that are not committed are left out.  Signals, threads and closing as in :meth:`Pair.move_by`.
+    """

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
-"""Copying large memory by several threads, without the GIL.  Documented in _copying.pyi.
+"""Copying and populating large memory by several threads, without the GIL.  Documented in _copying.pyi.
 
-A copy is cut into units that end at multiples of 2 MiB of the target's addresses, so that no two threads fault in the same huge
+The work is cut into units that end at multiples of 2 MiB of the target's addresses, so that no two threads fault in the same huge
 page.  Threads take the next unit until there is none; the calling thread is one of them, and looks up for signals and progress.
 
 The memory is borrowed: the buffers are released when the call returns, however it returns, so every helper has left its last
@@ -17,7 +17,7 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
 
-from namedshm._core cimport Pager
+from namedshm._core cimport Mapping, Pager
 
 from namedshm._core import errors
 
@@ -32,9 +32,9 @@ cdef extern from "Python.h" nogil:
 
 cdef enum:
     UNIT = 2 << 20      # what a thread takes at a time, and a huge page of x86-64 and arm64
+    LARGEST_TEAM = 64
     PIECE = 256 << 10   # what is faulted in at a time: it is still in the second-level cache when the bytes follow
 
-LARGEST_TEAM = 64
 cdef double patience = 0.05  # seconds between looks at signals and progress
 cdef int forks = 0
 
@@ -54,13 +54,14 @@ def forked():
 
 cdef struct job:
     char *to
-    const char *source
+    const char *source         # NULL: nothing is copied, the pages alone are wanted
     Py_ssize_t size
-    bint overlap, backward
+    bint overlap, backward     # of a copy
+    bint write                 # of pages alone: for writing, or for reading
     double (*clock)() noexcept nogil
     int pagemap
     bint (*absent)(int, char *) noexcept nogil
-    int (*populate)(char *, Py_ssize_t) noexcept nogil
+    int (*populate)(char *, Py_ssize_t, bint) noexcept nogil
     PyThread_type_lock ended   # held from the first helper's start to the last one's end
     bint assembled             # there were helpers
     PyThread_type_lock guard   # for what follows
@@ -112,11 +113,13 @@ cdef void finish(job *j, Py_ssize_t length, int failure) noexcept nogil:
 
 
 cdef int fill(job *j, Py_ssize_t start, Py_ssize_t length) noexcept nogil:
-    """Copy one unit; a positive errno if the system has no memory for the target."""
+    """Do one unit; a positive errno if the target's pages cannot be had."""
     cdef char *to = j.to + start
     cdef const char *source = j.source + start
     cdef Py_ssize_t n
     cdef int failure
+    if j.source == NULL:
+        return j.populate(to, length, j.write)
     if j.overlap:
         memmove(to, source, length)
     elif j.absent == NULL or not j.absent(j.pagemap, to + length - 1):
@@ -124,7 +127,7 @@ cdef int fill(job *j, Py_ssize_t start, Py_ssize_t length) noexcept nogil:
     else:
         while length:
             n = min(length, PIECE)
-            failure = j.populate(to, n)
+            failure = j.populate(to, n, True)
             if failure:
                 return failure
             memcpy(to, source, n)
@@ -150,7 +153,7 @@ cdef void helper(void *context) noexcept nogil:
 
 
 cdef void assemble(job *j, int helpers) noexcept nogil:
-    """Start helpers; where the system gives fewer, or none, the copy takes longer."""
+    """Start helpers; where the system gives fewer, or none, the work takes longer."""
     cdef int _n
     PyThread_acquire_lock(j.guard, 1)  # the first must not find itself the last
     for _n in range(helpers):
@@ -176,7 +179,7 @@ cdef void disband(job *j) noexcept nogil:
 
 
 cdef bint work(job *j) noexcept nogil:
-    """Copy for a while; False when there is nothing left to take."""
+    """Take part for a while; False when there is nothing left to take."""
     cdef Py_ssize_t start, length
     cdef double until = j.clock() + patience
     while take(j, &start, &length):
@@ -224,40 +227,74 @@ cdef class Pair:
     def move_by(self, int threads, Pager pager, progress):
         """All of it by so many threads; 0, or the errno that says why there is no memory."""
         cdef uintptr_t to = <uintptr_t>self.target.buf, source = <uintptr_t>self.source.buf
-        cdef Py_ssize_t size = self.target.len, done = 0
-        cdef int mine = forks, failure = 0
-        cdef bint more
-        cdef job *j = <job *>calloc(1, sizeof(job))
-        if j == NULL:
-            raise MemoryError
-        j.guard, j.ended = PyThread_allocate_lock(), PyThread_allocate_lock()
-        j.to, j.source, j.size, j.users = <char *>to, <const char *>source, size, 1
+        cdef Py_ssize_t size = self.target.len
+        cdef job *j = new_job(<char *>to, size, pager)
+        j.source = <const char *>source
         j.overlap = to < source + size and source < to + size
         j.backward = j.overlap and source < to
-        j.clock, j.pagemap, j.absent, j.populate = pager.clock, pager.pagemap, pager.absent, pager.populate
-        try:
-            if not j.overlap:
-                assemble(j, threads - 1)
-            while True:
-                with nogil:
-                    more = work(j)
-                    PyThread_acquire_lock(j.guard, 1)
-                    done = j.done
-                    PyThread_release_lock(j.guard)
-                if not more:
-                    break
-                PyErr_CheckSignals()
-                if progress is not None and done < size:
-                    progress(done, size)
-                if forks != mine:
-                    raise RuntimeError("this is a child forked in the midst of copy(): the parent goes on with it")
-        finally:
-            if forks == mine:
-                with nogil:
-                    disband(j)
-                    failure = j.failure
-                    let_go(j)
-        return failure
+        return run(j, 1 if j.overlap else threads, progress)
+
+
+def populate(Mapping m, Py_ssize_t offset, Py_ssize_t length, bint write, int threads, Pager pager):
+    """Make the pages of a range within the view; those not committed are left out.  0, or an errno."""
+    cdef object _owner  # keeps the memory, whoever closes the view meanwhile
+    cdef Py_ssize_t start = offset, end = offset + length, stop
+    cdef char *base
+    cdef job *j
+    cdef int failure = 0
+    m._check()
+    _owner, base, guard = m._owner, m._address, m._guard
+    while start < end and not failure:
+        stop = end if guard is None else guard(start, end)
+        if stop > start:
+            j = new_job(base + start, stop - start, pager)
+            j.write = write
+            failure = run(j, threads, None)
+            start = stop
+        else:
+            start += 4096 - start % 4096
+    return failure
+
+
+cdef job *new_job(char *to, Py_ssize_t size, Pager pager) except NULL:
+    cdef job *j = <job *>calloc(1, sizeof(job))
+    if j == NULL:
+        raise MemoryError
+    j.to, j.size, j.users = to, size, 1
+    j.clock, j.pagemap, j.absent, j.populate = pager.clock, pager.pagemap, pager.absent, pager.populate
+    j.guard, j.ended = PyThread_allocate_lock(), PyThread_allocate_lock()
+    if j.guard == NULL or j.ended == NULL:
+        raise MemoryError  # and a few bytes are lost
+    return j
+
+
+cdef int run(job *j, int threads, progress) except -1:
+    """Do a job and let go of it; 0, or an errno.  The caller keeps the memory, and the pager."""
+    cdef Py_ssize_t done
+    cdef int mine = forks, failure = 0
+    cdef bint more
+    try:
+        assemble(j, min(threads, LARGEST_TEAM, (j.size + UNIT - 1) // UNIT) - 1)
+        while True:
+            with nogil:
+                more = work(j)
+                PyThread_acquire_lock(j.guard, 1)
+                done = j.done
+                PyThread_release_lock(j.guard)
+            if not more:
+                break
+            PyErr_CheckSignals()
+            if progress is not None and done < j.size:
+                progress(done, j.size)
+            if forks != mine:
+                raise RuntimeError("this is a child forked in the midst of a copy: the parent goes on with it")
+    finally:
+        if forks == mine:  # else it is for ever as the fork found it
+            with nogil:
+                disband(j)
+                failure = j.failure
+                let_go(j)
+    return failure
 
 
 cdef int borrow(thing, Py_buffer *buffer, bint write) except -1:

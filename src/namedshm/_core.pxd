@@ -21,7 +21,8 @@ cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, objec
 
 # What a backend gives to C code that writes many pages.  Made by Backend.pager(); fields that a backend leaves are NULL.
 cdef class Pager:
-    cdef double (*clock)() noexcept nogil                      # seconds, rising
-    cdef int pagemap                                           # what absent() is given
-    cdef bint (*absent)(int, char *) noexcept nogil            # may the page of this byte be missing? or NULL: leave pages to faults
-    cdef int (*populate)(char *, Py_ssize_t) noexcept nogil    # make these writable: 0, or a positive errno: there is no memory
+    cdef double (*clock)() noexcept nogil               # seconds, rising
+    cdef int pagemap                                    # what absent() is given
+    cdef bint (*absent)(int, char *) noexcept nogil     # may the page of this byte be missing?  NULL: a copy leaves pages to faults
+    # Make these pages present, for writing or for reading, and change no byte: 0, or a positive errno where touching would kill.
+    cdef int (*populate)(char *, Py_ssize_t, bint) noexcept nogil

@@ -7,10 +7,11 @@ done in ``_copying.pyx``.
 
 from __future__ import annotations
 
+import errno
 import os
 
+from . import _copying
 from ._backend import backend
-from ._copying import LARGEST_TEAM, Pair, forked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from . import errors
+    from .section import View
 
     if sys.version_info >= (3, 12):
         from collections.abc import Buffer
@@ -33,7 +35,7 @@ _SHARE = 4 << 20  # bytes; less for each thread does not pay for starting it
 _TEAM = 4  # threads; memory is busy with these, and the other cores are for others
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forked)
+    os.register_at_fork(after_in_child=_copying.forked)
 
 
 def copy(
@@ -63,30 +65,62 @@ def copy(
         ClosedHandle: a view was closed before.
         OutOfResources: the system has no memory for the target's pages (Linux; where it tells).
     """
-    if threads is not None and threads < 1:
-        raise errors.InvalidArgument(f"threads={threads!r}: use at least 1, or None", call="copy")
+    _check_threads(threads, "copy")
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be callable, not {type(progress).__name__}")
-    pair = Pair(target, source)
+    pair = _copying.Pair(target, source)
     try:
         size = pair.size
         if size < _ALONE:
             pair.move()
         else:
-            team = min(_pays(size) if threads is None else threads, -(-size // _ALONE), LARGEST_TEAM)
-            failure = pair.move_by(team, backend.pager(), progress)
+            failure = pair.move_by(threads or _pays(size), backend.pager(), progress)
             if failure:
-                raise errors.OutOfResources(
-                    f"Cannot copy {size} bytes: the system has no memory for the target's pages ({os.strerror(failure)}); "
-                    "a part has been copied",
-                    errno=failure,
-                    call="copy",
-                )
+                raise _no_pages(failure, f"Cannot copy {size} bytes (a part of them is copied)", None, "copy")
     finally:
         pair.release()
     if progress is not None:
         progress(size, size)
     return size
+
+
+def populate(view: View, offset: int, length: int | None, threads: int | None) -> None:
+    """:meth:`namedshm.View.populate`."""
+    size = len(view)
+    length = size - offset if length is None else length
+    name = view._handle_facts[0]
+    if not 0 <= offset <= size or not 0 <= length <= size - offset:
+        raise errors.InvalidArgument(
+            f"Cannot populate {length} bytes at {offset}: the view has {size} bytes", name=name, call="populate"
+        )
+    _check_threads(threads, "populate")
+    failure = _copying.populate(view, offset, length, view.access == "write", threads or _pays(length), backend.pager())
+    if failure:
+        raise _no_pages(failure, f"Cannot populate {length} bytes at {offset} of a view of {name!r}", name, "populate")
+
+
+def _check_threads(threads: int | None, call: str) -> None:
+    if threads is not None and threads < 1:
+        raise errors.InvalidArgument(f"threads={threads!r}: use at least 1, or None", call=call)
+
+
+def _no_pages(failure: int, what: str, name: str | None, call: str) -> Exception:
+    """The exception for a positive errno of populating."""
+    if failure == errno.ENOMEM:
+        return errors.OutOfResources(
+            f"{what}: the system has no memory for the pages (see 'free', and the memory limit of the cgroup); use less",
+            errno=failure,
+            name=name,
+            call=call,
+        )
+    if failure == errno.EFAULT:
+        return errors.NamedShmError(
+            f"{what}: there is nothing behind some pages; the mapped file was cut shorter, or the reserved huge pages are used up",
+            errno=failure,
+            name=name,
+            call=call,
+        )
+    return errors.NamedShmError(f"{what}: {os.strerror(failure)}", errno=failure, name=name, call=call)
 
 
 def _pays(size: int) -> int:

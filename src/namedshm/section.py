@@ -78,6 +78,26 @@ class View(Mapping):
         """
         backend.commit_view(self, offset, len(self) - offset if length is None else length)
 
+    def populate(self, offset: int = 0, length: int | None = None, *, threads: int | None = None) -> None:
+        """Make the pages of a range now, so that touching them later does not fault; no byte changes.
+
+        For writing, where the view writes to the section.  For reading in a read-only or a copy-on-write view: a page of the
+        latter becomes private only when it is written.  Pages of a reserved section that are not committed are left out.
+
+        Args:
+            offset: first byte, relative to the view; rounded down to a page.
+            length: bytes, rounded up to a page; None means to the end of the view.
+            threads: how many take part, the calling one included; None: as many as pay, by size and cores, at most 4.
+
+        Raises:
+            ClosedHandle, InvalidArgument.
+            OutOfResources: there is no memory for them (Linux; where it tells).
+            NamedShmError: the file behind them was cut shorter, or a page is on broken memory (Linux).
+        """
+        from .copying import populate
+
+        populate(self, offset, length, threads)
+
     def __enter__(self) -> View:
         return self
 

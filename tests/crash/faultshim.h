@@ -19,11 +19,11 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum fault_call { FAULT_SHMGET, FAULT_SHMAT, FAULT_STAT, FAULT_REMOVE, FAULT_INFO, FAULT_SET, FAULT_MUNMAP, FAULT_RANDOM, FAULT_FUTEX, FAULT_ROBUST, FAULT_CALLS };
+enum fault_call { FAULT_SHMGET, FAULT_SHMAT, FAULT_STAT, FAULT_REMOVE, FAULT_INFO, FAULT_SET, FAULT_MUNMAP, FAULT_RANDOM, FAULT_FUTEX, FAULT_ROBUST, FAULT_MADVISE, FAULT_CALLS };
 
 static int fault_call_armed = -1, fault_number, fault_errno, fault_seen, fault_hit;
 
-/* From now on count calls of this kind, and let the number-th (from 1) fail with `error`. */
+/* From now on count calls of this kind, and let the number-th (from 1; 0: every one) fail with `error`. */
 void fault_arm(int call, int number, int error);
 /* Stop; returns 1 if the call was made to fail. */
 int fault_disarm(void);
@@ -39,7 +39,7 @@ int fault_disarm(void) {
     return fault_hit;
 }
 static int fails(int call) {
-    if (call != fault_call_armed || ++fault_seen != fault_number) return 0;
+    if (call != fault_call_armed || (++fault_seen != fault_number && fault_number)) return 0;
     fault_hit = 1;
     errno = fault_errno;
     return 1;
@@ -64,6 +64,10 @@ int shmctl(int id, int command, struct shmid_ds *d) {
 int munmap(void *address, size_t size) {
     REAL(int, "munmap", void *, size_t);
     return fails(FAULT_MUNMAP) ? -1 : real(address, size);
+}
+int madvise(void *address, size_t size, int advice) {
+    REAL(int, "madvise", void *, size_t, int);
+    return fails(FAULT_MADVISE) ? -1 : real(address, size, advice);
 }
 ssize_t getrandom(void *to, size_t size, unsigned flags) {
     REAL(ssize_t, "getrandom", void *, size_t, unsigned);

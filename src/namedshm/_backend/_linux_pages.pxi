@@ -9,7 +9,15 @@ cdef extern from * nogil:
     #ifndef EHWPOISON
     #define EHWPOISON 133
     #endif
+    /* Write a byte that others may be writing, and change nothing: what is there replaces itself, or somebody was faster. */
+    static void nshm__touch(void *at) {
+        unsigned char was = __atomic_load_n((unsigned char *)at, __ATOMIC_RELAXED);
+        while (!__atomic_compare_exchange_n((unsigned char *)at, &was, was, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+    }
+    static void nshm__look(void *at) { (void)*(volatile unsigned char *)at; }
     """
+    void nshm__touch(void *)
+    void nshm__look(void *)
     int MADV_POPULATE_READ, MADV_POPULATE_WRITE
     int EHWPOISON
 
@@ -47,25 +55,33 @@ cdef bint page_is_absent(int pagemap, char *at) noexcept nogil:
     return not entry & PRESENT
 
 
-cdef int make_pages(char *at, Py_ssize_t length) noexcept nogil:
-    """Fault in the pages of bytes that will be written next.  Returns an errno only where writing would kill the process; what
-    stops madvise alone (a kernel before 5.14, a copy-on-write view that is guarded by its signal handler) is left to the faults."""
+cdef int make_pages(char *at, Py_ssize_t length, bint write) noexcept nogil:
+    """Returns an errno only where touching would kill the process.  What madvise alone cannot (before Linux 5.14, or a
+    copy-on-write view that is guarded by its signal handler) is left to faults, by touching."""
     cdef uintptr_t start = <uintptr_t>at & ~<uintptr_t>4095
     cdef uintptr_t end = (<uintptr_t>at + length + 4095) & ~<uintptr_t>4095
     cdef int failure
-    if not madvise(<void *>start, end - start, MADV_POPULATE_WRITE):
+    if not madvise(<void *>start, end - start, MADV_POPULATE_WRITE if write else MADV_POPULATE_READ):
         return 0
     failure = errno
-    return failure if failure in (ENOMEM, EFAULT, EHWPOISON) else 0
+    if failure in (ENOMEM, EFAULT, EHWPOISON):
+        return failure
+    while start < end:
+        if write:
+            nshm__touch(<void *>start)
+        else:
+            nshm__look(<void *>start)
+        start += 4096
+    return 0
 
 
 cdef class Pager(CorePager):
     def __cinit__(self):
         self.clock = monotonic
+        self.populate = make_pages
         self.pagemap = open_fd("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
-        if self.pagemap >= 0:  # without it (no /proc, no descriptor left) pages come by faults
+        if self.pagemap >= 0:  # it is -1 without /proc, or with no descriptor left
             self.absent = page_is_absent
-            self.populate = make_pages
 
     def __dealloc__(self):
         if self.pagemap >= 0:
