@@ -1,0 +1,258 @@
+"""Arrow tables by name.
+
+    from namedshm import arrow
+    trades = arrow.publish("trades", table)     # another process: arrow.open("trades").table
+
+``publish`` writes a table once; whoever opens it reads that memory itself, with pyarrow, pandas, polars or anything else that
+speaks Arrow, and copies nothing.  A :class:`NamedTable` keeps the name; so does every column, slice and buffer taken from it,
+besides keeping its memory.  A published table does not change: for a new state publish under another name, or close the old one
+first (its readers keep what they have).
+
+The section's bytes are an Arrow IPC file (``_arrow_ipc.py`` says how it is laid out and checked); they appear at once
+(``_content.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from . import _content, errors
+from . import section as sections
+from ._arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from ._core import Mapping
+    from .section import Section
+
+__all__ = ["NamedTable", "open", "publish"]
+
+_READING = pa.ipc.IpcReadOptions(use_threads=False)  # there is nothing to compute
+_SMALL = 1 << 20  # bytes; less is copied without asking who could help
+
+
+class NamedTable:
+    """A table in named memory; made by :func:`publish`, :func:`open` and by unpickling one.
+
+    It can be handed to whatever takes Arrow data (the C stream interface): ``polars.from_arrow(it)``,
+    ``pandas.DataFrame.from_arrow(it)``, a query in DuckDB.  Pickling it sends the name and identity, never the data.  Use it as a
+    context manager, or call :meth:`close`, to let the name go before the data does.
+
+    Attributes:
+        section: the handle that keeps the name.
+        table: the data, a ``pyarrow.Table``; its buffers are the section's memory, read-only and at multiples of 64 bytes.
+    """
+
+    __slots__ = ("__weakref__", "section", "table")
+
+    section: Section
+    table: Any
+
+    def __init__(self, section: Section, table: Any) -> None:
+        self.section, self.table = section, table
+
+    # ---------------------------------------------------------------------------------------------------- what it is
+    @property
+    def name(self) -> str | None:
+        """The name as given; None for an unnamed section."""
+        return self.section.name
+
+    @property
+    def identity(self) -> int:
+        """A 64-bit number no other object ever has."""
+        return self.section.identity
+
+    @property
+    def schema(self) -> Any:
+        return self.table.schema
+
+    @property
+    def num_rows(self) -> int:
+        rows: int = self.table.num_rows
+        return rows
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the section: the data and its description."""
+        return self.section.size
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __arrow_c_schema__(self) -> object:
+        return self.table.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+    # ---------------------------------------------------------------------------------------------------- what it does
+    def close(self) -> None:
+        """Let the name go, if it was the last handle; the table, and all that was taken from it, stay as they are."""
+        self.section.close()
+
+    def __enter__(self) -> NamedTable:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Callable[[Section], NamedTable], tuple[Section]]:
+        return _restore, (self.section,)
+
+    def __repr__(self) -> str:
+        state = ", closed" if self.section.closed else ""
+        return f"<namedshm.arrow.NamedTable {self.name!r}: {self.num_rows} rows of {self.schema.names}{state}>"
+
+
+# -------------------------------------------------------------------------------------------------------- publish and open
+def publish(
+    name: str | None,
+    data: Any,
+    *,
+    mode: int = 0o600,
+    group: str | int | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> NamedTable:
+    """Create a table by name; who opens it sees all of it or waits.
+
+    Args:
+        name, mode, group: as in :func:`namedshm.create`.
+        data: a pyarrow Table, RecordBatch, RecordBatchReader or a list of batches; or anything with ``__arrow_c_stream__``: a
+            DataFrame of pandas or polars, a result of DuckDB.  A reader is read to its end first: the size must be known.
+        threads: how many copy; None: as many as pay.
+        progress: called as ``progress(done, total)``, in bytes.  What it raises ends the call, and nothing is left.
+
+    Returns: the table as it is in the section: ``data`` is not needed any more.  It is yours to keep: without it the name goes.
+
+    Raises:
+        InvalidArgument: Arrow's file format cannot hold the data; the text says why.
+        TypeError: ``data`` is nothing of Arrow's.
+        and what :func:`namedshm.create` raises, and what a reader raises.
+
+    Batches stay as they are, with two exceptions: where columns are chunked differently, batches are cut at every chunk's end,
+    and where chunks of a column have different dictionaries they get one (the format knows only one for each column).
+    """
+    pieces, size = _encode(name, _as_table(data))
+    section = sections.create(name, size, mode=mode, group=group)
+    try:
+        with section.map() as view:
+            _write(view, pieces, size, threads, progress)
+            _content.publish(view, MAGIC)
+        reading = section.duplicate("read")
+    finally:
+        section.close()
+    return _read(reading, 0, "structure")
+
+
+def open(name: str, *, timeout: float = 1.0, validate: Literal["structure", "full"] = "structure") -> NamedTable:
+    """Open the table that some process holds under ``name``, for reading.
+
+    Args:
+        name: as in :func:`namedshm.open`.
+        timeout: seconds to wait for a publisher that is still writing.
+        validate: ``"structure"``: the metadata, and that every buffer is there and long enough; takes no longer for more rows.
+            ``"full"``: also every value that leads somewhere (offsets, indices into dictionaries, UTF-8), for a publisher that
+            is not trusted; reads all the data once.
+
+    Raises:
+        NotFound: nobody holds the name.
+        NotReady: nothing was published in it within ``timeout``.
+        InvalidContent: its bytes are no table, or one that cannot be opened without copying (compressed, for example).
+        AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
+    """
+    if validate not in ("structure", "full"):
+        raise errors.InvalidArgument(f"validate {validate!r}: use 'structure' or 'full'", name=name, call="open")
+    return _read(sections.open(name, "read"), timeout, validate)
+
+
+# -------------------------------------------------------------------------------------------------------- inside
+def _as_table(data: Any) -> Any:
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatchReader):  # not through its C stream, where an exception would become a text
+        return data.read_all()
+    if isinstance(data, (list, tuple)) and data and all(isinstance(batch, pa.RecordBatch) for batch in data):
+        return pa.Table.from_batches(data)
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(data).read_all()
+    raise TypeError(
+        f"publish() takes tables, record batches and what has __arrow_c_stream__, not {type(data).__name__}: "
+        "pyarrow.table(...) makes a table of columns"
+    )
+
+
+def _encode(name: str | None, table: Any) -> tuple[list[tuple[int, Any]], int]:
+    """The file's pieces, nearly all of them the table's own buffers, and where each goes; the file's size."""
+    try:
+        try:
+            return lay_out(_record(table, unify=False))
+        except pa.ArrowInvalid:  # among other things: chunks with different dictionaries.  Unifying copies, so it comes second
+            return lay_out(_record(table, unify=True))
+    except pa.ArrowException as error:
+        raise errors.InvalidArgument(
+            f"Cannot publish the table {name!r}: {error}. Cast the column to a type that Arrow's file format holds",
+            name=name,
+            call="publish",
+        ) from error
+
+
+def _record(table: Any, *, unify: bool) -> Recorder:
+    record = Recorder()
+    options = pa.ipc.IpcWriteOptions(allow_64bit=True, unify_dictionaries=unify)
+    with pa.ipc.new_file(pa.PythonFile(record, "w"), table.schema, options=options) as writer:
+        writer.write_table(table)
+    return record
+
+
+def _write(
+    view: Mapping, pieces: list[tuple[int, Any]], size: int, threads: int | None, progress: Callable[[int, int], object] | None
+) -> None:
+    """Everything but the first eight bytes."""
+    for at, piece in pieces:
+        data = memoryview(piece).cast("B")
+        if not at:
+            at, data = _content.SIZE, data[_content.SIZE :]
+        view[at : at + len(data)] = data
+        if progress is not None and len(data) > _SMALL:
+            progress(at + len(data), size)
+    if progress is not None:
+        progress(size, size)
+
+
+def _read(section: Section, timeout: float, validate: str) -> NamedTable:
+    try:
+        view = _content.hold(section)
+        first = _content.published(view, section.name, timeout)
+        if first != MAGIC:
+            raise _invalid(section, f"it begins with {first!r}, not with {MAGIC!r}")
+        try:
+            size = check(memoryview(view))
+            file = pa.py_buffer(view)[:size]
+            with pa.ipc.open_file(file, options=_READING) as reader:
+                table = reader.read_all()
+            table.validate(full=validate == "full")
+        except Damaged as error:
+            raise _invalid(section, error) from None
+        except Exception as error:  # whatever pyarrow, or an extension type that is registered with it, says of damaged bytes
+            raise _invalid(section, error) from error
+    except BaseException:
+        section.close()  # now, and not when the last reference to this traceback goes
+        raise
+    return NamedTable(section, table)
+
+
+def _restore(section: Section) -> NamedTable:
+    return _read(section, 0, "structure")
+
+
+def _invalid(section: Section, reason: object) -> errors.InvalidContent:
+    return errors.InvalidContent(
+        f"Section {section.name!r} holds no Arrow table that can be opened: {reason}. Look at it with namedshm.open()",
+        name=section.name,
+        call="open",
+    )
