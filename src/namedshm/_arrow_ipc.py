@@ -134,11 +134,12 @@ class _Block(NamedTuple):
 
 def _blocks(footer: Bytes) -> list[_Block]:
     """All messages of a file but the schema, in the order they have there."""
-    root, found = _root(footer), []
+    root = _root(footer)
+    found: list[_Block] = []
     for number, kind in ((2, _DICTIONARY), (3, _BATCH)):
         first, count = root.vector(number, _BLOCK.size)
-        for place in range(first, first + count * _BLOCK.size, _BLOCK.size):
-            found.append(_Block(*_BLOCK.unpack_from(footer, place), place, kind))
+        places = range(first, first + count * _BLOCK.size, _BLOCK.size)
+        found += (_Block._make((*_BLOCK.unpack_from(footer, place), place, kind)) for place in places)
     return sorted(found)
 
 
@@ -265,7 +266,8 @@ def check(file: memoryview) -> int:
 
 
 def _check(file: memoryview) -> int:
-    size = len(file) - _PAGE + len(file[-_PAGE:].tobytes().rstrip(b"\0")) if len(file) > _PAGE else len(file.tobytes().rstrip(b"\0"))
+    last_page = file[max(0, len(file) - _PAGE) :]
+    size = len(file) - len(last_page) + len(last_page.tobytes().rstrip(b"\0"))
     if file[:8] != MAGIC or size < 18 or file[size - 6 : size] != MAGIC[:6]:
         raise Damaged("it does not begin and end as one")
     length: int = _I32.unpack_from(file, size - 10)[0]

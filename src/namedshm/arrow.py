@@ -21,6 +21,7 @@ import pyarrow as pa
 from . import _content, errors
 from . import section as sections
 from ._arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
+from .copying import copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["NamedTable", "open", "publish"]
 
 _READING = pa.ipc.IpcReadOptions(use_threads=False)  # there is nothing to compute
-_SMALL = 1 << 20  # bytes; less is copied without asking who could help
+_LARGE = 1 << 20  # bytes; less is copied without asking who could help
 
 
 class NamedTable:
@@ -217,11 +218,17 @@ def _write(
         data = memoryview(piece).cast("B")
         if not at:
             at, data = _content.SIZE, data[_content.SIZE :]
-        view[at : at + len(data)] = data
-        if progress is not None and len(data) > _SMALL:
-            progress(at + len(data), size)
+        if len(data) < _LARGE:
+            view[at : at + len(data)] = data
+        else:
+            copy(memoryview(view)[at : at + len(data)], data, threads=threads, progress=progress and _share(progress, at, size))
     if progress is not None:
         progress(size, size)
+
+
+def _share(progress: Callable[[int, int], object], before: int, size: int) -> Callable[[int, int], object]:
+    """Progress of one piece, told as progress of the whole."""
+    return lambda done, _: progress(before + done, size)
 
 
 def _read(section: Section, timeout: float, validate: str) -> NamedTable:
