@@ -138,7 +138,7 @@ def publish(
     Batches stay as they are, with two exceptions: where columns are chunked differently, batches are cut at every chunk's end,
     and where chunks of a column have different dictionaries they get one (the format knows only one for each column).
     """
-    pieces, size = _encode(name, _as_table(data))
+    pieces, size = _encode(name, _as_table(name, data))
     section = sections.create(name, size, mode=mode, group=group)
     try:
         with section.map() as view:
@@ -172,13 +172,16 @@ def open(name: str, *, timeout: float = 1.0, validate: Literal["structure", "ful
 
 
 # -------------------------------------------------------------------------------------------------------- inside
-def _as_table(data: Any) -> Any:
+def _as_table(name: str | None, data: Any) -> Any:
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, pa.RecordBatchReader):  # not through its C stream, where an exception would become a text
         return data.read_all()
     if isinstance(data, (list, tuple)) and data and all(isinstance(batch, pa.RecordBatch) for batch in data):
-        return pa.Table.from_batches(data)
+        try:
+            return pa.Table.from_batches(data)
+        except pa.ArrowInvalid as error:
+            raise _unfit(name, error, "Make them of one schema") from error
     if hasattr(data, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(data).read_all()
     raise TypeError(
@@ -195,11 +198,7 @@ def _encode(name: str | None, table: Any) -> tuple[list[tuple[int, Any]], int]:
         except pa.ArrowInvalid:  # among other things: chunks with different dictionaries.  Unifying copies, so it comes second
             return lay_out(_record(table, unify=True))
     except pa.ArrowException as error:
-        raise errors.InvalidArgument(
-            f"Cannot publish the table {name!r}: {error}. Cast the column to a type that Arrow's file format holds",
-            name=name,
-            call="publish",
-        ) from error
+        raise _unfit(name, error, "Cast the column to a type that Arrow's file format holds") from error
 
 
 def _record(table: Any, *, unify: bool) -> Recorder:
@@ -255,6 +254,10 @@ def _read(section: Section, timeout: float, validate: str) -> NamedTable:
 
 def _restore(section: Section) -> NamedTable:
     return _read(section, 0, "structure")
+
+
+def _unfit(name: str | None, reason: object, remedy: str) -> errors.InvalidArgument:
+    return errors.InvalidArgument(f"Cannot publish the table {name!r}: {reason}. {remedy}", name=name, call="publish")
 
 
 def _invalid(section: Section, reason: object) -> errors.InvalidContent:
