@@ -1,5 +1,7 @@
 """Tables by name: publishing, opening, lifetime, handing over, and what goes wrong."""
 
+# ruff: noqa: E402 (without pyarrow nothing is imported that needs it)
+
 from __future__ import annotations
 
 import gc

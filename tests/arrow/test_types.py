@@ -1,5 +1,7 @@
 """Every type is opened as it was published, in the section's own memory: aligned, read-only, nothing copied."""
 
+# ruff: noqa: E402 (without pyarrow nothing is imported that needs it)
+
 from __future__ import annotations
 
 import sys
