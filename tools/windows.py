@@ -60,7 +60,8 @@ PYTHON_VERSION = "3.13"
 #: Parts of that tree which nothing here uses; leaving them out halves it.
 PYTHON_UNUSED = ("tcl/", "Scripts/", "Lib/test/", "Lib/idlelib/", "Lib/tkinter/", "Lib/turtledemo/", "Lib/site-packages/")
 
-TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama")  # colorama: pytest needs it on Windows, pip here cannot know
+#: colorama: pytest needs it on Windows, pip here cannot know.
+TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6", "numpy>=1.26")
 
 TEST_LIMIT = 1800.0  # seconds for one run of pytest
 PREFIX_VERSION = "2"  # of what _make_prefix makes; another number makes it anew

@@ -7,6 +7,7 @@
     <!-- after NAME -->             any: run when the first and all seconds of NAME have ended
     <!-- prints -->                 a text block: what the block before it prints, exactly; "..." stands for any text
     <!-- not run: REASON -->        never run
+    <!-- needs MODULE -->           on a line of its own before or after any of these: skipped where MODULE is not installed
 
 A console block has lines "$ command" and below each what it prints, where "..." stands for any text.  Blocks of other languages
 (text, toml, c) are never run.
@@ -31,6 +32,7 @@ class Block:
     code: str
     role: str = "alone"  # alone, first, second, after, not run
     group: str = ""  # NAME, or the reason
+    needs: str = ""  # a module
     prints: str | None = None
 
     def __str__(self) -> str:
@@ -48,6 +50,7 @@ class Pair:
         return f"{self.first} {self.name}"
 
 
+_NEEDS = re.compile(r"<!-- needs (\w+) -->")
 _MARK = re.compile(r"<!-- (first of|second of|after|not run:|prints)(?: (.+))? -->")
 
 
@@ -56,18 +59,21 @@ def blocks_of(page: Path) -> list[Block]:
     found: list[Block] = []
     lines = page.read_text(encoding="utf-8").splitlines()
     mark: re.Match[str] | None = None
+    needs = ""
     number = 0
     while number < len(lines):
         line = lines[number]
         number += 1
         fence = re.fullmatch(r"```(\w*)", line)
         if fence is None:
-            if line.startswith("<!--"):
+            if wanted := _NEEDS.fullmatch(line):
+                needs = wanted[1]
+            elif line.startswith("<!--"):
                 mark = _MARK.fullmatch(line)
                 if mark is None and not line.startswith(("<!-- benchmarks", "<!-- offsets ")):
                     raise ValueError(f"{page}:{number}: unknown comment {line!r}")
             elif line.strip():
-                mark = None
+                mark, needs = None, ""
             continue
         start = number
         while lines[number] != "```":
@@ -77,12 +83,12 @@ def blocks_of(page: Path) -> list[Block]:
         if mark is not None and mark[1] == "prints":
             found[-1].prints = code
         elif fence[1] in RUNNABLE:
-            block = Block(page, start, fence[1], code)
+            block = Block(page, start, fence[1], code, needs=needs)
             if mark is not None:
                 block.role = mark[1].removesuffix(" of").removesuffix(":")
                 block.group = mark[2]
             found.append(block)
-        mark = None
+        mark, needs = None, ""
     return found
 
 

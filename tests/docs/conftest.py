@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.extras import needs
 
 import namedshm
 
@@ -108,6 +109,7 @@ class Place:
 
     def block(self, block: Block) -> None:
         """Run a block on its own and compare what it prints."""
+        self._needs(block)
         if block.language == "console":
             for command, expected in commands(block):
                 got = self._shell(command)
@@ -138,7 +140,12 @@ class Place:
         path.write_text(block.code, encoding="utf-8")
         return path
 
+    def _needs(self, block: Block) -> None:
+        if block.needs:
+            needs(block.needs)
+
     def first_block(self, block: Block) -> subprocess.Popen[str]:
+        self._needs(block)
         if block.language == "cpp":
             return self.first(self.compile(self.save(block)), ready="\n")
         return self.first(sys.executable, "-c", _FIRST, self.save(block), ready="\x02ready\n")

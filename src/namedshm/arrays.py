@@ -1,0 +1,327 @@
+"""NumPy arrays by name.
+
+    from namedshm import arrays
+    frames = arrays.create("frames", (1080, 1920, 3), "uint8")     # another process: arrays.open("frames")
+
+A :class:`NamedArray` is an ``ndarray`` whose elements are in a section.  It and every view of it (slices, transposes, fields,
+tensors made from it) keep the name and the memory; when the last of all processes goes, both do.  Pickling one sends the name,
+identity and place, never the elements.  What is computed from it is an ordinary array.
+
+The section's bytes are a ``.npy`` file (``_npy.py``), so any language that reads those can open it; they appear at once
+(``_content.py``).  What is read from a section that others can write to is checked, and evaluated by nobody.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _npy, errors
+from . import section as sections
+from ._content import SIZE, HeldView, hold, published
+from ._content import publish as publish_content
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._backend.contract import Access
+    from .section import Section
+
+__all__ = ["NamedArray", "create", "open", "publish"]
+
+T = TypeVar("T", bound=np.generic)
+
+
+class NamedArray(np.ndarray[Any, np.dtype[T]]):
+    """An array in named memory; made by :func:`create`, :func:`publish`, :func:`open` and by unpickling one.
+
+    Slices and other views are NamedArrays too; results of arithmetic, reductions, copies and selections by lists or masks are
+    ordinary arrays.  Use it as a context manager, or call :meth:`close`, to let the name go before the array does.
+    """
+
+    @property
+    def section(self) -> Section:
+        """The handle that keeps the name.  Raises AttributeError for an array that is in private memory."""
+        held = _held(self)
+        if held is None:
+            raise AttributeError("this array is a private copy: its memory has no name")
+        return held.section
+
+    @property
+    def name(self) -> str | None:
+        """The name as given; None for an unnamed section."""
+        return self.section.name
+
+    @property
+    def identity(self) -> int:
+        """A 64-bit number no other object ever has."""
+        return self.section.identity
+
+    def close(self) -> None:
+        """Let the name go, if it was the last handle; this array, and all that share its memory, stay as they are."""
+        self.section.close()
+
+    def __enter__(self) -> NamedArray[T]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------------------------------------- what is computed is private
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool | None = None) -> Any:
+        if array is self:  # the operation wrote into this array
+            return array
+        plain = array.view(np.ndarray)
+        scalar = not plain.ndim if return_scalar is None else return_scalar  # NumPy 1 does not tell
+        return plain[()] if scalar else plain
+
+    # ---------------------------------------------------------------------------------------------- the name travels
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        held = _held(self)
+        if held is None:
+            return self.view(np.ndarray).__reduce_ex__(protocol)
+        if held.section.closed:
+            raise errors.ClosedHandle(
+                f"The name of this array was let go ({held.section.name!r}): send a copy of it, or close it later",
+                name=held.section.name,
+                call="pickle",
+            )
+        name = sections._picklable(held.section.name)
+        access = "write" if self.flags.writeable else "read"
+        offset = self.__array_interface__["data"][0] - held.address
+        return _restore, (name, held.section.identity, access, offset, self.shape, self.strides, self.dtype)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+
+def _demoting(name: str) -> Callable[..., Any]:
+    """The method of ndarray, its result an ordinary array where it is in private memory."""
+    method = getattr(np.ndarray, name)
+
+    @functools.wraps(method)
+    def call(self: NamedArray[Any], *arguments: Any, **options: Any) -> Any:
+        result = method(self, *arguments, **options)
+        return result.view(np.ndarray) if type(result) is NamedArray and _held(result) is None else result
+
+    return call
+
+
+# What gives copies, always or sometimes, and would make them of this class; results of ufuncs come through __array_wrap__.
+for _name in (
+    *("__copy__", "__deepcopy__", "__getitem__", "argpartition", "argsort", "astype", "byteswap", "choose", "compress", "copy"),
+    *("dot", "flatten", "nonzero", "ravel", "repeat", "reshape", "searchsorted", "take"),
+):
+    setattr(NamedArray, _name, _demoting(_name))
+
+
+# -------------------------------------------------------------------------------------------------------- create and open
+def create(
+    name: str | None,
+    shape: SupportsIndex | Sequence[SupportsIndex],
+    dtype: npt.DTypeLike = float,
+    *,
+    order: Literal["C", "F"] = "C",
+    exist_ok: bool = False,
+    mode: int = 0o600,
+    group: str | int | None = None,
+    timeout: float = 1.0,
+) -> NamedArray[Any]:
+    r"""Create an array of zeros by name.
+
+    Args:
+        name, mode, group: as in :func:`namedshm.create`.
+        shape: lengths of the dimensions; one number, or several; ``()`` for a single element.
+        dtype: of the elements; anything but Python objects and NumPy's StringDType.
+        order: ``"C"`` (the last index runs fastest) or ``"F"`` (the first does).
+        exist_ok: open a living array of that name instead, if it is the same in shape, dtype and order;
+            ``array.section.created`` tells which it was.
+        timeout: seconds to wait for one that another process is just creating.
+
+    Returns: the array, writable.
+
+    Raises:
+        AlreadyExists: the name is held, by an array of another kind if ``exist_ok``.
+        InvalidArgument: a shape or dtype that cannot be, or cannot be said in a ``.npy`` header.
+        InvalidContent, NotReady: with ``exist_ok``, see :func:`open`.
+        and what :func:`namedshm.create` raises.
+    """
+    wanted, header = _layout(name, shape, dtype, order)
+    handle = sections.create(name, wanted.offset + wanted.size, exist_ok=exist_ok, mode=mode, group=group)
+    if handle.created:
+        return _fill(handle, wanted, header, None)
+    found = _read(handle, timeout)
+    if (found.dtype, found.shape, found.flags.c_contiguous) != (wanted.dtype, wanted.shape, not wanted.fortran):
+        found.close()
+        raise errors.AlreadyExists(
+            f"The name {name!r} is held by an array of shape {found.shape} and dtype {found.dtype}, not by one of shape "
+            f"{wanted.shape} and dtype {wanted.dtype} in order {order!r}: open it, or choose another name",
+            name=name,
+            call="create",
+        )
+    return found
+
+
+def publish(
+    name: str | None,
+    array: npt.ArrayLike,
+    *,
+    order: Literal["C", "F"] | None = None,
+    mode: int = 0o600,
+    group: str | int | None = None,
+) -> NamedArray[Any]:
+    """Create an array by name with the elements of another; who opens it sees all of them or waits.
+
+    Args:
+        name, mode, group: as in :func:`namedshm.create`.
+        array: what to copy; anything ``numpy.asarray`` takes, tensors on the CPU too.
+        order: as in :func:`create`; None keeps the array's own.
+
+    Returns: the new array, writable.  It is yours to keep: without it the name goes.
+
+    Raises: as :func:`create` without ``exist_ok``.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        raise errors.InvalidArgument(
+            f"Cannot publish {name!r}: a masked array has a mask, a .npy file has none. Publish its data and its mask",
+            name=name,
+            call="publish",
+        )
+    source = np.asarray(array)
+    if order is None:
+        order = "F" if source.flags.fnc else "C"
+    layout, header = _layout(name, source.shape, source.dtype, order)
+    handle = sections.create(name, layout.offset + layout.size, mode=mode, group=group)
+    return _fill(handle, layout, header, source)
+
+
+def open(name: str, access: Access = "write", *, timeout: float = 1.0) -> NamedArray[Any]:
+    """Open the array that some process holds under ``name``.
+
+    Args:
+        name: as in :func:`namedshm.open`.
+        access: ``"write"`` (default) or ``"read"``: the memory is mapped read-only, and no flag can change that.
+        timeout: seconds to wait for a creator that is still writing.
+
+    Raises:
+        NotFound: nobody holds the name.
+        NotReady: nothing was published in it within ``timeout``.
+        InvalidContent: its bytes are no array, or not one that can be shared.
+        AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
+    """
+    return _read(sections.open(name, access), timeout)
+
+
+# -------------------------------------------------------------------------------------------------------- inside
+def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[_npy.Layout, bytes]:
+    """The layout and header of a new array; every reason why there cannot be one is an InvalidArgument."""
+    try:
+        resolved = np.dtype(dtype)
+        lengths = tuple(map(operator.index, [shape] if hasattr(shape, "__index__") else shape))
+        if resolved.subdtype is not None:  # an array of arrays is one array
+            resolved, inner = resolved.subdtype
+            lengths += inner
+        if order not in ("C", "F"):
+            raise ValueError(f"order {order!r}: use 'C' or 'F'")
+        if any(length < 0 for length in lengths):
+            raise ValueError("a length is negative")
+        return _npy.layout(np.empty(0, resolved).dtype, lengths, order)  # 'S' and 'U' get a length there
+    except (TypeError, ValueError, OverflowError, SyntaxError) as error:
+        raise errors.InvalidArgument(
+            f"Cannot create an array {name!r} of shape {shape!r} and dtype {dtype!r}: {error}", name=name, call="create"
+        ) from None
+
+
+def _fill(handle: Section, layout: _npy.Layout, header: bytes, source: np.ndarray[Any, Any] | None) -> NamedArray[Any]:
+    """Write a new section: the elements, the header, and last the bytes by which others know that all is there."""
+    try:
+        view = hold(handle)
+        try:
+            array = _array(view, layout)
+        except (ValueError, OverflowError) as error:  # more dimensions, or longer ones, than NumPy has
+            raise errors.InvalidArgument(
+                f"Cannot create an array {handle.name!r} of shape {_npy.short(layout.shape)}: {error}",
+                name=handle.name,
+                call="create",
+            ) from None
+        if source is not None:
+            array[...] = source
+        view[SIZE : len(header)] = header[SIZE:]
+        publish_content(view, header[:SIZE])
+    except BaseException:
+        handle.close()  # now, and not when the last reference to this traceback goes
+        raise
+    return array
+
+
+def _read(handle: Section, timeout: float) -> NamedArray[Any]:
+    try:
+        view = hold(handle)
+        layout = _npy.decode(view, published(view, handle.name, timeout), handle.name)
+        try:
+            return _array(view, layout)
+        except (ValueError, OverflowError) as error:
+            raise _npy.invalid(handle.name, error) from None
+    except BaseException:
+        handle.close()
+        raise
+
+
+def _array(view: HeldView, layout: _npy.Layout) -> NamedArray[Any]:
+    return _at(view, layout.offset, layout.shape, layout.dtype, None, "F" if layout.fortran else "C")
+
+
+def _at(
+    view: HeldView,
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    strides: tuple[int, ...] | None,
+    order: Literal["C", "F"] = "C",
+) -> NamedArray[Any]:
+    """An array over bytes of the section; that it lies within them has been checked.
+
+    Between the two is an array of bytes because it holds a buffer of the view: the memory stays though the view be closed.
+    """
+    return NamedArray(shape, dtype, np.frombuffer(memoryview(view), np.uint8), offset, strides, order)
+
+
+def _held(array: np.ndarray[Any, Any]) -> HeldView | None:
+    """The view at the end of the chain of bases, None for private memory."""
+    base: Any = array.base
+    while base is not None and not isinstance(base, memoryview):
+        base = getattr(base, "base", None)  # not only arrays: numpy.lib.stride_tricks puts something else between
+    return base.obj if base is not None and isinstance(base.obj, HeldView) else None
+
+
+def _restore(
+    name: str,
+    identity: int,
+    access: Access,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> NamedArray[Any]:
+    """What unpickling does: the same elements of the same object, by name."""
+    handle = sections._restore(name, identity, access)
+    reach = [(length - 1) * stride for length, stride in zip(shape, strides, strict=True)]
+    first = offset + sum(way for way in reach if way < 0)
+    last = offset + sum(way for way in reach if way > 0) + dtype.itemsize
+    if 0 in shape:
+        first = last = offset
+    # NumPy's own checks let strides overflow, and Python objects in
+    if dtype.hasobject or any(length < 0 for length in shape) or not 0 <= first <= last <= handle.size:
+        handle.close()
+        raise errors.InvalidContent(
+            f"What was pickled is no part of section {name!r} of {handle.size} bytes: shape {shape}, strides {strides}, dtype "
+            f"{dtype}, from byte {offset} on. Send it again",
+            name=name,
+            call="unpickle",
+        )
+    return _at(hold(handle), offset, shape, dtype, strides)
