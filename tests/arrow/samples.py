@@ -120,11 +120,15 @@ def dictionaries(array: Any) -> list[Any]:
     return []
 
 
+_pools: list[Any] = []  # what was allocated from a pool must not outlive it
+
+
 @contextlib.contextmanager
 def counting() -> Iterator[Any]:
     """What is allocated meanwhile: ``arrow``, a memory pool of pyarrow that begins with nothing; ``python``, bytes at most."""
     before = pa.default_memory_pool()
     counted = SimpleNamespace(arrow=pa.proxy_memory_pool(before), python=0)
+    _pools.append(counted.arrow)
     pa.set_memory_pool(counted.arrow)
     tracemalloc.start()
     try:
