@@ -23,7 +23,7 @@
  *
  * Errors: -ENOENT no such name; -EEXIST; -EACCES no right; -EPERM creation in Global not granted; -EBADMSG the name is held by
  * another type; -ENOSPC segment table full (kernel.shmmni, kernel.shmall); -ENOMEM; -EINVAL; -ENOSYS no System V IPC;
- * -ENFILE registry full; -ETIMEDOUT a creator was stopped inside its critical section; -EINTR; -EUCLEAN damaged registry.
+ * -EPROTO programs with another version of the format use the scope; -ENFILE registry full; -ETIMEDOUT a creator was stopped inside its critical section; -EINTR; -EUCLEAN damaged registry.
  */
 #ifndef NAMEDSHM_H
 #define NAMEDSHM_H
@@ -67,7 +67,7 @@
 #define NSHM_STEP(what) ((void)0)
 #endif
 
-/* ------------------------------------------------------------------------------------------------ layout (version 1)
+/* ------------------------------------------------------------------------------------------------ layout (version 2)
  * Registry segment, exactly NSHM_REGISTRY_SIZE bytes, SHM_NORESERVE, pages touched as used:
  *
  *   offset   size  field       written by                    read without the lock because
@@ -81,7 +81,7 @@
  *   4096+4N  1152N record[N]   under the lock                nonce validates a copy: see nshm__copy
  */
 #define NSHM_MAGIC 0x314c42544d48534eULL /* "NSHMTBL1" */
-#define NSHM_VERSION 1u
+#define NSHM_VERSION 2u
 #define NSHM_CAPACITY 16384u
 #define NSHM_NAME_MAX 1036u /* bytes: 259 characters of at most 4 bytes of UTF-8 */
 #define NSHM_TOKEN_SPAN 65536u
@@ -288,7 +288,7 @@ static inline struct robust_list_head *nshm__robust(uint32_t tid) {
 #endif
     if (syscall(SYS_get_robust_list, 0, &head, &n) || !head) { /* a libc that registers none until asked (musl) */
         own.list.next = &own.list;
-        own.futex_offset = 0;
+        own.futex_offset = -32; /* the list node stands beside the word, not on it */
         own.list_op_pending = NULL;
         head = syscall(SYS_set_robust_list, &own, sizeof own) ? NULL : &own;
     }
@@ -391,7 +391,12 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, 
         }
         uint64_t magic = __atomic_load_n(&t->magic, __ATOMIC_ACQUIRE);
         if (magic == NSHM_MAGIC && nshm__is(id, by, NSHM_REGISTRY_SIZE) > 0) {
-            if (t->session == s->session && t->version == NSHM_VERSION && t->capacity == NSHM_CAPACITY) {
+            int ours = t->session == s->session;
+            if (ours && (t->version != NSHM_VERSION || t->capacity != NSHM_CAPACITY)) {
+                nshm__detach(t, NSHM_REGISTRY_SIZE);
+                return -EPROTO; /* two registries of one scope would be two worlds, unknown to each other */
+            }
+            if (ours) {
                 nshm_registry *none = NULL;
                 if (__atomic_compare_exchange_n(&s->registry, &none, t, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) s->id = id;
                 else nshm__detach(t, NSHM_REGISTRY_SIZE); /* another thread was faster */

@@ -8,14 +8,23 @@
  * Who owns a mutex is a thread.  Waiting functions return the index of the satisfied object, plus NSHM_ABANDONED if it is a mutex
  * whose owner died, or -ETIMEDOUT, -EINTR (call again with the same context), -EINVAL, -ETIME (a reservation that does not end).
  *
- * Kills: whatever a process holds when it is killed is given up by the kernel.  A wake-up that a killed process owed (a setter
- * between its store and its wake, a woken waiter that takes nothing any more) is made by the kernel for mutexes and event_set
- * (the word is what the thread has "pending"); in the corners the kernel does not know (semaphores, several mutexes in one wait)
- * the others find out by themselves: nobody sleeps longer than NSHM_NAP without a look.  A wait-all killed in its commit has
- * taken what it had taken.
+ * Kills: whatever a process holds when it is killed is given up by the kernel.  Whoever owes a wake-up has the word "pending" in its
+ * robust list, and if it is killed the kernel wakes one sleeper instead (handle_futex_death: for a pending word with no thread id in
+ * it).  That is a changer from before its change until it has woken, and a sleeper from before its sleep until it has taken the
+ * object or, if it is there for more, woken the next.  So of a wait for one object no wake-up is lost, whoever is killed.  A thread
+ * has one pending word: in a wait for several it is the first mutex's, else the first object's, and changers wake everybody while
+ * somebody waits for several.  What is left: a wake-up the kernel makes that goes to a wait for several which is killed as well.
+ * And a process that is stopped keeps a wake-up to itself.  For these a sleeper looks again every NSHM_NAP.  A wait-all killed in
+ * its commit has taken what it had taken.
  *
- * Memory order: every change of a state word is sequentially consistent, and so is `waiters`: a sleeper raises `waiters`, then the
- * kernel compares the word; a changer changes the word, then looks at `waiters`.  One of the two sees the other (Dekker).
+ * PID namespaces: thread ids of two that share IPC can be equal.  Who owns a mutex is told apart by `owner`; but the kernel, asked to
+ * give up a pending word, compares thread ids only, and would free a namesake's mutex.  Hence `space`: a mutex used from several is
+ * not kept pending where it need not be.  What remains are the few instructions between pending a free word and having taken it
+ * or not, and between releasing it and pending it no more: whoever is killed exactly there, while its namesake has just taken it.
+ *
+ * Memory order: docs/format-linux.md has it field by field.  Every change of `state` and `waiters` is sequentially consistent: a
+ * sleeper raises `waiters`, then the kernel compares the word; a changer changes the word, then looks at `waiters`.  One of the two
+ * sees the other (Dekker).
  */
 #ifndef NAMEDSHM_SYNC_H
 #define NAMEDSHM_SYNC_H
@@ -23,6 +32,9 @@
 #include <limits.h>
 #include <pthread.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "nshm_words.counter: the first half must be the one futexes look at"
+#endif
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
@@ -31,7 +43,8 @@
 #define NSHM_ABANDONED 0x80
 #define NSHM_RESERVED_MUTEX 0x20000000u /* a thread id that cannot be: bit 29 (thread ids have 22 bits) */
 #define NSHM_RESERVED 0x80000000u       /* in the state of events and semaphores */
-#define NSHM_SET 0x40000000u            /* event: not among the bits of a thread id, see nshm_event_set */
+#define NSHM_SET 0x40000000u            /* event, semaphore: it is there.  Not among the bits of a thread id: see "Kills" */
+#define NSHM_MIXED 0xffffffffu          /* in `space`: used from several PID namespaces */
 #define NSHM_SEMAPHORE_MAX 0x7fffffff
 #ifndef NSHM_NAP
 #define NSHM_NAP 500000000 /* nanoseconds */
@@ -45,27 +58,33 @@
  *   waiters   whoever sleeps                    how many; too high after a kill (costs a system call), never too low
  *   multi     whoever sleeps on several         the same, of waits on several objects
  *   pulse     event_set, event_pulse            generation << 1 | credit: what a waiter that began earlier may take
+ *   state     compare-and-swap; the kernel      mutex: thread id | FUTEX_WAITERS | FUTEX_OWNER_DIED; event, semaphore: NSHM_SET or 0;
+ *                                               with a reservation bit while a wait-all commits
+ *   counter   compare-and-swap                  semaphore: state, and in the upper half the count: NSHM_SET if and only if not 0
  *   owner     the owner                         identity of its process; 0 when free.  Thread ids of two PID namespaces can be equal
  *   home      the owner                         which of its attachments the robust list goes through
  *   depth     the owner                         recursion
- *   state     compare-and-swap; the kernel      mutex: thread id | FUTEX_WAITERS | FUTEX_OWNER_DIED; event: NSHM_SET or 0;
- *                                               semaphore: count; with a reservation bit while a wait-all commits
+ *   space     creator; who comes from another   mutex: PID namespace of its users (inode number), or NSHM_MIXED
  *
- * Around `state` there is room for the kernel's robust list node, which lies where the C library's robust_list_head says. */
+ * What every acquisition writes is one cache line; who only sleeps or looks for sleepers uses another.  The gap beside `state` is for
+ * the kernel's robust list node, which lies where the C library's robust_list_head says (glibc: 32 bytes on, musl: 28). */
 typedef struct {
-    uint32_t type, manual, maximum, multi;
+    uint32_t type, manual, maximum, spare;
     char gap0[48];
-    uint32_t waiters, pulse;
-    uint64_t owner, home;
-    uint32_t depth, spare;
-    char gap1[128 - 96];
-    char before[64];
-    uint32_t state;
-    char after[124];
+    uint32_t waiters, multi, pulse;
+    char gap1[192 - 76];
+    union {
+        uint32_t state;
+        uint64_t counter;
+    };
+    uint64_t owner;
+    char node[32];
+    uint64_t home;
+    uint32_t depth, space;
 } nshm_words;
 
 #ifndef __cplusplus
-_Static_assert(offsetof(nshm_words, waiters) == 64 && offsetof(nshm_words, state) == 192, "word layout");
+_Static_assert(offsetof(nshm_words, waiters) == 64 && offsetof(nshm_words, state) == 192 && sizeof(nshm_words) == 256, "word layout");
 #endif
 
 /* ------------------------------------------------------------------------------------------------ this thread
@@ -80,7 +99,7 @@ typedef struct {
 #define NSHM__REGISTRY (-2)
 
 static __thread struct {
-    uint32_t tid;
+    uint32_t tid, space;
     int count, room;
     struct robust_list_head *head;
     uint32_t *keep;     /* what stays pending while this thread is in a wait: see nshm__sleep */
@@ -94,6 +113,10 @@ static inline void nshm__forked(void) { /* the child's only thread is new and ow
     nshm__me.keep = NULL;
     nshm__process = 0;
 }
+static inline uint32_t nshm__pid_namespace(void) {
+    struct stat s;
+    return stat("/proc/self/ns/pid", &s) ? NSHM_MIXED : (uint32_t)s.st_ino;
+}
 static inline uint32_t nshm__tid(void) {
     static int registered;
     uint64_t fresh = 0, none = 0;
@@ -106,6 +129,7 @@ static inline uint32_t nshm__tid(void) {
     }
     nshm__me.tid = (uint32_t)syscall(SYS_gettid);
     nshm__me.head = nshm__robust(nshm__me.tid);
+    nshm__me.space = nshm__pid_namespace();
     if (!nshm__me.held) {
         nshm__me.held = nshm__me.few;
         nshm__me.room = 8;
@@ -184,6 +208,7 @@ struct nshm__waitv { /* struct futex_waitv of linux/futex.h, which older headers
     uint64_t val, uaddr;
     uint32_t flags, reserved;
 };
+static inline int nshm__result(long r) { return r < 0 ? -errno : 0; }
 static inline void nshm__pause(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -204,7 +229,7 @@ typedef struct {
 
 static inline uint32_t nshm__bit(const nshm_waitee *o) { return o->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED; }
 
-static inline int nshm__mine(const nshm_words *w, uint32_t v) {
+static inline int nshm__mine(const nshm_words *w, uint32_t v) { /* v: read with acquire, so `owner` is not from before it */
     return (v & FUTEX_TID_MASK) == nshm__me.tid && __atomic_load_n(&w->owner, __ATOMIC_RELAXED) == nshm__process;
 }
 static inline void nshm__own_it(nshm_waitee *o) {
@@ -213,9 +238,22 @@ static inline void nshm__own_it(nshm_waitee *o) {
     o->words->home = (uint64_t)(uintptr_t)o->words;
     __atomic_store_n(&o->words->owner, nshm__process, __ATOMIC_RELEASE);
 }
+/* Before a mutex is taken: from now on it is used from several PID namespaces.  Who sleeps begins anew, not keeping it pending. */
+static inline void nshm__mix(nshm_words *w) {
+    uint32_t space = __atomic_load_n(&w->space, __ATOMIC_RELAXED);
+    if (space == nshm__me.space || space == NSHM_MIXED) return;
+    __atomic_store_n(&w->space, NSHM_MIXED, __ATOMIC_SEQ_CST);
+    nshm__wake(&w->state, INT_MAX);
+}
+/* Is every user's thread id another? */
+static inline int nshm__unmixed(const nshm_words *w) {
+    uint32_t space = __atomic_load_n(&w->space, __ATOMIC_SEQ_CST);
+    return space == nshm__me.space && space != NSHM_MIXED;
+}
 static inline int nshm__try_mutex(nshm_waitee *o) {
     nshm_words *w = o->words;
-    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_RELAXED);
+    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+    nshm__mix(w);
     for (;;) {
         if (nshm__mine(w, v)) {
             if (w->depth == UINT_MAX) return -EOVERFLOW;
@@ -227,7 +265,8 @@ static inline int nshm__try_mutex(nshm_waitee *o) {
         /* Our death must wake who sleeps: from the first instant (a woken waiter counts itself), and who came since the look. */
         uint32_t mine = nshm__me.tid | (v & FUTEX_WAITERS) | (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST) ? FUTEX_WAITERS : 0);
         nshm__pending(&w->state);
-        if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        NSHM_STEP("taking");
+        if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
             NSHM_STEP("mutex-taken");
             nshm__own_it(o);
             if (!(mine & FUTEX_WAITERS) && __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST))
@@ -238,14 +277,17 @@ static inline int nshm__try_mutex(nshm_waitee *o) {
         nshm__pending(NULL);
     }
 }
+/* Was a manual event set or pulsed since the wait began; has an auto-reset one a credit left by a pulse since?  That is not in the
+ * state any more. */
+static inline int nshm__pulsed(const nshm_waitee *o) {
+    uint32_t p = __atomic_load_n(&o->words->pulse, __ATOMIC_SEQ_CST);
+    return p >> 1 != o->pulse >> 1 && (o->manual || (p & 1));
+}
 static inline int nshm__try_event(nshm_waitee *o) {
     nshm_words *w = o->words;
     uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST), p;
     if (v & NSHM_RESERVED) return -EBUSY;
-    if (o->manual) {
-        if (v) return 0;
-        return __atomic_load_n(&w->pulse, __ATOMIC_ACQUIRE) >> 1 != o->pulse >> 1 ? 0 : -EAGAIN; /* set or pulsed while we waited */
-    }
+    if (o->manual) return v || nshm__pulsed(o) ? 0 : -EAGAIN;
     while (v && !(v & NSHM_RESERVED))
         if (__atomic_compare_exchange_n(&w->state, &v, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
     if (v & NSHM_RESERVED) return -EBUSY;
@@ -255,11 +297,16 @@ static inline int nshm__try_event(nshm_waitee *o) {
         return 0;
     return -EAGAIN;
 }
+static inline uint32_t nshm__count(uint64_t counter) { return (uint32_t)(counter >> 32); }
+static inline uint64_t nshm__counter(uint32_t count) { return (uint64_t)count << 32 | (count ? NSHM_SET : 0); }
+
 static inline int nshm__try_semaphore(nshm_waitee *o) {
-    uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST);
+    uint64_t v = __atomic_load_n(&o->words->counter, __ATOMIC_SEQ_CST);
     while (v) {
+        uint32_t n = nshm__count(v);
         if (v & NSHM_RESERVED) return -EBUSY;
-        if (__atomic_compare_exchange_n(&o->words->state, &v, v - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
+        if (__atomic_compare_exchange_n(&o->words->counter, &v, nshm__counter(n ? n - 1 : 0), 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            return n ? 0 : -EAGAIN; /* set, but none there: somebody wrote over the page */
     }
     return -EAGAIN;
 }
@@ -298,39 +345,54 @@ static inline int nshm__settle(nshm_waitee *o, int *patience) {
     return 0;
 }
 
-/* Begin to sleep on it: returns the value to sleep on in *expected, or -EAGAIN if it is worth another try.  Never on a
- * reservation: whoever ends it may be dead. */
-static inline int nshm__arm(nshm_waitee *o, int all, uint32_t *expected) {
+/* What to sleep on, as futex_waitv wants it. */
+static inline struct nshm__waitv nshm__while(const uint32_t *word, uint32_t value) {
+    struct nshm__waitv v;
+    v.val = value;
+    v.uaddr = (uint64_t)(uintptr_t)word;
+    v.flags = 2; /* FUTEX_32, shared between processes */
+    v.reserved = 0;
+    return v;
+}
+/* Begin to sleep on it, with `waiters` raised: how many entries of v, or -EAGAIN if it is worth another try.  Never on a
+ * reservation: whoever ends it may be dead.  For a manual event there are two: it may be set and reset before we sleep. */
+static inline int nshm__arm(nshm_waitee *o, int all, struct nshm__waitv *v) {
     nshm_words *w = o->words;
-    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST);
-    if (v & nshm__bit(o)) return -EAGAIN;
+    uint32_t s = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST), p;
+    if (s & nshm__bit(o)) return -EAGAIN;
     if (o->type == NSHM_MUTEX) {
         for (;;) {
-            if (!(v & FUTEX_TID_MASK) || (v & NSHM_RESERVED_MUTEX)) return -EAGAIN;
-            if (v & FUTEX_WAITERS) break;
-            if (__atomic_compare_exchange_n(&w->state, &v, v | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-                v |= FUTEX_WAITERS;
+            if (!(s & FUTEX_TID_MASK) || (s & NSHM_RESERVED_MUTEX)) return -EAGAIN;
+            if (s & FUTEX_WAITERS) break;
+            if (__atomic_compare_exchange_n(&w->state, &s, s | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+                s |= FUTEX_WAITERS;
                 break;
             }
         }
-    } else if (v) {
+    } else if (s) {
         return -EAGAIN;
-    } else if (o->type == NSHM_EVENT && !all) { /* a wait-all looks at the state alone */
-        uint32_t p = __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST);
-        if (p >> 1 != o->pulse >> 1 && (o->manual || (p & 1))) return -EAGAIN;
     }
-    *expected = v;
-    return 0;
+    v[0] = nshm__while(&w->state, s);
+    if (o->type != NSHM_EVENT || all) return 1; /* a wait-all looks at the state alone */
+    p = __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST);
+    if (nshm__pulsed(o)) return -EAGAIN;
+    v[1] = nshm__while(&w->pulse, p); /* read before: a later one makes the kernel's comparison fail */
+    return o->manual ? 2 : 1;
 }
-/* Done sleeping on a mutex without taking it: whoever else sleeps must not depend on the wake-up that came to us. */
+/* Done sleeping: if it is there for others as well, they must not depend on the wake-up that came to us. */
 static inline void nshm__leave(nshm_waitee *o) {
     nshm_words *w = o->words;
-    uint32_t left = __atomic_sub_fetch(&w->waiters, 1, __ATOMIC_SEQ_CST);
-    if (o->type != NSHM_MUTEX || !left) return;
+    if (!__atomic_sub_fetch(&w->waiters, 1, __ATOMIC_SEQ_CST)) return;
     uint32_t v = __atomic_load_n(&w->state, __ATOMIC_SEQ_CST);
-    while ((v & FUTEX_TID_MASK) && !(v & FUTEX_WAITERS))
-        if (__atomic_compare_exchange_n(&w->state, &v, v | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
-    if (!(v & FUTEX_TID_MASK)) nshm__wake(&w->state, 1);
+    if (o->type == NSHM_MUTEX) {
+        while ((v & FUTEX_TID_MASK) && !(v & FUTEX_WAITERS))
+            if (__atomic_compare_exchange_n(&w->state, &v, v | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
+        if (!(v & FUTEX_TID_MASK)) nshm__wake(&w->state, 1);
+    } else if (o->manual) { /* for all who slept, also if it was reset since */
+        if (v || nshm__pulsed(o)) nshm__wake(&w->state, INT_MAX);
+    } else if (v) {
+        nshm__wake(&w->state, 1);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------ waiting */
@@ -363,6 +425,7 @@ static inline int nshm__take_all(nshm_wait_context *c) {
         uint32_t v = __atomic_load_n(&o->words->state, __ATOMIC_SEQ_CST);
         for (;;) {
             uint32_t without = v & ~nshm__bit(o);
+            if (o->type == NSHM_MUTEX) nshm__mix(o->words);
             if (o->type == NSHM_MUTEX && nshm__mine(o->words, v)) break; /* ours: nobody else can take it */
             if (o->type == NSHM_MUTEX ? without & FUTEX_TID_MASK : !without) {
                 r = -EAGAIN;
@@ -400,8 +463,8 @@ static inline int nshm__take_all(nshm_wait_context *c) {
             if (o->manual) __atomic_fetch_and(&w->state, ~NSHM_RESERVED, __ATOMIC_SEQ_CST);
             else __atomic_store_n(&w->state, 0, __ATOMIC_SEQ_CST);
         } else {
-            while (!__atomic_compare_exchange_n(&w->state, &v, (v & ~NSHM_RESERVED) - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-                ; /* a release may add meanwhile */
+            uint64_t n = __atomic_load_n(&w->counter, __ATOMIC_SEQ_CST); /* nobody else changes it while it is reserved */
+            __atomic_store_n(&w->counter, nshm__counter(nshm__count(n) ? nshm__count(n) - 1 : 0), __ATOMIC_SEQ_CST);
         }
     }
     return 0;
@@ -458,43 +521,38 @@ static inline int nshm__pass(nshm_wait_context *c, int *patience) {
     return -EAGAIN;
 }
 /* Sleep until one of the objects may have changed.  0, -EAGAIN (look again), -ETIMEDOUT, -EINTR.
- * A mutex slept on stays pending (nshm__me.keep) until nshm__leave_all: an owner's death or a release wakes one, and if that is us
- * and we are killed before we take it or pass it on, the kernel wakes the next.  A thread has one pending; of several it is the
- * first.  Not if the owner, in another PID namespace, has our number: the kernel would take us for it. */
+ * What is slept on stays pending (nshm__me.keep) until nshm__leave_all: see "Kills".  Not a mutex that somebody with our number may
+ * have, or come to have: the kernel would take us for it. */
 static inline int nshm__sleep(nshm_wait_context *c) {
-    struct nshm__waitv v[NSHM_WAIT_MAX];
+    struct nshm__waitv v[2 * NSHM_WAIT_MAX];
     int64_t now = nshm_now(), end = c->deadline < now + NSHM_NAP ? c->deadline : now + NSHM_NAP;
     struct timespec until = {end / 1000000000, end % 1000000000};
-    uint32_t expected = 0;
-    int k, n = 0, r = 0;
+    int k, n = 0, r = 0, keeps_mutex = 0;
     for (k = 0; k < c->count; k++) {
         __atomic_add_fetch(&c->object[k].words->waiters, 1, __ATOMIC_SEQ_CST);
         if (c->count > 1) __atomic_add_fetch(&c->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
     }
     NSHM_STEP("armed");
-    for (k = 0; k < c->count && !r; k++) {
+    for (k = 0; k < c->count; k++) {
         nshm_waitee *o = &c->object[k];
+        int mutex = o->type == NSHM_MUTEX;
         if (c->all && nshm__signaled(o)) continue; /* a wait-all sleeps on what is missing */
-        if ((r = nshm__arm(o, c->all, &expected))) break;
-        if (o->type == NSHM_MUTEX && !nshm__me.keep && (expected & FUTEX_TID_MASK) != nshm__me.tid) nshm__me.keep = &o->words->state;
-        v[n].val = expected;
-        v[n].uaddr = (uint64_t)(uintptr_t)&o->words->state;
-        v[n].flags = 2; /* FUTEX_32, shared between processes */
-        v[n++].reserved = 0;
+        if ((r = nshm__arm(o, c->all, &v[n])) < 0) break;
+        n += r;
+        if (mutex ? !keeps_mutex && nshm__unmixed(o->words) : !nshm__me.keep) {
+            nshm__me.keep = &o->words->state;
+            keeps_mutex = mutex;
+        }
     }
-    if (!r && n) {
+    if (r >= 0 && n) {
         uint32_t *word = (uint32_t *)(uintptr_t)v[0].uaddr;
         nshm__pending(NULL);
-        if (n == 1) r = (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, &until, NULL, FUTEX_BITSET_MATCH_ANY);
-        else {
-            r = (int)syscall(SYS_futex_waitv, v, n, 0, &until, CLOCK_MONOTONIC);
-            if (r < 0 && (errno == ENOSYS || errno == EPERM)) { /* before Linux 5.16, or a sandbox: the others every millisecond */
-                int64_t soon = now + 1000000 < end ? now + 1000000 : end;
-                struct timespec nap = {soon / 1000000000, soon % 1000000000};
-                r = (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, &nap, NULL, FUTEX_BITSET_MATCH_ANY);
-            }
+        r = n == 1 ? -ENOSYS : nshm__result(syscall(SYS_futex_waitv, v, n, 0, &until, CLOCK_MONOTONIC));
+        if (r == -ENOSYS || r == -EPERM) { /* one word; or before Linux 5.16, or in a sandbox: the others every millisecond */
+            int64_t soon = c->count > 1 && now + 1000000 < end ? now + 1000000 : end;
+            struct timespec nap = {soon / 1000000000, soon % 1000000000};
+            r = nshm__result(syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t)v[0].val, &nap, NULL, FUTEX_BITSET_MATCH_ANY));
         }
-        r = r < 0 ? -errno : 0;
         if (r == -ETIMEDOUT && (c->deadline == INT64_MAX || nshm_now() < c->deadline)) r = 0; /* just a nap */
     }
     NSHM_STEP("woken");
@@ -516,6 +574,7 @@ static inline void nshm__leave_all(nshm_wait_context *c) {
 static inline int nshm_wait(nshm_wait_context *c) {
     int r, patience = 1000, mutexes = 0;
     if (c->count < 1 || c->count > NSHM_WAIT_MAX) return -EINVAL;
+    if (c->count == 1) c->all = 0; /* the same, and quicker */
     if (c->all) /* the same object twice cannot be taken at once */
         for (int k = 1; k < c->count; k++)
             for (int i = 0; i < k; i++)
@@ -573,54 +632,51 @@ static inline int nshm_try(nshm_waitee *o) {
 #define NSHM_WATCH_MAX 127 /* objects of all waits together: FUTEX_WAITV_MAX less the control word */
 
 static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *control, uint32_t seen, unsigned char *ready) {
-    struct nshm__waitv v[NSHM_WATCH_MAX + 1];
-    unsigned char of[NSHM_WATCH_MAX + 1];
-    uint32_t expected;
-    int i, k, n = 1, any = 0, r = 0;
+    struct nshm__waitv v[NSHM_WATCH_MAX + 2];
+    unsigned char of[NSHM_WATCH_MAX + 2];
+    int i, k, n = 1, any = 0, r, spare = NSHM_WATCH_MAX;
+    if (count < 0 || count > NSHM_WATCH_MAX) return -EINVAL;
+    for (i = 0; i < count; i++) spare -= waits[i]->count;
+    if (spare < 0) return -EINVAL;
     nshm__tid();
     memset(ready, 0, (size_t)count);
-    v[0].val = seen;
-    v[0].uaddr = (uint64_t)(uintptr_t)control;
-    v[0].flags = 2;
-    v[0].reserved = 0;
+    v[0] = nshm__while(control, seen);
     for (i = 0; i < count; i++)
         for (k = 0; k < waits[i]->count; k++) {
             __atomic_add_fetch(&waits[i]->object[k].words->waiters, 1, __ATOMIC_SEQ_CST);
             __atomic_add_fetch(&waits[i]->object[k].words->multi, 1, __ATOMIC_SEQ_CST);
         }
-    for (i = 0; i < count; i++)
+    NSHM_STEP("armed");
+    for (i = 0; i < count; i++) {
+        int missing = 0;
         for (k = 0; k < waits[i]->count; k++) {
             nshm_waitee *o = &waits[i]->object[k];
             if (waits[i]->all && nshm__signaled(o)) continue; /* sleeps on what is missing; all there: nothing to sleep on */
-            if (nshm__arm(o, waits[i]->all, &expected)) {
-                any = ready[i] = 1;
+            missing = 1;
+            if ((r = nshm__arm(o, waits[i]->all, &v[n])) < 0) {
+                missing = 0;
                 break;
             }
-            if (n > NSHM_WATCH_MAX) break; /* the caller keeps to the limit */
-            of[n] = (unsigned char)i;
-            v[n].val = expected;
-            v[n].uaddr = (uint64_t)(uintptr_t)&o->words->state;
-            v[n].flags = 2;
-            v[n++].reserved = 0;
+            if (r == 2 && spare-- <= 0) r = 1; /* no room for the pulses of so many manual events: the nap sees them */
+            while (r--) of[n++] = (unsigned char)i;
         }
-    for (i = 0; i < count && !any; i++) {
-        int missing = 0;
-        for (k = 1; k < n; k++) missing |= of[k] == i;
         if (!missing) any = ready[i] = 1;
     }
     if (!any) {
         int64_t end = nshm_now() + NSHM_NAP;
-        struct timespec until = {end / 1000000000, end % 1000000000};
+        struct timespec until = {end / 1000000000, end % 1000000000}, nap = {0, 1000000};
         r = (int)syscall(SYS_futex_waitv, v, n, 0, &until, CLOCK_MONOTONIC);
         if (r < 0 && errno == ETIMEDOUT) memset(ready, 1, (size_t)count);
-        if (r < 0 && (errno == ENOSYS || errno == EPERM)) { /* before Linux 5.16: look every millisecond */
-            struct timespec nap = {0, 1000000};
+        if (r < 0 && (errno == ENOSYS || errno == EPERM)) /* before Linux 5.16, or in a sandbox: look every millisecond */
             r = (int)syscall(SYS_futex, control, FUTEX_WAIT, seen, &nap, NULL, 0);
-        }
         if (r > 0) ready[of[r]] = 1;
         for (k = 1; k < n; k++) /* others may have changed as well, or instead (EAGAIN) */
             if (__atomic_load_n((uint32_t *)(uintptr_t)v[k].uaddr, __ATOMIC_SEQ_CST) != (uint32_t)v[k].val) ready[of[k]] = 1;
+        for (i = 0; i < count; i++) /* a pulse does not stay in the state */
+            for (k = 0; k < waits[i]->count && !waits[i]->all; k++)
+                if (waits[i]->object[k].type == NSHM_EVENT && nshm__pulsed(&waits[i]->object[k])) ready[i] = 1;
     }
+    NSHM_STEP("woken");
     for (i = 0; i < count; i++) nshm__leave_each(waits[i], 1);
     return 0;
 }
@@ -638,10 +694,17 @@ static inline int nshm__kept_pages(nshm_words *w, int add) {
     }
     return 0;
 }
+/* As many as can have it; everybody if somebody waits for several objects: it may be killed before it wakes the next. */
+static inline void nshm__wake_some(nshm_words *w, int n) {
+    nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_SEQ_CST) ? INT_MAX : n);
+}
+static inline void nshm__wake_for(nshm_words *w, int n) {
+    if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake_some(w, n);
+}
 /* -EPERM: this thread does not own it. */
 static inline int nshm_mutex_release(nshm_words *w, int data_id) {
     nshm__tid();
-    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_RELAXED);
+    uint32_t v = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
     int k;
     if (!nshm__mine(w, v) || (k = nshm__held_index(data_id)) < 0) return -EPERM;
     if (w->depth > 1) {
@@ -656,9 +719,9 @@ static inline int nshm_mutex_release(nshm_words *w, int data_id) {
     NSHM_STEP("releasing");
     v = __atomic_exchange_n(&w->state, 0, __ATOMIC_SEQ_CST);
     NSHM_STEP("released");
-    /* One, unless somebody waits for several objects: it may be killed between waking and passing the wake-up on. */
-    if ((v & FUTEX_WAITERS) || __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST))
-        nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_SEQ_CST) ? INT_MAX : 1);
+    if (!nshm__unmixed(w)) nshm__pending(NULL); /* our namesake may have it at once */
+    if (v & FUTEX_WAITERS) nshm__wake_some(w, 1);
+    else nshm__wake_for(w, 1);
     nshm__pending(NULL);
     if (nshm__kept_pages(held, 0)) munmap(held, 4096);
     return 0;
@@ -675,19 +738,14 @@ static inline int nshm_event_set(nshm_waitee *o) {
     int r;
     nshm__tid();
     if (o->manual) __atomic_fetch_add(&w->pulse, 2, __ATOMIC_SEQ_CST); /* releases who waits now, even if reset at once */
-    /* The wake-up is pending from before the store: if we are killed in between, the kernel makes it.  (It does for a word
-     * without a thread id in it, which is why an event is set by a bit outside those.) */
-    if (nshm__me.head) nshm__pending(&w->state);
     for (;;) {
         if ((r = nshm__settled_state(o, &v))) break;
-        if (nshm__me.head) nshm__pending(&w->state);
+        nshm__pending(&w->state);
         if (v || __atomic_compare_exchange_n(&w->state, &v, NSHM_SET, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) break; /* sets do not add up */
     }
     NSHM_STEP("set");
-    /* All, not one: a single woken waiter could be killed before it takes what it was woken for.  Also if it was set already:
-     * whoever set it may have been killed before this line. */
-    if (!r && __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&w->state, INT_MAX);
-    if (nshm__me.head) nshm__pending(NULL);
+    if (!r) nshm__wake_for(w, o->manual ? INT_MAX : 1); /* also if it was set already: who did may have been killed before this line */
+    nshm__pending(NULL);
     return r;
 }
 static inline int nshm_event_reset(nshm_waitee *o) {
@@ -703,24 +761,36 @@ static inline int nshm_event_pulse(nshm_waitee *o) {
     nshm_words *w = o->words;
     int r = nshm_event_reset(o);
     if (r || !__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) return r;
+    nshm__tid();
+    nshm__pending(&w->state);
     uint32_t p = __atomic_load_n(&w->pulse, __ATOMIC_SEQ_CST);
     while (!__atomic_compare_exchange_n(&w->pulse, &p, ((p >> 1) + 1) << 1 | !o->manual, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
+    NSHM_STEP("pulsed");
     nshm__wake(&w->state, INT_MAX);
+    nshm__pending(NULL);
     return 0;
 }
 /* -EOVERFLOW: beyond the maximum, nothing changed. */
 static inline int nshm_semaphore_release(nshm_waitee *o, uint32_t n, uint32_t *previous) {
     nshm_words *w = o->words;
     uint32_t v;
+    uint64_t counter;
     int r;
-    do {
-        if ((r = nshm__settled_state(o, &v))) return r;
-        if (n > o->maximum || v > o->maximum - n) return -EOVERFLOW;
-    } while (!__atomic_compare_exchange_n(&w->state, &v, v + n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-    *previous = v;
-    if (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) nshm__wake(&w->state, INT_MAX);
-    return 0;
+    nshm__tid();
+    for (;;) {
+        if ((r = nshm__settled_state(o, &v))) break;
+        nshm__pending(&w->state);
+        counter = __atomic_load_n(&w->counter, __ATOMIC_SEQ_CST);
+        *previous = nshm__count(counter);
+        if (counter & NSHM_RESERVED) continue;
+        if (n > o->maximum || *previous > o->maximum - n) r = -EOVERFLOW;
+        if (r || __atomic_compare_exchange_n(&w->counter, &counter, nshm__counter(*previous + n), 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) break;
+    }
+    NSHM_STEP("given");
+    if (!r) nshm__wake_for(w, n < INT_MAX ? (int)n : INT_MAX);
+    nshm__pending(NULL);
+    return r;
 }
 
 /* ------------------------------------------------------------------------------------------------ making */
@@ -735,11 +805,14 @@ static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_fil
     w->manual = start->manual;
     w->maximum = start->maximum;
     if (start->type == NSHM_EVENT) w->state = start->initial ? NSHM_SET : 0;
-    else if (start->type == NSHM_SEMAPHORE) w->state = start->initial;
-    else if (start->initial) { /* owned by this thread from the first instant */
+    else if (start->type == NSHM_SEMAPHORE) w->counter = nshm__counter(start->initial);
+    else if (start->type == NSHM_MUTEX) {
+        nshm__tid();
+        w->space = nshm__me.space;
+    }
+    if (start->type == NSHM_MUTEX && start->initial) { /* owned by this thread from the first instant */
         nshm_waitee o = {w, h->scope, h->data_id, NSHM_MUTEX, 0, 0, 0};
         int r;
-        nshm__tid();
         if (!nshm__me.head) return -ENOSYS;
         if ((r = nshm__reserve_room(1))) return r;
         nshm__own_it(&o); /* linked first: what this thread has pending is the registry's lock */

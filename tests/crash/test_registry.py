@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .build import build, numbers
+from .build import INCLUDE, build, numbers
 
 NO_NAMESPACE = 77
 
@@ -41,3 +45,48 @@ def test_nobody_waits_for_ever_for_a_stopped_process(tmp_path: Path) -> None:
     run = subprocess.run([stopped], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr + run.stdout
     assert numbers(run.stdout)["reached"] == 10
+
+
+@pytest.fixture
+def versions(tmp_path: Path, name: str) -> Callable[[int], subprocess.Popen[str]]:
+    """versions(1) starts a program of the next version of the format, in a session of this test's own."""
+
+    def start(change: int) -> subprocess.Popen[str]:
+        include = tmp_path / f"include{change}"
+        include.mkdir(exist_ok=True)
+        text = (INCLUDE / "namedshm.h").read_text()
+        version = int(re.findall(r"#define NSHM_VERSION (\d+)u", text)[0])
+        (include / "namedshm.h").write_text(text.replace(f"NSHM_VERSION {version}u", f"NSHM_VERSION {version + change}u"))
+        program = build("version", tmp_path, include=include, name=f"version{change}")
+        return subprocess.Popen([program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    return start
+
+
+def said(program: subprocess.Popen[str]) -> int:
+    assert program.stdout
+    return int(program.stdout.readline().removeprefix("errno="))
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, -1), (-1, 0), (0, 1)])
+def test_programs_of_two_versions_refuse_each_other(
+    versions: Callable[[int], subprocess.Popen[str]], first: int, second: int
+) -> None:
+    with versions(first) as holder:
+        assert said(holder) == 0
+        with versions(second) as other:
+            assert said(other) == errno.EPROTO
+        with versions(first) as other:
+            assert said(other) == 0
+    with versions(second) as other:
+        assert said(other) == 0, "when the last program of the one version has ended, the other has its turn"
+
+
+def test_python_says_that_another_version_is_in_use(versions: Callable[[int], subprocess.Popen[str]], name: str) -> None:
+    code = "import namedshm\ntry: namedshm.create('s', 100)\nexcept namedshm.errors.Unsupported as error: print(error)"
+    with versions(1) as holder:
+        assert said(holder) == 0
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**os.environ, "NAMEDSHM_SESSION": name}
+        )
+    assert "another version of namedshm" in run.stdout, run.stdout + run.stderr

@@ -83,6 +83,10 @@ class Machine:
     def check(self, world: World) -> None:
         pass
 
+    def key(self, world: World) -> tuple[object, ...]:
+        """What tells states apart."""
+        return world.key()
+
     def lost(self, world: World, i: int) -> bool:
         """Nothing moves any more, and thread i sleeps: should it not?"""
         raise NotImplementedError
@@ -136,7 +140,7 @@ class Machine:
 def explore(machine: Machine, kills: int = 1, disturbances: int = 1, limit: int = 1_000_000) -> int:
     """Visit every reachable state; returns how many there are.  Raises Violation."""
     start = machine.begin()
-    first = (start.key(), kills, disturbances)
+    first = (machine.key(start), kills, disturbances)
     ways: dict[object, tuple[object, str]] = {first: (None, "")}
     queue = [(start, kills, disturbances, first)]
 
@@ -151,7 +155,7 @@ def explore(machine: Machine, kills: int = 1, disturbances: int = 1, limit: int 
         for i, t in enumerate(w.threads):
             pc = t["pc"]
             n = w.copy()
-            if machine.step(n, i) and n.key() != own:  # who waits in a loop does not move
+            if machine.step(n, i) and machine.key(n) != own:  # who waits in a loop does not move
                 yield n, kills, disturbances, f"{i}:{pc}", True
             if kills and pc not in ("dead", "done", "dying", "dying-wakes") and not t.get("immortal"):
                 n = w.copy()
@@ -167,7 +171,7 @@ def explore(machine: Machine, kills: int = 1, disturbances: int = 1, limit: int 
         moves = False
         for n, k2, d2, step, counts in followers(w, key[0], k, d):
             moves |= counts
-            new = (n.key(), k2, d2)
+            new = (machine.key(n), k2, d2)
             if new in ways:
                 continue
             ways[new] = (key, step)
@@ -323,34 +327,55 @@ class Mutex(Machine):
 
 # ---------------------------------------------------------------------------------------------------- events, semaphores
 class Signal(Machine):
-    """An event or a semaphore X: setters (nshm_event_set, nshm_semaphore_release), resetters, waiters.
+    """An event or a semaphore X: setters (nshm_event_set, nshm_semaphore_release of `units`), resetters, waiters.
 
-    `pended`: the setter has the word pending (events: the kernel then makes the wake-up of a killed setter).
+    X is what a semaphore has, or 0 and 1; what the kernel compares is whether it is 0.  `several`: the waiters wait for other
+    objects as well, and what they have pending is one of those.
     """
 
     def __init__(
-        self, kind: str = "auto", setters: int = 1, waiters: int = 2, resetters: int = 0, naps: bool = False, flaw: str = ""
+        self,
+        kind: str = "auto",
+        setters: int = 1,
+        waiters: int = 2,
+        resetters: int = 0,
+        units: int = 1,
+        several: bool = False,
+        naps: bool = False,
+        flaw: str = "",
     ) -> None:
         super().__init__(flaw)
         self.kind, self.setters, self.waiters, self.resetters, self.naps = kind, setters, waiters, resetters, naps
+        self.units, self.several = units, several
 
     def begin(self) -> World:
         threads = [self.thread("pend") for _ in range(self.setters)] + [self.thread("reset") for _ in range(self.resetters)]
-        threads += [self.thread("begin-wait", pulse=0) for _ in range(self.waiters)]
+        threads += [self.thread("begin-wait" if self.kind == "manual" else "try", pulse=0, seen=0) for _ in range(self.waiters)]
         return World({"X": 0, "waiters": 0, "pulse": 0, "given": 0, "taken": 0, "cleared": 0}, threads)
 
     def check(self, w: World) -> None:
         if self.kind != "manual" and w.mem["taken"] + w.mem["X"] + w.mem["cleared"] != w.mem["given"]:
             raise Violation(f"COUNT: {w.mem}")
 
+    def key(self, w: World) -> tuple[object, ...]:
+        """Waiters are alike, and so are setters: states that differ in who is who are the same."""
+        rank = {i: position for position, i in enumerate(w.asleep)}
+        threads = [(*t.values(), rank.get(i, -1)) for i, t in enumerate(w.threads)]
+        first = len(threads) - self.waiters
+        return (tuple(w.mem.values()), *sorted(threads[:first], key=repr), None, *sorted(threads[first:], key=repr))
+
     def lost(self, w: World, i: int) -> bool:
-        return w.mem["X"] > 0 or (self.kind == "manual" and w.mem["pulse"] != w.threads[i]["pulse"])
+        return w.mem["X"] > 0 or self.pulsed(w, w.threads[i])
+
+    def pulsed(self, w: World, t: Thread) -> bool:
+        """A manual event was set while it waited."""
+        return self.kind == "manual" and w.mem["pulse"] != t["pulse"]
 
     # set
     def pend(self, w: World, t: Thread, i: int) -> None:
         if self.kind == "manual":
             w.mem["pulse"] += 1
-        t.update(pc="store", pend="X" if self.kind != "semaphore" and self.flaw != "nothing pending while it sets" else "")
+        t.update(pc="store", pend="" if self.flaw == "nothing pending while it sets" else "X")
 
     def store(self, w: World, t: Thread, i: int) -> None:
         if self.flaw == "wake before the store" and not t["v"]:
@@ -358,8 +383,8 @@ class Signal(Machine):
             t["v"] = 1
             return
         if self.kind == "semaphore" or not w.mem["X"]:
-            w.mem["X"] += 1
-            w.mem["given"] += 1
+            w.mem["X"] += self.units
+            w.mem["given"] += self.units
             t["pc"] = "look"
         else:
             t["pc"] = "set" if self.flaw == "set already: no wake" else "look"
@@ -368,7 +393,7 @@ class Signal(Machine):
         t["pc"] = "wake" if w.mem["waiters"] and self.flaw != "wake before the store" else "set"
 
     def wake(self, w: World, t: Thread, i: int) -> None:
-        w.wake("X", 1 if self.flaw == "wakes one" else 9)
+        w.wake("X", 9 if self.kind == "manual" or self.several else self.units)
         t["pc"] = "set"
 
     def set(self, w: World, t: Thread, i: int) -> None:
@@ -385,7 +410,7 @@ class Signal(Machine):
 
     def take(self, w: World, t: Thread) -> bool:
         if self.kind == "manual":
-            return w.mem["X"] > 0 or w.mem["pulse"] != t["pulse"]
+            return w.mem["X"] > 0 or self.pulsed(w, t)
         if w.mem["X"]:
             w.mem["X"] -= 1
             w.mem["taken"] += 1
@@ -400,19 +425,35 @@ class Signal(Machine):
         t["pc"] = "sleep" if self.flaw == "compares before it raises" else "arm"
 
     def arm(self, w: World, t: Thread, i: int) -> None:
-        t["pc"] = "again" if w.mem["X"] or (self.kind == "manual" and w.mem["pulse"] != t["pulse"]) else "sleep"
         if self.flaw == "compares before it raises":
             t["pc"] = "try" if w.mem["X"] else "raise"
+            return
+        t["seen"] = w.mem["pulse"]
+        t["pc"] = "again" if w.mem["X"] or self.pulsed(w, t) else "keep"
+
+    def keep(self, w: World, t: Thread, i: int) -> None:
+        t.update(pc="sleep", pend="" if self.several or self.flaw == "nothing pending while it sleeps" else "X")
 
     def sleep(self, w: World, t: Thread, i: int) -> None:
-        w.wait(i, (("X", 0),), "again", compare=self.flaw not in ("no compare", "compares before it raises"))
+        words: tuple[tuple[str, int], ...] = (("X", 0),)
+        if self.kind == "manual" and self.flaw != "sleeps on the state alone":
+            words += (("pulse", t["seen"]),)
+        w.wait(i, words, "again", compare=self.flaw not in ("no compare", "compares before it raises"))
 
     def again(self, w: World, t: Thread, i: int) -> None:
         t.update(got=int(self.take(w, t)), pc="leave")
 
     def leave(self, w: World, t: Thread, i: int) -> None:
         w.mem["waiters"] -= 1
-        t["pc"] = "done" if t["got"] else "try"
+        t["pc"] = "pass-on" if w.mem["waiters"] and self.flaw != "nothing passed on" else "left"
+
+    def pass_on(self, w: World, t: Thread, i: int) -> None:
+        if w.mem["X"] or self.pulsed(w, t):
+            w.wake("X", 9 if self.kind == "manual" else 1)
+        t["pc"] = "left"
+
+    def left(self, w: World, t: Thread, i: int) -> None:
+        t.update(pc="done" if t["got"] else "raise", pend="", seen=0)
 
     def step(self, w: World, i: int) -> bool:
         pc = w.threads[i]["pc"]

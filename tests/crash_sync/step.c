@@ -10,12 +10,13 @@
  * once, and is told if the victim had it for sure; counts are as before or as after; nobody's reservation is left; the registry's
  * lock is free.
  *
- * Sleepers look again by themselves (NSHM_NAP) only in scenarios that are documented to need it.
+ * Nobody looks again by himself: naps last an hour.
  */
 #include "../crash/common.h"
 
-static int64_t nap;
-#define NSHM_NAP nap
+static void at_step(const char *what);
+#define NSHM_STEP(what) at_step(what)
+#define NSHM_NAP 3600000000000LL
 #include "namedshm_sync.h"
 #include <elf.h>
 #include <sys/ptrace.h>
@@ -26,15 +27,14 @@ static int64_t nap;
 #define PATIENCE 4 /* seconds; what is due takes microseconds */
 #endif
 enum { NOT_TRACED = 77, SLEEPERS = 2 };
-#define NO_NAPS 3600000000000LL
-#define SHORT_NAPS 20000000LL
 
-enum { M, M2, E, G, S, OBJECTS }; /* two mutexes, an auto-reset event, a manual-reset one, a semaphore */
+enum { M, M2, MG, E, G, S, OBJECTS }; /* mutexes (MG: Global), an auto-reset event, a manual-reset one, a semaphore */
 static const struct {
     const char *name;
-    int type, manual, maximum;
+    int type, manual, maximum, scope;
 } things[OBJECTS] = {
-    {"M", NSHM_MUTEX, 0, 0}, {"M2", NSHM_MUTEX, 0, 0}, {"E", NSHM_EVENT, 0, 0}, {"G", NSHM_EVENT, 1, 0}, {"S", NSHM_SEMAPHORE, 0, 5},
+    {"M", NSHM_MUTEX, 0, 0, NSHM_LOCAL},  {"M2", NSHM_MUTEX, 0, 0, NSHM_LOCAL}, {"MG", NSHM_MUTEX, 0, 0, NSHM_GLOBAL},
+    {"E", NSHM_EVENT, 0, 0, NSHM_LOCAL}, {"G", NSHM_EVENT, 1, 0, NSHM_LOCAL},  {"S", NSHM_SEMAPHORE, 0, 5, NSHM_LOCAL},
 };
 
 static struct blackboard {
@@ -43,12 +43,17 @@ static struct blackboard {
         _Atomic int done, result;
     } sleeper[SLEEPERS];
 } *board;
-static nshm_scope scope;
+static nshm_scope scopes[2]; /* Local, Global */
 static nshm_handle handles[OBJECTS];
 static nshm_waitee objects[OBJECTS];
 static long violations, runs;
 static const char *running;
 static int where;
+static const char *dies_at; /* of this process: the step at which it kills itself */
+
+static void at_step(const char *what) {
+    if (dies_at && !strcmp(what, dies_at)) kill(getpid(), SIGKILL);
+}
 
 static void __attribute__((format(printf, 1, 2))) violation(const char *format, ...) {
     va_list list;
@@ -94,13 +99,45 @@ static void reserve_all_and_die(void) {
     for (int k = 0; k < OBJECTS; k++) objects[k].words->state |= nshm__bit(&objects[k]);
 }
 
+/* what a giver does that is killed before it wakes who sleeps */
+static void give_and_die(void) {
+    uint32_t previous;
+    dies_at = "given";
+    nshm_semaphore_release(&objects[S], 2, &previous);
+}
+static void set_and_die(void) {
+    dies_at = "set";
+    nshm_event_set(&objects[E]);
+}
+static void release_m(void) { release(M); }
+
 static int do_acquire(void) { return acquire(M, 0); }
 static int do_wait(void) { return acquire(M, -1); }
+static int do_wait_semaphore(void) { return acquire(S, -1); }
+static int do_wait_event(void) { return acquire(E, -1); }
+static int do_watch(void) { /* as an event loop does: poll, watch, poll */
+    nshm_wait_context waits[2], *both[2] = {&waits[0], &waits[1]};
+    uint32_t control = 0;
+    unsigned char ready[2] = {1, 1};
+    int r;
+    memset(waits, 0, sizeof waits);
+    waits[0].count = 1;
+    waits[0].object[0] = objects[M];
+    waits[1].count = 2;
+    waits[1].object[0] = objects[E];
+    waits[1].object[1] = objects[S];
+    for (;;) {
+        for (int i = 0; i < 2; i++)
+            if (ready[i] && (r = nshm_wait(both[i])) != -ETIMEDOUT) return r;
+        if ((r = nshm_watch(both, 2, &control, 0, ready))) return r;
+    }
+}
 static int do_release(void) { return release(M); }
 static int do_release_first(void) { return release(M); } /* of two: in the middle of the list */
 static int do_wait_any(void) { return wait_for(0, -1, 3, (int[]){M, S, E}); }
 static int do_wait_any_event(void) { return wait_for(0, -1, 2, (int[]){E, M}); }
 static int do_wait_all(void) { return wait_for(1, -1, 4, (int[]){M, E, G, S}); }
+static int do_wait_all_of_both_scopes(void) { return wait_for(1, -1, 4, (int[]){MG, E, M, S}); }
 static int do_wait_all_recursively(void) { return wait_for(1, -1, 3, (int[]){M2, M, S}); }
 static int do_set(void) { return nshm_event_set(&objects[E]); }
 static int do_set_manual(void) { return nshm_event_set(&objects[G]); }
@@ -113,7 +150,7 @@ static int do_release_semaphore(void) {
 static int do_create_owned(void) {
     nshm_sync_start start = {NSHM_MUTEX, 0, 0, 1};
     nshm_handle h;
-    return nshm_create(&scope, NSHM_MUTEX, "owned", 5, 4096, 0600, -1, 0, 0, 0, nshm_sync_fill, &start, &h);
+    return nshm_create(&scopes[NSHM_LOCAL], NSHM_MUTEX, "owned", 5, 4096, 0600, -1, 0, 0, 0, nshm_sync_fill, &start, &h);
 }
 
 typedef struct {
@@ -122,30 +159,33 @@ typedef struct {
     void (*prepare)(void); /* by the victim */
     int (*operate)(void);
     int sleep_on, sleepers; /* others, asleep before the victim begins */
-    int held;               /* another owns M; it releases when the victim and then a sleeper on M are asleep */
+    void (*let_go)(void);   /* another owns M; it does this when the victim, and then a sleeper on `sleep_on`, are asleep */
     int owns_before, owns_after; /* does the victim own M for sure? */
-    int64_t nap;
 } scenario;
 static const scenario scenarios[] = {
-    {"acquire", nothing, nothing, do_acquire, 0, 0, 0, 0, 1, NO_NAPS},
-    {"acquire_again", nothing, own, do_acquire, M, 2, 0, 1, 1, NO_NAPS},
-    {"acquire_what_the_dead_reserved", reserve_all_and_die, nothing, do_acquire, 0, 0, 0, 0, 1, NO_NAPS},
-    {"release", nothing, own, do_release, M, 2, 0, 1, 0, NO_NAPS},
-    {"release_one_of_two", nothing, own_both, do_release_first, M, 2, 0, 1, 0, NO_NAPS},
-    {"release_half", nothing, own_twice, do_release, M, 2, 0, 1, 1, NO_NAPS},
-    {"be_woken", nothing, nothing, do_wait, 0, 0, 1, 0, 1, NO_NAPS},
-    {"be_woken_in_a_wait_for_several", nothing, nothing, do_wait_any_event, 0, 0, 1, 0, 1, NO_NAPS},
-    {"wait_any", set_all, nothing, do_wait_any, 0, 0, 0, 0, 1, NO_NAPS},
-    {"wait_all", set_all, nothing, do_wait_all, 0, 0, 0, 0, 1, NO_NAPS},
-    {"wait_all_recursively", set_all, own, do_wait_all_recursively, M, 2, 0, 1, 1, NO_NAPS},
-    {"wait_all_what_the_dead_reserved", reserve_all_and_die, nothing, do_wait_all, 0, 0, 0, 0, 1, NO_NAPS},
-    {"set", nothing, nothing, do_set, E, 2, 0, 0, 0, NO_NAPS},
-    {"set_manual", nothing, nothing, do_set_manual, G, 2, 0, 0, 0, SHORT_NAPS}, /* the kernel wakes one, the other looks itself */
-    {"set_what_the_dead_reserved", reserve_all_and_die, nothing, do_set, 0, 0, 0, 0, 0, NO_NAPS},
-    {"reset", set_all, nothing, do_reset, 0, 0, 0, 0, 0, NO_NAPS},
-    {"pulse", nothing, nothing, do_pulse, E, 2, 0, 0, 0, NO_NAPS},
-    {"release_semaphore", nothing, nothing, do_release_semaphore, S, 2, 0, 0, 0, SHORT_NAPS}, /* the kernel knows no semaphores */
-    {"create_owned", nothing, nothing, do_create_owned, 0, 0, 0, 0, 0, NO_NAPS},
+    {"acquire", nothing, nothing, do_acquire, M, 0, NULL, 0, 1},
+    {"acquire_again", nothing, own, do_acquire, M, 2, NULL, 1, 1},
+    {"acquire_what_the_dead_reserved", reserve_all_and_die, nothing, do_acquire, M, 0, NULL, 0, 1},
+    {"release", nothing, own, do_release, M, 2, NULL, 1, 0},
+    {"release_one_of_two", nothing, own_both, do_release_first, M, 2, NULL, 1, 0},
+    {"release_half", nothing, own_twice, do_release, M, 2, NULL, 1, 1},
+    {"be_woken", nothing, nothing, do_wait, M, 0, release_m, 0, 1},
+    {"be_woken_in_a_wait_for_several", nothing, nothing, do_wait_any_event, M, 0, release_m, 0, 1},
+    {"be_woken_by_a_dying_releaser", nothing, nothing, do_wait_semaphore, S, 0, give_and_die, 0, 0},
+    {"be_woken_by_a_dying_setter", nothing, nothing, do_wait_event, E, 0, set_and_die, 0, 0},
+    {"watch", nothing, nothing, do_watch, M, 0, release_m, 0, 1},
+    {"wait_any", set_all, nothing, do_wait_any, M, 0, NULL, 0, 1},
+    {"wait_all", set_all, nothing, do_wait_all, M, 0, NULL, 0, 1},
+    {"wait_all_of_both_scopes", set_all, nothing, do_wait_all_of_both_scopes, M, 0, NULL, 0, 1},
+    {"wait_all_recursively", set_all, own, do_wait_all_recursively, M, 2, NULL, 1, 1},
+    {"wait_all_what_the_dead_reserved", reserve_all_and_die, nothing, do_wait_all, M, 0, NULL, 0, 1},
+    {"set", nothing, nothing, do_set, E, 2, NULL, 0, 0},
+    {"set_manual", nothing, nothing, do_set_manual, G, 2, NULL, 0, 0},
+    {"set_what_the_dead_reserved", reserve_all_and_die, nothing, do_set, E, 0, NULL, 0, 0},
+    {"reset", set_all, nothing, do_reset, G, 0, NULL, 0, 0},
+    {"pulse", nothing, nothing, do_pulse, E, 2, NULL, 0, 0},
+    {"release_semaphore", nothing, nothing, do_release_semaphore, S, 2, NULL, 0, 0},
+    {"create_owned", nothing, nothing, do_create_owned, M, 0, NULL, 0, 0},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
@@ -187,7 +227,7 @@ static void start_sleeper(int k) {
     sleeper[i] = pid;
     wait_until_asleep(k, before + 1);
 }
-static void start_holder(void) {
+static void start_holder(const scenario *s) {
     char byte;
     int ready[2];
     if (pipe2(order, O_CLOEXEC) || pipe2(ready, O_CLOEXEC)) broken("pipe");
@@ -196,7 +236,7 @@ static void start_holder(void) {
     if (!holder) {
         close(order[1]);
         if (acquire(M, 0) < 0 || write(ready[1], "!", 1) != 1) _exit(BROKEN);
-        if (read(order[0], &byte, 1) == 1) release(M);
+        if (read(order[0], &byte, 1) == 1) s->let_go();
         _exit(0);
     }
     close(order[0]);
@@ -204,10 +244,10 @@ static void start_holder(void) {
     if (read(ready[0], &byte, 1) != 1) broken("the holder did not come up");
     close(ready[0]);
 }
-/* The victim is asleep, or dead: a sleeper comes behind it, then M is released. */
-static void let_the_holder_go(void) {
+/* The victim is asleep, or dead: a sleeper comes behind it, then the holder does its part. */
+static void let_the_holder_go(const scenario *s) {
     if (holder <= 0) return;
-    if (!sleepers_made) start_sleeper(M);
+    if (!sleepers_made) start_sleeper(s->sleep_on);
     if (write(order[1], "!", 1) != 1) broken("order");
     close(order[1]);
     while (waitpid(holder, NULL, 0) < 0 && errno == EINTR) {}
@@ -244,14 +284,14 @@ static int next_stop(void) {
     broken("the victim died by itself (%x)", status);
 }
 /* One stop further; `inside` a system call or not.  Returns 1 if it stands at a call's entry or exit now. */
-static int advance(int *inside, int held) {
+static int advance(int *inside, const scenario *s) {
     int call = *inside || at_system_call(), stop, status;
     if (ptrace(call ? PTRACE_SYSCALL : PTRACE_SINGLESTEP, victim, NULL, NULL)) broken("ptrace");
-    if (*inside && held && holder > 0) { /* it may sleep in there until we act */
+    if (*inside && holder > 0) { /* it may sleep in there until we act */
         double start = seconds();
         while (waitpid(victim, &status, __WALL | WNOHANG) != victim) {
-            if (asleep(M) > 0) {
-                let_the_holder_go();
+            if (asleep(s->sleep_on) > 0) {
+                let_the_holder_go(s);
                 stop = next_stop();
                 goto stopped;
             }
@@ -271,10 +311,9 @@ static void start_run(const scenario *s) {
     int status;
     memset(board, 0, sizeof *board);
     sleepers_made = 0;
-    nap = s->nap;
     for (int k = 0; k < OBJECTS; k++) {
         nshm_sync_start start = {(uint32_t)things[k].type, (uint32_t)things[k].manual, (uint32_t)things[k].maximum, 0};
-        int r = nshm_create(&scope, (uint16_t)things[k].type, things[k].name, strlen(things[k].name), 4096, 0600, -1, 0, NSHM_EXCLUSIVE, 0,
+        int r = nshm_create(&scopes[things[k].scope], (uint16_t)things[k].type, things[k].name, strlen(things[k].name), 4096, 0600, -1, 0, NSHM_EXCLUSIVE, 0,
                             nshm_sync_fill, &start, &handles[k]);
         if (r || nshm_sync_waitee(&handles[k], (uint32_t)things[k].type, &objects[k])) broken("create %s: %s", things[k].name, strerror(-r));
     }
@@ -284,7 +323,7 @@ static void start_run(const scenario *s) {
         _exit(0);
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
-    if (s->held) start_holder();
+    if (s->let_go) start_holder(s);
     victim = fork_known();
     if (victim < 0) broken("fork");
     if (!victim) {
@@ -309,11 +348,12 @@ static int inspect(const scenario *s, int done) {
     uint32_t previous;
     int r, had = 0;
     alarm(3 * PATIENCE);
-    for (int k = M; k <= M2; k++) {
+    for (int k = M; k <= MG; k++) {
         r = acquire(k, PATIENCE);
         if (r < 0) return fprintf(stderr, "STUCK: %s cannot be acquired: %s\n", things[k].name, strerror(-r));
-        if (k == M && !sleepers_made && r != NSHM_ABANDONED && (s->owns_before && s->owns_after)) return fprintf(stderr, "UNTOLD\n");
-        if (k == M && !sleepers_made && r != NSHM_ABANDONED && s->owns_after && done) return fprintf(stderr, "UNTOLD at the end\n");
+        int told_others = sleepers_made && s->sleep_on == M;
+        if (k == M && !told_others && r != NSHM_ABANDONED && (s->owns_before && s->owns_after)) return fprintf(stderr, "UNTOLD\n");
+        if (k == M && !told_others && r != NSHM_ABANDONED && s->owns_after && done) return fprintf(stderr, "UNTOLD at the end\n");
         if (release(k)) return fprintf(stderr, "ERR: release\n");
         if ((r = acquire(k, 0))) return fprintf(stderr, "MISTOLD: a second acquisition of %s comes to %x\n", things[k].name, r);
         release(k);
@@ -326,13 +366,17 @@ static int inspect(const scenario *s, int done) {
     }
     while ((r = acquire(S, 0)) == 0) had++;
     int started = s->world == nothing ? 0 : 2, least = started, most = started;
-    if (s->operate == do_release_semaphore) most = 2 - board->sleeper[0].done - board->sleeper[1].done, least = 0;
-    if (s->operate == do_wait_all || s->operate == do_wait_all_recursively) least--, most -= done;
+    int took = board->sleeper[0].done + board->sleeper[1].done;
+    if (s->operate == do_release_semaphore) most = 2 - took, least = 0;
+    if (s->operate == do_wait_semaphore) most = 2 - took - done, least = 0; /* the victim may have had one, and who sleeps may not have said so yet */
+    if (s->operate == do_wait_all || s->operate == do_wait_all_of_both_scopes || s->operate == do_wait_all_recursively) least--, most -= done;
     if (had < least || had > most) return fprintf(stderr, "COUNT: %d are left, not %d to %d\n", had, least, most);
     if ((r = nshm_semaphore_release(&objects[S], 1, &previous))) return fprintf(stderr, "ERR: release S: %s\n", strerror(-r));
-    if ((r = wait_for(1, PATIENCE, 4, (int[]){M, G, S, M2}))) return fprintf(stderr, "STUCK: wait-all: %s\n", strerror(-r));
+    if ((r = wait_for(1, PATIENCE, 5, (int[]){M, G, S, M2, MG}))) return fprintf(stderr, "STUCK: wait-all: %s\n", strerror(-r));
     nshm_sync_start start = {NSHM_MUTEX, 0, 0, 0};
-    if ((r = nshm_create(&scope, NSHM_MUTEX, "owned", 5, 4096, 0600, -1, 0, 0, 0, nshm_sync_fill, &start, &h)))
+    if ((r = nshm_create(&scopes[NSHM_GLOBAL], NSHM_MUTEX, "probe", 5, 4096, 0600, -1, 0, 0, 0, nshm_sync_fill, &start, &h)))
+        return fprintf(stderr, "STUCK: create in Global: %s\n", strerror(-r));
+    if ((r = nshm_create(&scopes[NSHM_LOCAL], NSHM_MUTEX, "owned", 5, 4096, 0600, -1, 0, 0, 0, nshm_sync_fill, &start, &h)))
         return fprintf(stderr, "STUCK: create: %s\n", strerror(-r));
     nshm_waitee o;
     if (!h.created || nshm_sync_waitee(&h, NSHM_MUTEX, &o)) return fprintf(stderr, "GHOST: a mutex nobody holds\n");
@@ -341,7 +385,7 @@ static int inspect(const scenario *s, int done) {
 /* Does anybody sleep on what is there? */
 static void check_sleepers(const scenario *s) {
     double start = seconds();
-    int k = s->held ? M : s->sleep_on, due;
+    int k = s->sleep_on, due;
     do {
         due = 0;
         for (int i = 0; i < sleepers_made; i++)
@@ -357,12 +401,12 @@ static void check_sleepers(const scenario *s) {
         told += board->sleeper[i].done && board->sleeper[i].result == NSHM_ABANDONED;
     }
     if (told > 1) violation("MISTOLD: abandonment was told %d times", told);
-    if (sleepers_made && s->owns_before && s->owns_after && things[k].type == NSHM_MUTEX && !told) violation("UNTOLD: no sleeper was told");
+    if (sleepers_made && s->owns_before && s->owns_after && k == M && !told) violation("UNTOLD: no sleeper was told");
 }
 static void end_run(const scenario *s) {
     int status = 0, done = board->done;
     end_process(&victim);
-    if (s->held) let_the_holder_go();
+    let_the_holder_go(s);
     check_sleepers(s);
     for (int i = 0; i < SLEEPERS; i++) end_process(&sleeper[i]); /* who sleeps on what is not there holds nothing */
     pid_t pid = fork_known();
@@ -388,11 +432,11 @@ int main(int argc, char **argv) {
     running = s->name;
     board = shared_memory(sizeof *board);
     snprintf(session, sizeof session, "sync-%d-%lx", (int)getpid(), (long)time(NULL));
-    nshm_scope_init(&scope, NSHM_LOCAL, session, -1, 1);
+    for (int k = 0; k < 2; k++) nshm_scope_init(&scopes[k], k, session, -1, 1);
     double start = seconds();
     start_run(s);
     unsigned char *is_call = NULL;
-    for (int inside = 0, r; (r = advance(&inside, s->held)) >= 0; total++) {
+    for (int inside = 0, r; (r = advance(&inside, s)) >= 0; total++) {
         if (!(is_call = realloc(is_call, (size_t)total + 1))) broken("memory");
         is_call[total] = (unsigned char)r;
         calls += r;
@@ -405,7 +449,7 @@ int main(int argc, char **argv) {
         where = at;
         start_run(s);
         for (int i = 0, inside = 0; i <= at; i++)
-            if (advance(&inside, s->held) < 0) break; /* paths differ a little from run to run */
+            if (advance(&inside, s) < 0) break; /* paths differ a little from run to run */
         end_run(s);
     }
     printf("stops=%d calls=%d runs=%ld violations=%ld seconds=%.1f\n", total, calls, runs, violations, seconds() - start);

@@ -16,11 +16,11 @@ EVERY_CALL = "25"
 #: what is changed, into what, who has to see it
 MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "a release wakes nobody": (
-        [("nshm__wake(&w->state, __atomic_load_n(&w->multi, __ATOMIC_SEQ_CST) ? INT_MAX : 1);", "(void)0;")],
+        [("nshm__wake_some(w, 1);", "(void)0;")],
         ["step", "release", EVERY_CALL],
     ),
     "nothing is pending while a mutex is taken": (
-        [("        nshm__pending(&w->state);\n        if (__atomic_compare", "        if (__atomic_compare")],
+        [('        nshm__pending(&w->state);\n        NSHM_STEP("taking");', '        NSHM_STEP("taking");')],
         ["step", "acquire", "5"],
     ),
     "nothing is pending while it is released": (
@@ -30,6 +30,22 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "nothing is pending while it is slept on": (
         [("nshm__me.keep = &o->words->state;", "(void)0;")],
         ["step", "be_woken", "15"],
+    ),
+    "nothing is pending while a semaphore is slept on": (
+        [("nshm__me.keep = &o->words->state;", "if (mutex) nshm__me.keep = &o->words->state;")],
+        ["step", "be_woken_by_a_dying_releaser", "15"],
+    ),
+    "nothing is pending while a semaphore is released (as it was in version 1)": (
+        [("        nshm__pending(&w->state);\n        counter = ", "        counter = ")],
+        ["step", "release_semaphore", "5"],
+    ),
+    "who takes one of several does not wake the next": (
+        [("    } else if (v) {\n        nshm__wake(&w->state, 1);\n    }", "    }")],
+        ["step", "release_semaphore", "5"],
+    ),
+    "who saw a manual event does not wake the others": (
+        [("        if (v || nshm__pulsed(o)) nshm__wake(&w->state, INT_MAX);", "        (void)0;")],
+        ["step", "set_manual", "5"],
     ),
     "who takes it does not name the waiters": (
         [("| (__atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST) ? FUTEX_WAITERS : 0)", "")],
@@ -44,13 +60,13 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         ["step", "acquire_again", EVERY_CALL],
     ),
     "nothing is pending while an event is set": (
-        [("if (nshm__me.head) nshm__pending(&w->state);", "")],
+        [("        nshm__pending(&w->state);\n        if (v ||", "        if (v ||")],
         ["step", "set", "3"],
     ),
     "a mutex is taken by a store": (
         [
             (
-                "if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {",
+                "if (__atomic_compare_exchange_n(&w->state, &v, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {",
                 "sched_yield();\n        __atomic_store_n(&w->state, mine, __ATOMIC_SEQ_CST);\n        if (1) {",
             )
         ],
@@ -59,9 +75,11 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "a semaphore is taken by a store": (
         [
             (
-                "if (__atomic_compare_exchange_n(&o->words->state, &v, v - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;",
-                "sched_yield();\n        __atomic_store_n(&o->words->state, v - 1, __ATOMIC_SEQ_CST);\n        return 0;",
-            )
+                "if (__atomic_compare_exchange_n(&o->words->counter, &v, nshm__counter(n ? n - 1 : 0), 0,",
+                "sched_yield();\n        __atomic_store_n(&o->words->counter, nshm__counter(n - 1), __ATOMIC_SEQ_CST);\n"
+                "        if (nshm__nothing(0,",
+            ),
+            ("static inline int nshm__try_semaphore(", "#define nshm__nothing(...) 1\nstatic inline int nshm__try_semaphore("),
         ],
         ["storm", "300", "1", "40"],
     ),

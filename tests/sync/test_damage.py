@@ -17,7 +17,7 @@ import namedshm
 pytestmark = pytest.mark.skipif(not on_linux, reason="on Windows the kernel keeps these words to itself")
 
 PAGE = 4096
-STATE, END = 192, 320  # include/namedshm_sync.h: nshm_words
+STATE, END = 192, 256  # include/namedshm_sync.h: nshm_words
 
 
 def pages() -> dict[int, tuple[int, int]]:

@@ -86,6 +86,14 @@ def explain(code: int, call: str, name: Any, size: int) -> Exception:
                 name=text,
                 call="shmget",
             )
+        case errno.EPROTO:
+            return errors.Unsupported(
+                f"Cannot {call} {label}: running programs use another version of namedshm, whose format is another; "
+                "end them, or run all with the same version (NAMEDSHM_SESSION gives each version a namespace of its own)",
+                errno=number,
+                name=text,
+                call=call,
+            )
         case errno.ENFILE:
             return errors.OutOfResources(
                 f"Cannot {call} {label}: the registry is full of living objects; close some",
