@@ -14,8 +14,8 @@ from pathlib import Path
 
 from .build import build
 
-#: Nobody looks by himself: every wake-up must come.  What may be lost then is one that the kernel makes for a killed process, and that
-#: goes to a wait for several which is killed, too (see "Kills" in namedshm_sync.h); storms have not met it so far.
+#: Nobody looks by himself: every wake-up must come.  What may be lost then is one that the kernel makes for a killed process,
+#: and goes to a wait for several which is killed, too (see "Kills" in namedshm_sync.h); storms have not met it so far.
 WITHOUT_NAPS = "-DNSHM_NAP=3600000000000LL"
 
 
