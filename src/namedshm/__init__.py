@@ -12,6 +12,8 @@ The layers, from the top; imports only go down:
     inspection                 what is alive: list_objects(), describe()
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
     copying                    copy(): large data, by several threads
+    records                    a few named values, always consistent
+    _content                   what typed content has in common: it appears whole, and its buffers keep the name
     sync                       Mutex, Event, Semaphore, wait_any(), wait_all()
     names  errors              what a name may be; what can go wrong
     _backend/                  kernel objects: contract.py is the specification, linux and windows fulfil it

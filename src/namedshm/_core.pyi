@@ -58,3 +58,28 @@ def store64(mapping: Mapping, offset: int, value: int) -> None:
 
 class Pager:
     """What a backend gives to C code that writes many pages: time, and what it knows of missing ones.  See _core.pxd."""
+
+def read_slots(mapping: Mapping, base: int, size: int, start: int, length: int) -> tuple[int, bytes] | None:
+    """Bytes of the newest of two versions of a value, of one version and whole, without keeping anybody from writing.
+
+    The value's two slots of ``size`` bytes each (a multiple of 8) lie at byte ``base``; a slot is a 64-bit version, 0 while it is
+    being written, and the value.
+
+    Args:
+        start, length: which bytes of the slot, the first being 8.
+
+    Returns: (version, bytes), or None if writers were faster in a thousand tries; version 0 and no bytes if nothing was written.
+
+    Raises: ClosedHandle; IndexError for slots or bytes that are not there.
+    """
+
+def write_slots(mapping: Mapping, base: int, size: int, value: _Buffer) -> int:
+    """Make ``value`` (``size - 8`` bytes) the newest version; one writer at a time, which the caller sees to.
+
+    Killed anywhere in it, readers go on seeing the version before.
+
+    Returns: the new version, one more than the last.
+
+    Raises: ClosedHandle; AccessDenied if the view is read-only; IndexError; ValueError for a value of another size;
+        OverflowError if somebody set the version to the highest number there is.
+    """

@@ -16,18 +16,19 @@ cdef extern from *:
     """
     /* 64-bit words that other processes read and write at the same time: acquire loads, release stores. */
     #ifdef _MSC_VER
-    #include <intrin.h>
-    static unsigned __int64 nshm__load64(const volatile unsigned __int64 *p) {
-        return (unsigned __int64)_InterlockedCompareExchange64((volatile __int64 *)p, 0, 0);
-    }
+    #include <windows.h>
+    #define nshm__load64(p) (*(const volatile unsigned __int64 *)(p))  /* an acquire load with /volatile:ms, x64's default */
     #define nshm__store64(p, v) ((void)_InterlockedExchange64((volatile __int64 *)(p), (__int64)(v)))
+    #define nshm__fence() MemoryBarrier()
     #else
     #define nshm__load64(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
     #define nshm__store64(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+    #define nshm__fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
     #endif
     """
     uint64_t nshm__load64(const uint64_t *p) nogil
     void nshm__store64(uint64_t *p, uint64_t v) nogil
+    void nshm__fence() nogil
 
 
 cdef class _Errors:
@@ -228,3 +229,68 @@ def store64(Mapping mapping, Py_ssize_t offset, uint64_t value):
 
 cdef class Pager:
     pass
+
+
+# A value that is read whole while others write it: two slots, each a 64-bit version and the value, in which the one with the
+# higher version counts.  The writer (one at a time: whoever calls sees to that) rewrites the other slot, its version 0
+# meanwhile, and stores the new version last.  So a reader disturbs nobody and is disturbed only if two writers finish during its
+# one copy; then the version it began with has changed and it reads again.  A writer that dies half-way leaves the value before.
+cdef int TRIES = 1000
+
+
+cdef char *slots(Mapping m, Py_ssize_t base, Py_ssize_t size) except NULL:
+    word(m, base)
+    if size < 8 or size % 8 or size > (m._length - base) // 2:
+        raise IndexError(f"there are no two slots of {size} bytes at {base} in a view of {m._length} bytes")
+    m._within(base, base + 2 * size)
+    return m._address + base
+
+
+def read_slots(Mapping mapping, Py_ssize_t base, Py_ssize_t size, Py_ssize_t start, Py_ssize_t length):
+    cdef char *first = slots(mapping, base, size)
+    cdef char *newest
+    cdef uint64_t version, other
+    cdef bytes value
+    cdef int tries
+    cdef bint written = False
+    if start < 8 or length < 0 or length > size - start:
+        raise IndexError(f"bytes {start} to {start + length} are not in the value of a slot of {size} bytes")
+    value = PyBytes_FromStringAndSize(NULL, length)
+    for tries in range(TRIES):
+        version = nshm__load64(<uint64_t *>first)
+        other = nshm__load64(<uint64_t *>(first + size))
+        newest = first if version > other else first + size
+        version = max(version, other)
+        if not version:  # between the two loads one slot was finished and the other begun; or nothing was ever written
+            continue
+        written = True
+        memcpy(<char *>value, newest + start, length)
+        nshm__fence()  # the copy is done before the version is looked at again
+        if nshm__load64(<uint64_t *>newest) == version:
+            return version, value
+    return None if written else (0, b"")
+
+
+def write_slots(Mapping mapping, Py_ssize_t base, Py_ssize_t size, value):
+    cdef char *target = slots(mapping, base, size)
+    cdef uint64_t version, other
+    cdef Py_buffer b
+    PyObject_GetBuffer(value, &b, PyBUF_SIMPLE)
+    try:
+        mapping._writable()  # after the last Python code that could close it
+        if b.len != size - 8:
+            raise ValueError(f"a slot of {size} bytes takes a value of {size - 8}, not {b.len}")
+        version = nshm__load64(<uint64_t *>target)
+        other = nshm__load64(<uint64_t *>(target + size))
+        if version > other:
+            target += size
+        version = max(version, other) + 1
+        if not version:
+            raise OverflowError("the version is at its end: no writer of this package got there")
+        nshm__store64(<uint64_t *>target, 0)
+        nshm__fence()  # nobody sees a byte of the new value under the old version
+        memcpy(target + 8, b.buf, b.len)
+        nshm__store64(<uint64_t *>target, version)
+        return version
+    finally:
+        PyBuffer_Release(&b)

@@ -1,0 +1,1 @@
+"""Records: a few named values, always consistent."""
