@@ -62,7 +62,6 @@ PYTHON_UNUSED = ("tcl/", "Scripts/", "Lib/test/", "Lib/idlelib/", "Lib/tkinter/"
 
 #: colorama: pytest needs it on Windows, pip here cannot know.
 TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6", "numpy>=1.26")
-TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6")
 
 TEST_LIMIT = 1800.0  # seconds for one run of pytest
 PREFIX_VERSION = "2"  # of what _make_prefix makes; another number makes it anew

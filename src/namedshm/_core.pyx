@@ -251,12 +251,12 @@ def read_slots(Mapping mapping, Py_ssize_t base, Py_ssize_t size, Py_ssize_t sta
     cdef char *newest
     cdef uint64_t version, other
     cdef bytes value
-    cdef int tries
+    cdef int _tries
     cdef bint written = False
     if start < 8 or length < 0 or length > size - start:
         raise IndexError(f"bytes {start} to {start + length} are not in the value of a slot of {size} bytes")
     value = PyBytes_FromStringAndSize(NULL, length)
-    for tries in range(TRIES):
+    for _tries in range(TRIES):
         version = nshm__load64(<uint64_t *>first)
         other = nshm__load64(<uint64_t *>(first + size))
         newest = first if version > other else first + size
