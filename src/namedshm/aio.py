@@ -79,7 +79,7 @@ class _Thread:
 
     def __init__(self) -> None:
         self.watcher = backend.watcher()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a task that is collected as garbage ends its wait in the middle of anything
         self.waits: dict[PolledWait, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
 
     def start(self) -> None:

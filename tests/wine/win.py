@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from ctypes import wintypes
 
@@ -32,6 +33,9 @@ for _library, _name, _result, _arguments in (
     (kernel32, "ReleaseMutex", BOOL, (HANDLE,)),
     (kernel32, "GetCurrentProcess", HANDLE, ()),
     (kernel32, "GetProcessHandleCount", BOOL, (HANDLE, ctypes.POINTER(DWORD))),
+    (kernel32, "CreateToolhelp32Snapshot", HANDLE, (DWORD, DWORD)),
+    (kernel32, "Thread32First", BOOL, (HANDLE, POINTER)),
+    (kernel32, "Thread32Next", BOOL, (HANDLE, POINTER)),
     (kernel32, "LocalFree", POINTER, (POINTER,)),
     (advapi32, "GetKernelObjectSecurity", BOOL, (HANDLE, DWORD, POINTER, DWORD, ctypes.POINTER(DWORD))),
     (
@@ -40,6 +44,7 @@ for _library, _name, _result, _arguments in (
         BOOL,
         (POINTER, DWORD, DWORD, ctypes.POINTER(wintypes.LPWSTR), POINTER),
     ),
+    (advapi32, "ConvertStringSecurityDescriptorToSecurityDescriptorW", BOOL, (TEXT, DWORD, POINTER, POINTER)),
 ):
     _function = getattr(_library, _name)
     _function.restype, _function.argtypes = _result, _arguments
@@ -86,6 +91,45 @@ def handle_count() -> int:
     count = DWORD()
     assert kernel32.GetProcessHandleCount(kernel32.GetCurrentProcess(), ctypes.byref(count)), last_error()
     return count.value
+
+
+class _Thread(ctypes.Structure):  # THREADENTRY32
+    _fields_ = (
+        ("size", DWORD),
+        ("usage", DWORD),
+        ("number", DWORD),
+        ("process", DWORD),
+        ("priority", wintypes.LONG),
+        ("change", wintypes.LONG),
+        ("flags", DWORD),
+    )
+
+
+def thread_count() -> int:
+    """Threads of this process, also those Python knows nothing of."""
+    snapshot = kernel32.CreateToolhelp32Snapshot(4, 0)
+    thread = _Thread(size=ctypes.sizeof(_Thread))
+    count, more = 0, kernel32.Thread32First(snapshot, ctypes.byref(thread))
+    while more:
+        count += thread.process == os.getpid()
+        more = kernel32.Thread32Next(snapshot, ctypes.byref(thread))
+    close(snapshot)
+    return count
+
+
+class _Security(ctypes.Structure):  # SECURITY_ATTRIBUTES
+    _fields_ = (("length", DWORD), ("descriptor", POINTER), ("inherit", BOOL))
+
+
+def create_event(name: str, rights: str) -> int:
+    """An auto-reset event with this access list; the handle may do everything."""
+    security = _Security(ctypes.sizeof(_Security))
+    made = advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(rights, 1, ctypes.byref(security, 8), None)
+    assert made, last_error()
+    handle = kernel32.CreateEventW(ctypes.byref(security), False, False, name)
+    kernel32.LocalFree(security.descriptor)
+    assert handle, last_error()
+    return int(handle)
 
 
 def security(handle: int) -> str:

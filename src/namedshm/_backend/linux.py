@@ -8,7 +8,7 @@ Refuses: System V IPC missing, creation that memory or the cgroup cannot hold, a
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+from _thread import RLock
 
 from . import _linux
 
@@ -49,7 +49,7 @@ class _FutexWatcher:
         self.wakes = 0
         self._control = _linux.Control()
         self._waits: dict[_linux.Wait, None] = {}
-        self._lock = allocate_lock()
+        self._lock = RLock()  # garbage collection may end a wait in here
 
     def add(self, wait: _linux.Wait) -> bool:
         with self._lock:
