@@ -99,11 +99,14 @@ class _Thread:
 
     def run(self) -> None:
         while True:
-            for polled in self.watcher.ready():
-                with self.lock:
-                    waiting = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
-                if waiting is None or not _tell(*waiting):
-                    self.watcher.remove(polled)
+            self.tell(self.watcher.ready())  # the waits are in no variable while it sleeps: they would keep their handles
+
+    def tell(self, waits: list[PolledWait]) -> None:
+        for polled in waits:
+            with self.lock:
+                waiting = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
+            if waiting is None or not _tell(*waiting):
+                self.watcher.remove(polled)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> bool:

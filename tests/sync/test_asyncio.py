@@ -296,6 +296,84 @@ def test_waits_for_all_take_pairs_and_never_halves(name: str, in_thread: type[In
     assert not right.acquire(0)
 
 
+STORM = """
+import asyncio, random, threading
+import namedshm
+from namedshm.sync import wait_all_async, wait_any_async
+
+left, right = (namedshm.Semaphore(name + side, initial=2, maximum=2) for side in "lr")
+event, mutex = namedshm.Event(name + "e", initial=True), namedshm.Mutex(name + "m")
+back = {left: left.release, right: right.release, event: event.set, mutex: mutex.release}
+TIMES = [0, 0.0003, 0.001, 0.003, 0.02]
+
+async def visit(chance):
+    for _ in range(rounds):
+        objects, time = chance.sample(list(back), chance.randint(1, 4)), chance.choice(TIMES)
+        if chance.random() < 0.5:
+            got = await wait_any_async(objects, time)
+            taken = [got.object] if got else []
+        else:
+            taken = objects if await wait_all_async(objects, time) else []
+        if mutex not in taken:  # else another task of this thread could take it a second time
+            await asyncio.sleep(chance.choice([0, 0.0005]))
+        for thing in taken:
+            back[thing]()
+
+async def change_one_s_mind(chance):
+    async def take():
+        back[(await wait_any_async(chance.sample([left, right, event], 2))).object]()
+    for _ in range(rounds):
+        tasks = [asyncio.create_task(take()) for _ in range(5)]
+        await asyncio.sleep(chance.choice([0, 0, 0.001]))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+async def main(seed):
+    await asyncio.gather(*(visit(random.Random(seed + k)) for k in range(4)), change_one_s_mind(random.Random(seed + 9)))
+
+def plain(chance):
+    for _ in range(rounds):
+        objects, time = chance.sample(list(back), 2), chance.choice(TIMES)
+        if chance.random() < 0.5:
+            taken = objects if namedshm.wait_all(objects, time) else []
+        else:
+            got = namedshm.wait_any(objects, time)
+            taken = [got.object] if got else []
+        for thing in taken:
+            back[thing]()
+
+failed = []
+def in_thread(call):
+    try:
+        call()
+    except BaseException as error:
+        failed.append(repr(error))
+
+calls = [lambda: plain(random.Random(seed)), lambda: asyncio.run(main(seed + 1))]
+threads = [threading.Thread(target=in_thread, args=(call,)) for call in calls]
+for thread in threads: thread.start()
+asyncio.run(main(seed + 20))
+for thread in threads: thread.join()
+failed
+"""
+
+
+def test_in_a_storm_of_waits_nothing_gets_lost_and_nothing_is_taken_twice(name: str, peers: _Lender) -> None:
+    keep = [namedshm.Semaphore(name + side, initial=2, maximum=2) for side in "lr"]
+    event, mutex = namedshm.Event(name + "e", initial=True), namedshm.Mutex(name + "m")
+    storm = [peers(name=name, seed=seed, rounds=60) for seed in (100, 200)]
+    for peer in storm:
+        peer.start(STORM)
+    for peer in storm:
+        assert peer.result() == []  # a semaphore that is given back twice fails with LimitExceeded
+    for semaphore in keep:
+        assert [bool(semaphore.acquire(0)) for _ in range(3)] == [True, True, False]
+    assert event.wait(0)
+    assert mutex.acquire(0)
+    mutex.release()
+
+
 def test_the_lowest_index_wins_also_after_sleeping(name: str) -> None:
     events = [namedshm.Event(f"{name}-{number}") for number in range(64)]
 

@@ -229,6 +229,29 @@ def test_the_other_waits_survive_the_thread_that_met_a_dead_owner(name: str) -> 
     assert not semaphore.acquire(0)
 
 
+def test_a_task_gets_a_mutex_for_which_others_always_queue(name: str, peers: Any) -> None:
+    peer = peers(name=name)
+    peer.do(
+        "import threading, time\n"
+        "end = threading.Event()\n"
+        "def hold():\n"
+        "    mutex = namedshm.Mutex(name)\n"
+        "    while not end.is_set():\n"
+        "        with mutex: time.sleep(0)\n"
+        "threads = [threading.Thread(target=hold) for _ in range(3)]\n"
+        "for thread in threads: thread.start()"
+    )
+    mutex = namedshm.Mutex(name)
+
+    async def main() -> None:
+        for _ in range(100):
+            assert await mutex.acquire_async()
+            mutex.release()
+
+    run(main())
+    peer.do("end.set()\nfor thread in threads: thread.join()")
+
+
 def test_a_handle_that_may_only_wait_is_enough_where_its_user_may_more(name: str) -> None:
     semaphore = namedshm.Semaphore(name, initial=0, maximum=1)
     waiting_only = namedshm.Semaphore.open(name, "wait")

@@ -64,6 +64,11 @@ cdef extern from *:
     DWORD WaitForMultipleObjectsEx(DWORD, const HANDLE *, BOOL, DWORD, BOOL) nogil
 
 cdef DWORD STACK_SIZE_PARAM_IS_A_RESERVATION = 0x10000, TAKER_STACK = 0x20000
+# Windows hands a mutex to whoever has queued longest, so a thread that only tries never gets one for which others always queue.
+# After so many turns that others were faster, poll() queues for it, though the loop stands still meanwhile.
+cdef int PATIENT = 3
+cdef double QUEUE = 0.002  # seconds; some turns of short critical sections.  Windows' clock may make 16 ms of it
+
 cdef DWORD NOT_ENOUGH_MEMORY = 8
 cdef DWORD QUERY_STATE = 1  # of events and semaphores; a mutex's is its right to modify
 
@@ -86,6 +91,7 @@ cdef struct Watched:  # a wait
     int start, stop            # the objects slept on; for all, the one that is missing
     bint all
     int taken                  # index of what a taker took for it and poll() has not fetched, or -1
+    int turns                  # how often a taker had a mutex for it, before the thread that tries for itself
     Desk *desk
     Group *group               # whose taker sleeps for it, or NULL
     bint leaving               # somebody waits for the taker to drop it
@@ -218,6 +224,7 @@ cdef void _took(Slumber *s, DWORD i) noexcept nogil:
     cdef DWORD j
     if w.all or w.back[k] == LET_GO:
         _give_back(w, k)
+        w.turns += not w.all
     else:
         w.taken = k
     _finish(w)
@@ -359,7 +366,7 @@ cdef class Wait:
             ReleaseSRWLockExclusive(&self._w.desk.lock)
         if taken >= 0:
             return taken, 0
-        got = wait(self._handles, self._w.all, 0)
+        got = wait(self._handles, self._w.all, 0 if self._w.turns < PATIENT else QUEUE)
         return None if got[0] < 0 else got
 
     cdef int _begin(self) except -1:

@@ -155,7 +155,7 @@ class Watcher(Protocol):
         :meth:`PolledWait.poll` has not fetched was given back."""
 
     def ready(self) -> list[Any]:
-        """Sleep until some waits deserve a poll; those are returned, and watched no more.  Called by one thread."""
+        """Sleep until something happens; the waits that deserve a poll now, which are watched no more.  Called by one thread."""
 
 
 class ObjectInfo(NamedTuple):

@@ -67,18 +67,16 @@ class _FutexWatcher:
         self._control.change()
 
     def ready(self) -> list[_linux.Wait]:
-        while True:
-            seen = self._control.value  # before the copy: whatever is added later changes it
-            with self._lock:
-                waits = list(self._waits)
-            found = _linux.watch(waits, self._control, seen)
-            self.wakes += 1
-            with self._lock:
-                found = [wait for wait in found if wait in self._waits]
-                for wait in found:
-                    del self._waits[wait]
-            if found:
-                return found
+        seen = self._control.value  # before the copy: whatever is added later changes it
+        with self._lock:
+            waits = list(self._waits)
+        found = _linux.watch(waits, self._control, seen)
+        self.wakes += 1
+        with self._lock:
+            found = [wait for wait in found if wait in self._waits]
+            for wait in found:
+                del self._waits[wait]
+            return found
 
 
 class _LazyPolicy:
