@@ -19,11 +19,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from namedshm import Event, Mutex
 
 HERE = Path(__file__).parent
+#: Contention: nanoseconds of work with the lock and without it.  With none at all nobody shares: one process runs while the other sleeps.
+SECTIONS = ((0, 0), (0, 1000), (1000, 1000), (5000, 5000))
 
 
 def timed(acquire: Callable[[], object], release: Callable[[], object], count: int) -> float:
@@ -57,22 +60,46 @@ def locks(folder: Path) -> dict[str, tuple[Callable[[], object], Callable[[], ob
     return found
 
 
-def floor(binary: Path, what: str, amount: float) -> float:
-    return float(subprocess.run([binary, what, str(amount)], check=True, capture_output=True, text=True).stdout)
+def floor(binary: Path, what: str, *amounts: float) -> float:
+    return float(subprocess.run([binary, what, *map(str, amounts)], check=True, capture_output=True, text=True).stdout)
 
 
-def contend(acquire: Callable[[], object], release: Callable[[], object], seconds: float) -> float:
-    """Acquisitions per second of two processes."""
+def work_of(nanoseconds: float) -> Callable[[], object]:
+    """A call that takes so long: a search through bytes in C.  (An empty one takes 30 ns.)"""
+    if not nanoseconds:
+        return lambda: None
+    length = 1000
+    while True:
+        search = partial(bytes(length).find, b"x")
+        taken = min(timed(search, int, 200) for _ in range(5))
+        if taken >= nanoseconds:
+            return search
+        length = int(length * min(2, max(1.05, nanoseconds / taken)))
+
+
+def contend(
+    acquire: Callable[[], object], release: Callable[[], object], seconds: float, inside: float = 0, outside: float = 0
+) -> float:
+    """Acquisitions per second of two processes that work so many nanoseconds with the lock and so many without."""
     reader, writer = os.pipe()
     children = []
+    use, think = work_of(inside), work_of(outside)
+    batch = 5 if inside or outside else 100
     for _ in range(2):
         if not (pid := os.fork()):
             count, end = 0, time.monotonic() + seconds
             while time.monotonic() < end:
-                for _ in range(100):
-                    acquire()
-                    release()
-                count += 100
+                if inside or outside:
+                    for _ in range(batch):
+                        acquire()
+                        use()
+                        release()
+                        think()
+                else:
+                    for _ in range(batch):
+                        acquire()
+                        release()
+                count += batch
             os.write(writer, f"{count}\n".encode())
             os._exit(0)
         children.append(pid)
@@ -147,17 +174,18 @@ def main() -> None:
             facts[f"uncontended {name} / multiprocessing.Lock"] = ratio
             print(f"  {name:28}{min(values):10.0f} ns{ratio:12.2f}")
 
-        rates: dict[str, list[float]] = {}
-        for _ in range(chosen.rounds):
-            rates.setdefault("pthread mutex (C)", []).append(floor(binary, "contend-pthread", 0.3))
-            rates.setdefault("namedshm_sync.h (C)", []).append(floor(binary, "contend-header", 0.3))
-            for name in ("namedshm.Mutex", "multiprocessing.Lock"):
-                rates.setdefault(name, []).append(contend(*found[name][:2], 0.3))
-        print("two processes contending             best   / pthread mutex (C)")
-        for name, values in rates.items():
-            ratio = statistics.median(a / b for a, b in zip(values, rates["pthread mutex (C)"], strict=True))
-            facts[f"contended {name} / C"] = ratio
-            print(f"  {name:28}{max(values) / 1000:9.0f}k/s{ratio:12.2f}")
+        for inside, outside in SECTIONS:
+            rates: dict[str, list[float]] = {}
+            for _ in range(3 * chosen.rounds):  # short ones, for the machine's mood changes
+                rates.setdefault("pthread mutex (C)", []).append(floor(binary, "contend-pthread", 0.1, inside, outside))
+                rates.setdefault("namedshm_sync.h (C)", []).append(floor(binary, "contend-header", 0.1, inside, outside))
+                for name in ("namedshm.Mutex", "multiprocessing.Lock"):
+                    rates.setdefault(name, []).append(contend(*found[name][:2], 0.1, inside, outside))
+            print(f"two processes contending, {inside} ns inside, {outside} ns outside: median, / pthread mutex (C)")
+            for name, values in rates.items():
+                ratio = statistics.median(a / b for a, b in zip(values, rates["pthread mutex (C)"], strict=True))
+                facts[f"contended {inside}/{outside} {name} / C"] = ratio
+                print(f"  {name:28}{statistics.median(values) / 1000:9.0f}k/s{ratio:12.2f}")
 
         for label, reference, spin in (("sleeping", "pingpong-futex", 0.0), ("spinning", "pingpong-spin", 0.01)):
             ours, bare = [], []

@@ -1,7 +1,8 @@
 /* sync_floor.c - what synchronisation costs in C: the numbers to compare with.
  *
- *   sync_floor contend-pthread SECONDS   two processes on one robust, process-shared pthread mutex: acquisitions per second
- *   sync_floor contend-header SECONDS    the same with include/namedshm_sync.h
+ *   sync_floor contend-pthread SECONDS [INSIDE OUTSIDE]   two processes on one robust, process-shared pthread mutex: acquisitions per
+ *                                        second; each works INSIDE nanoseconds while it has it and OUTSIDE while it has not
+ *   sync_floor contend-header SECONDS [INSIDE OUTSIDE]    the same with include/namedshm_sync.h
  *   sync_floor pingpong-futex N          two processes, a pair of bare futexes: nanoseconds per round trip
  *   sync_floor pingpong-spin N           two processes spinning on two words: nanoseconds per round trip
  */
@@ -40,8 +41,25 @@ static void turn(shared *s, int me, long n, int spin) { /* each waits for its ow
     }
 }
 
+/* Work that touches no memory: so many additions, as many as take a nanosecond times n. */
+static double additions_per_ns;
+static void work(double n) {
+    for (long k = (long)(n * additions_per_ns); k > 0; k--) __asm__ volatile("" : "+r"(k));
+}
+static void calibrate(void) { /* the best of some: others may use the processor */
+    for (int i = 0; i < 20; i++) {
+        additions_per_ns = 1;
+        int64_t start = nshm_now();
+        work(200000);
+        double rate = 200000 / (double)(nshm_now() - start);
+        static double best;
+        additions_per_ns = best = rate > best ? rate : best;
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc < 3) return 1;
+    double inside = argc > 4 ? atof(argv[3]) : 0, outside = argc > 4 ? atof(argv[4]) : 0;
     shared *s = (shared *)page(sizeof *s);
     const char *what = argv[1];
     if (!strncmp(what, "pingpong", 8)) {
@@ -79,6 +97,7 @@ int main(int argc, char **argv) {
         pthread_mutex_init(&s->mutex, &a);
     }
     pid_t child[2];
+    if (inside + outside > 0) calibrate();
     for (int k = 0; k < 2; k++)
         if (!(child[k] = fork())) {
             while (!s->stop) {
@@ -88,13 +107,16 @@ int main(int argc, char **argv) {
                         if (nshm_wait(&c)) _exit(3);
                     }
                     s->counter++;
+                    work(inside);
                     nshm_mutex_release(c.object[0].words, c.object[0].data_id);
                 } else {
                     pthread_mutex_lock(&s->mutex);
                     s->counter++;
+                    work(inside);
                     pthread_mutex_unlock(&s->mutex);
                 }
                 s->count[k][0]++;
+                work(outside);
             }
             _exit(0);
         }

@@ -46,6 +46,9 @@
 #define NSHM_SET 0x40000000u            /* event, semaphore: it is there.  Not among the bits of a thread id: see "Kills" */
 #define NSHM_MIXED 0xffffffffu          /* in `space`: used from several PID namespaces */
 #define NSHM_SEMAPHORE_MAX 0x7fffffff
+#ifndef NSHM_PAUSES
+#define NSHM_PAUSES 64 /* most between two looks of who spins; about a microsecond */
+#endif
 #ifndef NSHM_NAP
 #define NSHM_NAP 500000000 /* nanoseconds */
 #endif
@@ -181,7 +184,7 @@ static inline struct robust_list *nshm__follow(const nshm__own *own) { /* what c
 static inline void nshm__unlink(int k) {
     nshm__own *own = &nshm__me.held[k], *leader = NULL;
     struct robust_list *link = &nshm__me.head->list, *next = nshm__follow(own);
-    for (int steps = 0; steps < 2048; steps++) { /* from the head: newer ones stand before it */
+    for (int steps = 0; link->next != own->node && steps < 2048; steps++) { /* from the head: newer ones stand before it */
         struct robust_list *p = nshm__plain(leader ? nshm__follow(leader) : link->next);
         if (p == own->node || p == &nshm__me.head->list) break;
         link = p;
@@ -192,8 +195,7 @@ static inline void nshm__unlink(int k) {
     *(struct robust_list *volatile *)&link->next = next;
     if (leader) leader->next = next;
     nshm__tell(nshm__plain(next), link);
-    nshm__me.count--;
-    memmove(own, own + 1, (size_t)(nshm__me.count - k) * sizeof *own);
+    for (nshm__me.count--; k < nshm__me.count; k++) nshm__me.held[k] = nshm__me.held[k + 1];
 }
 static inline int nshm__held_index(int data_id) {
     for (int k = nshm__me.count; k-- > 0;)
@@ -594,11 +596,10 @@ static inline int nshm_wait(nshm_wait_context *c) {
     if (!c->deadline) return -ETIMEDOUT;
     if (c->spin > 0) {
         int64_t end = nshm_now() + c->spin;
-        do {
-            for (int i = 0; i < 50; i++) {
-                nshm__pause();
-                if (nshm__signaled(&c->object[0]) || (i & 15) == 15) break;
-            }
+        int pauses = 1;
+        do { /* looks less and less often: each takes the word away from whoever has it */
+            for (int i = 0; i < pauses; i++) nshm__pause();
+            if (pauses < NSHM_PAUSES) pauses *= 2;
             if ((r = nshm__pass(c, &patience)) != -EAGAIN) return r;
         } while (nshm_now() < end);
     }
@@ -614,14 +615,19 @@ static inline int nshm_wait(nshm_wait_context *c) {
 
 static inline int nshm_reserved(const nshm_waitee *o) { return (__atomic_load_n(&o->words->state, __ATOMIC_ACQUIRE) & nshm__bit(o)) != 0; }
 
-/* Take one object now or not at all: as nshm_wait with deadline 0, without the context.  -EAGAIN: not signaled. */
-static inline int nshm_try(nshm_waitee *o) {
-    int r, patience = 1000;
+/* Take one object now: 0, NSHM_ABANDONED; -EAGAIN: not signaled; -EBUSY: somebody's wait-all is deciding, nshm_try waits for that. */
+static inline int nshm_try_once(nshm_waitee *o) {
+    int r;
     nshm__tid();
     if (!nshm__me.head) return -ENOSYS;
     if (o->type == NSHM_MUTEX && (r = nshm__reserve_room(2))) return r;
-    o->pulse = __atomic_load_n(&o->words->pulse, __ATOMIC_SEQ_CST);
-    while ((r = nshm__try(o)) == -EBUSY)
+    if (o->type == NSHM_EVENT) o->pulse = __atomic_load_n(&o->words->pulse, __ATOMIC_SEQ_CST);
+    return nshm__try(o);
+}
+/* The same or not at all: as nshm_wait with deadline 0, without the context. */
+static inline int nshm_try(nshm_waitee *o) {
+    int r, patience = 1000;
+    while ((r = nshm_try_once(o)) == -EBUSY)
         if ((r = nshm__settle(o, &patience))) return r;
     return r;
 }
@@ -719,9 +725,10 @@ static inline int nshm_mutex_release(nshm_words *w, int data_id) {
     NSHM_STEP("releasing");
     v = __atomic_exchange_n(&w->state, 0, __ATOMIC_SEQ_CST);
     NSHM_STEP("released");
-    if (!nshm__unmixed(w)) nshm__pending(NULL); /* our namesake may have it at once */
-    if (v & FUTEX_WAITERS) nshm__wake_some(w, 1);
-    else nshm__wake_for(w, 1);
+    if ((v & FUTEX_WAITERS) || __atomic_load_n(&w->waiters, __ATOMIC_SEQ_CST)) {
+        if (!nshm__unmixed(w)) nshm__pending(NULL); /* our namesake may have it at once */
+        nshm__wake_some(w, 1);
+    }
     nshm__pending(NULL);
     if (nshm__kept_pages(held, 0)) munmap(held, 4096);
     return 0;

@@ -8,6 +8,7 @@ cdef extern from "namedshm_sync.h" nogil:
     ctypedef struct nshm_waitee:
         nshm_words *words
         int data_id
+        uint32_t type
     ctypedef struct nshm_wait_context:
         nshm_waitee *object
         int count, all, begun
@@ -19,6 +20,7 @@ cdef extern from "namedshm_sync.h" nogil:
     int64_t nshm_now()
     int nshm_wait(nshm_wait_context *)
     int nshm_try(nshm_waitee *)
+    int nshm_try_once(nshm_waitee *)
     int nshm_reserved(const nshm_waitee *)
     int nshm_mutex_release(nshm_words *, int)
     int nshm_event_set(nshm_waitee *)
@@ -73,6 +75,7 @@ cdef class SyncHandle:
     def identity(self):
         return self.h.nonce
 
+    @final
     cdef int own(self, object name, str kind, str access) except -1:
         self.closed = False
         self.name = name
@@ -84,11 +87,13 @@ cdef class SyncHandle:
             raise explain(-EUCLEAN, "open", name, 0)
         return 0
 
+    @final
     cdef int waitable(self) except -1:
         if self.closed or not self.may_wait:
             raise explain(-EBADF if self.closed else -EACCES, "wait", self.name, 0)
         return 0
 
+    @final
     cdef int modifiable(self) except -1:
         if self.closed or not self.may_modify:
             raise explain(-EBADF if self.closed else -EACCES, "modify", self.name, 0)
@@ -107,14 +112,17 @@ cdef class SyncHandle:
 
     # Waits and changes run without the GIL on the object's page.  close() in another thread must not unmap it under them: the
     # name goes at once, the page with the last of them.
+    @final
     cdef void enter(self):
         self.users += 1
 
+    @final
     cdef void leave(self):
         self.users -= 1
         if self.closed and not self.users:
             self.drop()
 
+    @final
     cdef void drop(self):
         nshm_close(&self.h, nshm_sync_keep(self.waitee.words))
 
@@ -135,7 +143,13 @@ cdef class SyncHandle:
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
         cdef int r
-        r = self.attempt()
+        # The quick way, with the GIL: nothing is copied, for trying a mutex leaves nothing in the waitee.
+        if self.closed or not self.may_wait or self.waitee.type != NSHM_MUTEX:
+            r = -EINVAL
+        else:
+            r = nshm_try_once(&self.waitee)
+        if r < 0 and r != -EAGAIN:
+            r = self.attempt()  # says what is wrong, or waits until a wait-all has decided
         if r == 0:
             return acquired
         if r == -EAGAIN:
@@ -162,6 +176,7 @@ cdef class SyncHandle:
             raise explain_sync(r, "release", self.name)
 
     # Changes are quick, a store and at most a wake-up, and keep the GIL; only waits give it away.
+    @final
     cdef int change(self, changer what, str call) except -1:
         cdef int r
         while True:
@@ -180,6 +195,7 @@ cdef class SyncHandle:
             raise explain_sync(r, call, self.name)
         return 0
 
+    @final
     cdef int attempt(self) except? -1000:
         """Take it now: 0, NSHM_ABANDONED or -EAGAIN."""
         cdef nshm_waitee o
