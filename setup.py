@@ -23,6 +23,7 @@ if sys.platform == "linux":
                 "src/namedshm/_backend/_cow.h",
                 "src/namedshm/_backend/_linux_pages.pxi",
                 "src/namedshm/_backend/_linux_sync.pxi",
+                "src/namedshm/_backend/_spin.pxi",
             ],
             extra_link_args=link,
             **common,
@@ -36,6 +37,7 @@ elif sys.platform == "win32":
             depends=[
                 "src/namedshm/_backend/_windows_pages.pxi",
                 "src/namedshm/_backend/_windows_sync.pxi",
+                "src/namedshm/_backend/_spin.pxi",
                 "src/namedshm/_backend/_windows_watch.pxi",
             ],
             libraries=["kernel32", "advapi32", "ntdll"],

@@ -25,7 +25,7 @@ from pathlib import Path
 from namedshm import Event, Mutex
 
 HERE = Path(__file__).parent
-#: Contention: nanoseconds of work with the lock and without it.  With none at all nobody shares: one process runs while the other sleeps.
+#: Contention: nanoseconds of work with the lock and without it.  With none at all one process runs while the other sleeps.
 SECTIONS = ((0, 0), (0, 1000), (1000, 1000), (5000, 5000))
 
 

@@ -14,7 +14,7 @@ happened; a Semaphore counts what is there.  Behaviour: https://learn.microsoft.
 from __future__ import annotations
 
 from . import errors
-from ._backend import SyncHandle, backend, set_acquisitions
+from ._backend import SPIN, SyncHandle, backend, set_acquisitions
 from .names import Name
 from .section import stale
 
@@ -41,8 +41,6 @@ __all__ = [
 #: Most objects one wait can take (Windows: MAXIMUM_WAIT_OBJECTS).
 MAXIMUM_WAIT_OBJECTS = 64
 MAXIMUM_SEMAPHORE = 0x7FFFFFFF
-#: Seconds a wait tries before it sleeps: about what going to sleep and being woken costs.
-SPIN = 0.00001
 
 
 class Acquisition:

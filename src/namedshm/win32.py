@@ -18,6 +18,7 @@ from __future__ import annotations
 from _thread import _local, allocate_lock
 
 from . import errors, section
+from ._backend import SPIN as _SPIN
 from ._backend import SyncHandle as _SyncHandle
 from ._backend import backend
 from .names import Name
@@ -119,7 +120,6 @@ _PROTECTIONS = {  # flProtect -> (writable, executable)
     PAGE_EXECUTE_WRITECOPY: (False, True),
 }
 _CURRENT_PROCESS = -1
-_SPIN = 0.00001  # seconds; as in sync.py
 
 
 class SECURITY_ATTRIBUTES:

@@ -12,12 +12,14 @@ backend: Backend
 
 if sys.platform == "win32":
     from . import windows
+    from ._windows import SPIN as SPIN
     from ._windows import SyncHandle as SyncHandle
     from ._windows import set_acquisitions as set_acquisitions
 
     backend = windows.WindowsBackend()
 elif sys.platform == "linux":
     from . import linux
+    from ._linux import SPIN as SPIN
     from ._linux import SyncHandle as SyncHandle
     from ._linux import set_acquisitions as set_acquisitions
 

@@ -544,4 +544,5 @@ cdef extern from "<errno.h>" nogil:
     int EUCLEAN
 
 include "_linux_pages.pxi"
+include "_spin.pxi"
 include "_linux_sync.pxi"

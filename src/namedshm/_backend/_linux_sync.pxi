@@ -141,7 +141,7 @@ cdef class SyncHandle:
             self.drop()
 
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
-    def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
+    def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
         cdef int r
         # The quick way, with the GIL: nothing is copied, for trying a mutex leaves nothing in the waitee.
         if self.closed or not self.may_wait or self.waitee.type != NSHM_MUTEX:
@@ -228,7 +228,7 @@ cdef class SyncHandle:
     def pulse_event(self):
         self.change(nshm_event_pulse, "pulse")
 
-    def wait_one(self, timeout=None, *, double spin=0.00001):
+    def wait_one(self, timeout=None, *, double spin=SPIN):
         cdef int r, k
         r = self.attempt()
         if r == -EAGAIN and timeout is not None and timeout <= 0:

@@ -950,5 +950,6 @@ def wine_version():
 
 # -------------------------------------------------------------------------------------------------------- the other parts
 include "_windows_pages.pxi"
+include "_spin.pxi"
 include "_windows_sync.pxi"
 include "_windows_watch.pxi"

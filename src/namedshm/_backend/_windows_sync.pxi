@@ -102,7 +102,7 @@ cdef class SyncHandle:
             return 0x80
         raise self._failed(GetLastError(), "WaitForSingleObject", "wait for {}")
 
-    def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=0.00001):
+    def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
         got = self.try_acquire()
         if got < 0:
             if timeout is not None and timeout <= 0:
@@ -116,7 +116,7 @@ cdef class SyncHandle:
             raise abandoned_error(self.name)
         return abandoned_acquired
 
-    def wait_one(self, timeout=None, *, double spin=0.00001):
+    def wait_one(self, timeout=None, *, double spin=SPIN):
         if self.try_acquire() >= 0:
             return True
         if timeout is not None and timeout <= 0:

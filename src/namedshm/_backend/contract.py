@@ -106,10 +106,10 @@ class SyncHandle(Protocol):
     @property
     def closed(self) -> bool: ...
 
-    def acquire_mutex(self, timeout: float | None = None, *, on_abandoned: str = "tell", spin: float = 0.00001) -> Any:
+    def acquire_mutex(self, timeout: float | None = None, *, on_abandoned: str = "tell", spin: float = ...) -> Any:
         """``Mutex.acquire``, in C for the uncontended case; returns what ``set_acquisitions`` was given."""
 
-    def wait_one(self, timeout: float | None = None, *, spin: float = 0.00001) -> bool:
+    def wait_one(self, timeout: float | None = None, *, spin: float = ...) -> bool:
         """``Event.wait`` and ``Semaphore.acquire``, in C for the quick case."""
 
     def release_mutex(self) -> None:
