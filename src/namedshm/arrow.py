@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["NamedTable", "open", "publish"]
 
 _READING = pa.ipc.IpcReadOptions(use_threads=False)  # there is nothing to compute
+_LONGEST_REASON = 300  # characters; names of columns can be of any length
 _LARGE = 1 << 20  # bytes; less is copied without asking who could help
 
 
@@ -106,7 +107,7 @@ class NamedTable:
 
     def __repr__(self) -> str:
         state = ", closed" if self.section.closed else ""
-        return f"<namedshm.arrow.NamedTable {self.name!r}: {self.num_rows} rows of {self.schema.names}{state}>"
+        return f"<namedshm.arrow.NamedTable {self.name!r}: {self.num_rows} rows, {self.table.num_columns} columns{state}>"
 
 
 # -------------------------------------------------------------------------------------------------------- publish and open
@@ -261,8 +262,9 @@ def _unfit(name: str | None, reason: object, remedy: str) -> errors.InvalidArgum
 
 
 def _invalid(section: Section, reason: object) -> errors.InvalidContent:
+    text = str(reason)[:_LONGEST_REASON].rstrip(".")
     return errors.InvalidContent(
-        f"Section {section.name!r} holds no Arrow table that can be opened: {reason}. Look at it with namedshm.open()",
+        f"Section {section.name!r} holds no Arrow table that can be opened: {text}. Look at it with namedshm.open()",
         name=section.name,
         call="open",
     )
