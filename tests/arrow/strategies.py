@@ -17,15 +17,23 @@ DEEPEST = 3
 _texts = st.text(st.characters(codec="utf-8"), max_size=20)
 _decimals = st.decimals(-10_000, 10_000, places=2, allow_nan=False)
 
-#: Types of one width whose values may have any bits: bits of a value.
+#: Types of one width whose values may have any bits: bits of a value.  (Floats are not among them: NaN is not equal to NaN.)
 ANY_BITS = {
     **{getattr(pa, f"{sign}int{bits}")(): bits for sign in ("", "u") for bits in (8, 16, 32, 64)},
-    **{pa.float16(): 16, pa.float32(): 32, pa.float64(): 64, pa.date32(): 32, pa.bool_(): 1},
-    **{pa.timestamp("ns"): 64, pa.timestamp("s", "Asia/Kolkata"): 64, pa.duration("us"): 64, pa.month_day_nano_interval(): 128},
-    **{pa.binary(0): 0, pa.binary(5): 40},
+    pa.date32(): 32,
+    pa.bool_(): 1,
+    pa.timestamp("ns"): 64,
+    pa.timestamp("s", "Asia/Kolkata"): 64,
+    pa.duration("us"): 64,
+    pa.month_day_nano_interval(): 128,
+    pa.binary(0): 0,
+    pa.binary(5): 40,
 }
 #: Types made from Python values.
 FROM_VALUES = {
+    pa.float16(): st.floats(width=16, allow_nan=False),
+    pa.float32(): st.floats(width=32, allow_nan=False),
+    pa.float64(): st.floats(allow_nan=False),
     pa.string(): _texts,
     pa.large_string(): _texts,
     pa.string_view(): _texts,
