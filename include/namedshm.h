@@ -999,7 +999,7 @@ static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int re
     } /* else a stopped creator holds the lock: the sender keeps its handle a little longer */
     for (uint32_t i = 0; i < nshm__used(s->registry); i++) {
         nshm_record facts;
-        if (nshm__copy(&s->registry->record[i], &facts) && facts.type == NSHM_SECTION && facts.token == h->token_id) {
+        if (nshm__copy(&s->registry->record[i], &facts) && facts.type != NSHM_PARCEL && facts.token == h->token_id) {
             h->nonce = facts.nonce;
             h->slot = i;
         }

@@ -191,12 +191,31 @@ def _register(item: _FileMapping | _Sync | _Process) -> int:
     return number
 
 
-def _mapping(handle: int) -> _FileMapping:
+def _item(handle: int) -> _FileMapping | _Sync | _Process:
+    """What a number stands for.  Raises ClosedHandle."""
     item = _handles.get(handle)
-    if item is None and isinstance(handle, int) and handle > 0:  # another process may have sent it
-        received = Section(backend.receive_handle(handle))
-        access = FILE_MAP_READ | (FILE_MAP_WRITE if received.access == "write" else 0)
-        item = _handles[handle] = _FileMapping(received, access)
+    if item is not None:
+        return item
+    if not isinstance(handle, int) or handle <= 0:
+        raise errors.ClosedHandle(f"{handle!r} is not an open handle", call="CloseHandle")
+    with _handles_lock:
+        item = _handles.get(handle)
+        if item is None:
+            item = _handles[handle] = _received(handle)
+        return item
+
+
+def _received(handle: int) -> _FileMapping | _Sync:
+    """A handle that another process has sent here."""
+    kernel: Any = backend.receive_handle(handle)
+    if isinstance(kernel, _SyncHandle):
+        return _Sync(kernel)
+    opened = Section(kernel)
+    return _FileMapping(opened, FILE_MAP_READ | (FILE_MAP_WRITE if opened.access == "write" else 0))
+
+
+def _mapping(handle: int) -> _FileMapping:
+    item = _item(handle)
     if not isinstance(item, _FileMapping):
         raise errors.ClosedHandle(f"{handle!r} is not an open file mapping handle", call="MapViewOfFile")
     return item
@@ -363,14 +382,12 @@ def CopyMemory(Destination: Any, Source: Any, Length: int) -> None:
 # ------------------------------------------------------------------------------------------------------------ any handle
 def CloseHandle(hObject: int) -> bool:
     """Close a handle.  False with 6 if it is not open."""
-    item = _handles.pop(hObject, None)
-    if item is None:
-        try:
-            item = _mapping(hObject)  # sent by another process and never used
-            del _handles[hObject]
-        except OSError as error:
-            _refuse(error)
-            return False
+    try:
+        item = _item(hObject)
+    except OSError as error:
+        _refuse(error)
+        return False
+    _handles.pop(hObject, None)
     if isinstance(item, _FileMapping):
         item.section.close()
     elif isinstance(item, _Sync):
@@ -408,21 +425,11 @@ def DuplicateHandle(
     try:
         if hSourceProcessHandle != _CURRENT_PROCESS:
             raise errors.Unsupported("Handles of other processes cannot be duplicated from here: let that process do it")
-        sync = _handles.get(hSourceHandle)
-        if isinstance(sync, _Sync):
-            return _duplicate_sync(sync, hTargetProcessHandle, dwDesiredAccess, dwOptions)
-        item = _mapping(hSourceHandle)
-        rights = item.access if dwOptions & DUPLICATE_SAME_ACCESS else _rights(dwDesiredAccess)
-        if rights & ~item.access:
-            raise errors.AccessDenied("A duplicate cannot have more access than its source", call="DuplicateHandle")
-        access: Access = "write" if rights & FILE_MAP_WRITE else "read"
-        if hTargetProcessHandle == _CURRENT_PROCESS:
-            result = _register(_FileMapping(item.section.duplicate(access), rights))
+        item = _item(hSourceHandle)
+        if isinstance(item, _Sync):
+            result = _duplicate_sync(item, hTargetProcessHandle, dwDesiredAccess, dwOptions)
         else:
-            target = _handles.get(hTargetProcessHandle)
-            if not isinstance(target, _Process):
-                raise errors.ClosedHandle(f"{hTargetProcessHandle!r} is not an open process handle", call="DuplicateHandle")
-            result = backend.send_handle(item.section._handle, target.pid, access)
+            result = _duplicate_mapping(_mapping(hSourceHandle), hTargetProcessHandle, dwDesiredAccess, dwOptions)
     except OSError as error:
         _refuse(error)
         result = 0
@@ -431,15 +438,31 @@ def DuplicateHandle(
     return result
 
 
-def _duplicate_sync(item: _Sync, process: int, desired: int, options: int) -> int:
-    if process != _CURRENT_PROCESS:
-        raise errors.Unsupported(
-            "Handles of mutexes, events and semaphores are not sent to other processes: open them by name there"
-        )
-    access = item.handle.access if options & DUPLICATE_SAME_ACCESS else _sync_access(item.handle.kind, desired)
-    if access != item.handle.access and item.handle.access != "full":
+def _duplicate_mapping(item: _FileMapping, process: int, desired: int, options: int) -> int:
+    rights = item.access if options & DUPLICATE_SAME_ACCESS else _rights(desired)
+    if rights & ~item.access:
         raise errors.AccessDenied("A duplicate cannot have more access than its source", call="DuplicateHandle")
-    return _register(_Sync(item.handle.duplicate_as(access)))
+    access: Access = "write" if rights & FILE_MAP_WRITE else "read"
+    if process == _CURRENT_PROCESS:
+        return _register(_FileMapping(item.section.duplicate(access), rights))
+    return backend.send_handle(item.section._handle, _pid(process), access)
+
+
+def _duplicate_sync(item: _Sync, process: int, desired: int, options: int) -> int:
+    mine = item.handle.access
+    access = mine if options & DUPLICATE_SAME_ACCESS else _sync_access(item.handle.kind, desired)
+    if access != mine and mine != "full":
+        raise errors.AccessDenied("A duplicate cannot have more access than its source", call="DuplicateHandle")
+    if process == _CURRENT_PROCESS:
+        return _register(_Sync(item.handle.duplicate_as(access)))
+    return backend.send_handle(item.handle, _pid(process), access)
+
+
+def _pid(process: int) -> int:
+    target = _handles.get(process)
+    if not isinstance(target, _Process):
+        raise errors.ClosedHandle(f"{process!r} is not an open process handle", call="DuplicateHandle")
+    return target.pid
 
 
 def _quietly(call: Callable[[int], bool], handle: int) -> None:
@@ -490,7 +513,7 @@ def _open_sync(kind: Kind, desired: int, inherit: bool, name: str | None) -> int
 
 
 def _sync(handle: int, kind: Kind) -> SyncHandle:
-    item = _handles.get(handle)
+    item = _item(handle)
     if not isinstance(item, _Sync) or item.handle.kind != kind:
         raise errors.ClosedHandle(f"{handle!r} is not an open {kind} handle", call=kind)
     return item.handle
@@ -595,7 +618,7 @@ def WaitForMultipleObjects(lpHandles: list[int], bWaitAll: bool, dwMilliseconds:
 
 
 def _waitable(number: int) -> SyncHandle:
-    item = _handles.get(number)
+    item = _item(number)
     if isinstance(item, _Sync):
         return item.handle
     if isinstance(item, _FileMapping):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from helpers.peer import _Lender
+from helpers.facts import on_linux
+from helpers.peer import Peer, _Lender
 
 import namedshm
 from namedshm import win32
@@ -119,3 +120,96 @@ def test_a_failed_wait_takes_nothing(name: str, all_of_them: bool) -> None:
     else:
         assert win32.WaitForMultipleObjects([event], False, 10) == WAIT_TIMEOUT
     assert win32.WaitForSingleObject(semaphore, 0) == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ to other processes
+def _send(peer: Peer, handle: int, rights: int = 0) -> int:
+    process = win32.OpenProcess(win32.PROCESS_DUP_HANDLE, False, peer.pid)
+    options = 0 if rights else win32.DUPLICATE_SAME_ACCESS
+    sent = win32.DuplicateHandle(win32.GetCurrentProcess(), handle, process, rights, False, options)
+    assert sent, last_error()
+    assert win32.CloseHandle(process)
+    return sent
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+def test_handles_of_all_kinds_work_in_the_process_they_were_sent_to(name: str, named: bool, peers: _Lender) -> None:
+    peer = peers()
+    mutex, event, semaphore = (
+        win32.CreateMutex(None, True, name + "-m" if named else None),
+        win32.CreateEvent(None, False, False, name + "-e" if named else None),
+        win32.CreateSemaphore(None, 0, 5, name + "-s" if named else None),
+    )
+    sent = {f"{kind}_sent": _send(peer, handle) for kind, handle in {"m": mutex, "e": event, "s": semaphore}.items()}
+    assert peer.do("win32.ReleaseMutex(m_sent), win32.GetLastError()", **sent) == (False, 288)
+    assert peer.do("win32.WaitForSingleObject(m_sent, 0)") == WAIT_TIMEOUT
+    peer.start("win32.WaitForMultipleObjects([e_sent, s_sent], True, 60000)")
+    assert win32.SetEvent(event)
+    assert win32.ReleaseSemaphore(semaphore, 2) == (True, 0)
+    assert peer.result() == 0
+    assert peer.do("win32.ReleaseSemaphore(s_sent, 1)") == (True, 1)
+    assert win32.ReleaseMutex(mutex)
+    assert peer.do("win32.WaitForSingleObject(m_sent, 0)") == 0
+    peer.kill()
+    assert win32.WaitForSingleObject(mutex, 30000) == WAIT_ABANDONED
+    for handle in (mutex, event, semaphore):
+        assert win32.CloseHandle(handle)
+
+
+def test_a_sent_handle_keeps_the_name(name: str, peers: _Lender) -> None:
+    peer = peers()
+    event = win32.CreateEvent(None, True, True, name)
+    sent = _send(peer, event)
+    assert peer.do("win32.WaitForSingleObject(sent, 0)", sent=sent) == 0
+    assert win32.CloseHandle(event)
+    again = win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, name)
+    assert win32.WaitForSingleObject(again, 0) == 0
+    assert win32.CloseHandle(again)
+    assert peer.do("win32.CloseHandle(sent), win32.CloseHandle(sent), win32.GetLastError()") == (True, False, 6)
+    assert not win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, name)
+    assert last_error() == 2
+
+
+def test_a_sent_handle_that_is_never_used_can_be_closed(name: str, peers: _Lender) -> None:
+    peer = peers()
+    semaphore = win32.CreateSemaphore(None, 1, 1, name)
+    assert peer.do("win32.CloseHandle(sent)", sent=_send(peer, semaphore))
+    assert win32.CloseHandle(semaphore)
+    assert not win32.OpenSemaphore(win32.SEMAPHORE_ALL_ACCESS, False, name)
+
+
+def test_a_handle_sent_to_wait_only_cannot_change_the_object(name: str, peers: _Lender) -> None:
+    peer = peers()
+    event = win32.CreateEvent(None, True, True, name)
+    sent = _send(peer, event, win32.SYNCHRONIZE)
+    assert peer.do("win32.WaitForSingleObject(sent, 0)", sent=sent) == 0
+    assert peer.do("win32.ResetEvent(sent), win32.GetLastError()") == (False, 5)
+    sent = _send(peer, event, win32.EVENT_MODIFY_STATE)
+    assert peer.do("win32.WaitForSingleObject(sent, 0), win32.GetLastError()", sent=sent) == (WAIT_FAILED, 5)
+    assert peer.do("win32.ResetEvent(sent)")
+    assert win32.WaitForSingleObject(event, 0) == WAIT_TIMEOUT
+    assert win32.CloseHandle(event)
+
+
+@pytest.mark.skipif(not on_linux, reason="Windows sends every handle")
+def test_handles_of_global_objects_are_not_sent(name: str, peers: _Lender) -> None:
+    peer = peers(name=name)
+    event = win32.CreateEvent(None, True, False, "Global\\" + name)
+    if not event:
+        pytest.skip("no right to create in Global")
+    process = win32.OpenProcess(win32.PROCESS_DUP_HANDLE, False, peer.pid)
+    assert not win32.DuplicateHandle(win32.GetCurrentProcess(), event, process, 0, False, win32.DUPLICATE_SAME_ACCESS)
+    assert last_error() == 50
+    assert peer.do("bool(win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, 'Global\\\\' + name))")
+    assert win32.CloseHandle(event)
+    assert win32.CloseHandle(process)
+
+
+def test_the_source_is_closed_on_wish(name: str) -> None:
+    event, me = win32.CreateEvent(None, True, False, name), win32.GetCurrentProcess()
+    twin = win32.DuplicateHandle(me, event, me, 0, False, win32.DUPLICATE_SAME_ACCESS | win32.DUPLICATE_CLOSE_SOURCE)
+    assert twin
+    assert win32.SetEvent(twin)
+    assert not win32.SetEvent(event)
+    assert last_error() == 6
+    assert win32.CloseHandle(twin)

@@ -483,9 +483,17 @@ cdef class Parcel:
             nshm_unsend(&self.h)
 
 
-def send(Handle handle, bytes label, str access):
+def send(handle, bytes label, str access):
     cdef Parcel p = Parcel.__new__(Parcel)
-    cdef int r = nshm_send(scope_of(False), &handle.h, label, len(label), access == "read", &p.h)
+    cdef nshm_handle *h
+    cdef int r
+    if isinstance(handle, SyncHandle):
+        if (<SyncHandle>handle).closed:
+            raise explain(-EBADF, "send", handle.name, 0)
+        h = &(<SyncHandle>handle).h
+    else:
+        h = &(<Handle?>handle).h
+    r = nshm_send(scope_of(False), h, label, len(label), access == "read", &p.h)
     if r < 0:
         raise explain(r, "send", None, 0)
     p.held = True
@@ -498,6 +506,15 @@ def receive(bytes label, bint readonly):
     if r < 0:
         return None
     handle.own(None, readonly)
+    return handle
+
+
+def receive_sync(bytes label, str access):
+    cdef SyncHandle handle = SyncHandle.__new__(SyncHandle)
+    cdef int r = nshm_receive(scope_of(False), label, len(label), False, &handle.h)
+    if r < 0:
+        return None
+    handle.own(None, TYPES.get((<nshm_words *>handle.h.data).type, "section"), access)
     return handle
 
 

@@ -81,7 +81,7 @@ def open_existing(
 def check_process(pid: int, /) -> None:
     """Raise what OpenProcess would: InvalidArgument (87) if there is no such process, AccessDenied (5)."""
 
-def send(handle: SectionHandle, pid: int, access: Access, /) -> int:
+def send(handle: SectionHandle | SyncHandle, pid: int, access: Access | SyncAccess, /) -> int:
     """DuplicateHandle into another process; the number is valid there."""
 
 def object_path(value: int, /) -> tuple[str, str]:
@@ -90,6 +90,7 @@ def object_path(value: int, /) -> tuple[str, str]:
 def receive(value: int, text: str | None, companion: str | None, /) -> SectionHandle:
     """Own a raw HANDLE from now on."""
 
+def receive_sync(value: int, text: str | None, kind: Kind, /) -> SyncHandle: ...
 def flush(mapping: Mapping, offset: int, length: int, /) -> None: ...
 def commit_view(mapping: Mapping, offset: int, length: int, /) -> None: ...
 

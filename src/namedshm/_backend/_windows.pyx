@@ -759,14 +759,20 @@ def check_process(unsigned int pid):
         raise _failure(INVALID_PARAMETER, "OpenProcess", None, f"reach process {pid}")
 
 
-def send(SectionHandle handle, unsigned int pid, str access):
+def send(handle, unsigned int pid, str access):
     cdef HANDLE process, copy
-    handle._check("send")
+    if isinstance(handle, SyncHandle):
+        (<SyncHandle>handle)._valid("send")
+    else:
+        (<SectionHandle?>handle)._check("send")
     process = OpenProcess(PROCESS_DUP_HANDLE, False, pid)
     if process == NULL:
         raise _failure(GetLastError(), "OpenProcess", handle.name, f"send {{}} to process {pid}")
     try:
-        copy = handle._copy(process, access, False)
+        if isinstance(handle, SyncHandle):
+            copy = (<SyncHandle>handle)._copy(process, access)
+        else:
+            copy = (<SectionHandle>handle)._copy(process, access, False)
     finally:
         CloseHandle(process)
     return <uintptr_t>copy
@@ -806,6 +812,20 @@ def receive(value, text, companion):
         if o.companion != NULL:
             _recall(o.companion, &o.facts)
     return _handle(&o, text, "write" if information.access & MAP_WRITE else "read")
+
+
+def receive_sync(value, text, str kind):
+    cdef HANDLE handle = <HANDLE><uintptr_t>value
+    cdef ObjectInformation information
+    cdef NTSTATUS status = NtQueryObject(handle, 0, &information, sizeof(information), NULL)
+    cdef str access
+    if status < 0:
+        raise _failure(RtlNtStatusToDosError(status), "NtQueryObject", text, "take over the handle", kind)
+    if information.access & SYNCHRONIZE:
+        access = "full" if information.access & _sync_rights(kind, "modify") else "wait"
+    else:
+        access = "modify"
+    return _sync_handle(SyncHandle, handle, text, kind, access, False)
 
 
 def flush(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):

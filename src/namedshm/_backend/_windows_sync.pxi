@@ -148,13 +148,16 @@ cdef class SyncHandle:
             raise self._failed(GetLastError(), "ReleaseSemaphore", f"release {{}} by {count}")
         return before
 
-    def duplicate_as(self, str access):
+    cdef HANDLE _copy(self, HANDLE process, str access) except NULL:
         cdef HANDLE copy = NULL
         cdef DWORD options = DUPLICATE_SAME_ACCESS if access == self.access else 0
-        if not DuplicateHandle(GetCurrentProcess(), self._valid("duplicate"), GetCurrentProcess(), &copy,
+        if not DuplicateHandle(GetCurrentProcess(), self._valid("duplicate"), process, &copy,
                                _sync_rights(self.kind, access), False, options):
             raise self._failed(GetLastError(), "DuplicateHandle", "duplicate the handle of {}")
-        return _sync_handle(type(self), copy, self.name, self.kind, access, False)
+        return copy
+
+    def duplicate_as(self, str access):
+        return _sync_handle(type(self), self._copy(GetCurrentProcess(), access), self.name, self.kind, access, False)
 
     cdef int watch(self, Wait wait) except -1:
         if self._waits is None:

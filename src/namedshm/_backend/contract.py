@@ -276,10 +276,10 @@ class Backend(Protocol):
     def reach(self, mapping: Mapping) -> int:
         """How many bytes from the view's start on may be touched: all, or what is committed of a reserved section."""
 
-    def send_handle(self, handle: SectionHandle, pid: int, access: Access) -> int:
+    def send_handle(self, handle: SectionHandle | SyncHandle, pid: int, access: Access | SyncAccess) -> int:
         """Give process ``pid`` a handle to the object; the number is what it passes to :meth:`receive_handle`."""
 
-    def receive_handle(self, value: int) -> SectionHandle:
+    def receive_handle(self, value: int) -> SectionHandle | SyncHandle:
         """Take over a handle another process sent.  Raises ClosedHandle if there is none of that number."""
 
     def check_process(self, pid: int) -> None:

@@ -29,6 +29,7 @@ else:
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 _PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
+_SYNC_RIGHTS: tuple[SyncAccess, ...] = ("full", "wait", "modify")
 
 
 class _Hidden:
@@ -226,8 +227,13 @@ class LinuxBackend:
     def reach(self, mapping: Mapping) -> int:
         return _linux.reach(mapping)
 
-    def send_handle(self, handle: SectionHandle, pid: int, access: Access) -> int:
-        assert isinstance(handle, _linux.Handle)
+    def send_handle(self, handle: SectionHandle | SyncHandle, pid: int, access: Access | SyncAccess) -> int:
+        assert isinstance(handle, _linux.Handle | _linux.SyncHandle)
+        if isinstance(handle, _linux.SyncHandle) and handle.name and handle.name.startswith("Global\\"):
+            # Waiting for all locks the registry that the object is in; who takes over a parcel sees the parcel's.
+            raise errors.Unsupported(
+                f"Handles of mutexes, events and semaphores in Global\\ are not sent: open {handle.name!r} there"
+            )
         value = 0x10000000 | (int.from_bytes(os.urandom(4), "little") & 0x0FFFFFFC)
         label = _PARCEL % (pid, value, access.encode())
         # The receiver cannot attach before it runs, so the handle is ours until then; a thread lets it go at that moment.
@@ -236,9 +242,15 @@ class LinuxBackend:
         Thread(target=_linux.send(handle, label, access).wait, name="namedshm-parcel", daemon=True).start()
         return value
 
-    def receive_handle(self, value: int) -> SectionHandle:
-        for access in (b"write", b"read"):
-            handle = _linux.receive(_PARCEL % (os.getpid(), value, access), access == b"read")
+    def receive_handle(self, value: int) -> SectionHandle | SyncHandle:
+        label = _PARCEL % (os.getpid(), value, b"")
+        handle: SectionHandle | SyncHandle | None
+        for access in ("write", "read"):
+            handle = _linux.receive(label + access.encode(), access == "read")
+            if handle is not None:
+                return handle
+        for right in _SYNC_RIGHTS:
+            handle = _linux.receive_sync(label + right.encode(), right)
             if handle is not None:
                 return handle
         raise errors.ClosedHandle(f"Handle {value:#x} is not open in this process", call="receive_handle")

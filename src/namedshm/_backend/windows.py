@@ -186,8 +186,8 @@ class WindowsBackend:
     def reach(self, mapping: Mapping) -> int:
         return _windows.reach(mapping)
 
-    def send_handle(self, handle: SectionHandle, pid: int, access: Access) -> int:
-        if not isinstance(handle, _windows.SectionHandle):
+    def send_handle(self, handle: SectionHandle | SyncHandle, pid: int, access: Access | SyncAccess) -> int:
+        if not isinstance(handle, _windows.SectionHandle | _windows.SyncHandle):
             raise TypeError(f"not a handle of this backend: {handle!r}")
         return _windows.send(handle, pid, access)
 
@@ -195,7 +195,7 @@ class WindowsBackend:
         """Whether handles could be sent to that process.  Raises InvalidArgument (87) if there is none, or AccessDenied (5)."""
         _windows.check_process(pid)
 
-    def receive_handle(self, value: int) -> SectionHandle:
+    def receive_handle(self, value: int) -> SectionHandle | SyncHandle:
         if not 0 < value < 1 << 64:
             raise errors.ClosedHandle(f"There is no handle {value} in this process", call="receive_handle")
         try:
@@ -204,9 +204,11 @@ class WindowsBackend:
             raise errors.ClosedHandle(
                 f"There is no handle {value} in this process: it was closed, or sent to another process", call="receive_handle"
             ) from error
-        if kind != "Section":
-            raise errors.WrongType(f"Handle {value} is one to a {kind.lower()}, not to a section", call="receive_handle")
-        text = _name_of(path)
+        if kind not in _TYPES:
+            raise errors.WrongType(f"Handle {value} is one to a {kind.lower()}", call="receive_handle")
+        text, type = _name_of(path), _TYPES[kind]
+        if type != "section":
+            return _windows.receive_sync(value, text, type)
         if text is None:
             return _windows.receive(value, None, None)
         prefix = "Global\\" if text.startswith("Global\\") else ""
