@@ -6,7 +6,7 @@ import pytest
 
 import namedshm
 
-COMMANDS = ["demo", "grant", "list", "show"]
+COMMANDS = ["demo", "grant", "list", "load", "save", "show"]
 
 
 def test_version_is_the_packages(run):
@@ -32,7 +32,16 @@ def test_every_command_has_help_with_examples(run, command):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("list", "--nonsense"), ("show",), ("show", "x", "--bytes", "-1"), ("demo", "third"), ("grant",)],
+    [
+        ("nonsense",),
+        ("list", "--nonsense"),
+        ("show",),
+        ("show", "x", "--bytes", "-1"),
+        ("demo", "third"),
+        ("grant",),
+        ("save", "x"),
+        ("load", "no-file", "x"),
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_is_status_2_on_stderr(run, arguments):

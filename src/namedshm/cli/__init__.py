@@ -1,7 +1,8 @@
 """The command ``namedshm``: look at living objects, try the library, grant the right to create in ``Global\\``.
 
     app.py      the group of commands; each is loaded when it is used, so that starting is cheap
-    demo.py     list.py     show.py     grant.py        one file a command
+    demo.py  list.py  show.py  save.py  load.py  hold.py  grant.py      one file a command
+    contents.py      what a section holds, told by its bytes     progress.py     a bar for what takes seconds
     facts.py    a snapshot (ObjectInfo) in words for people and as JSON
     configuration.py, registry.py      what 'grant' writes, and does to a Global registry that lives already
 

@@ -10,7 +10,7 @@ import click
 
 from namedshm import NamedShmError, __version__
 
-_COMMANDS = ("demo", "grant", "list", "show")
+_COMMANDS = ("demo", "grant", "list", "load", "save", "show")
 
 
 class _Commands(click.Group):
@@ -49,6 +49,8 @@ def cli() -> None:
     Examples:
       namedshm demo                    see two processes share memory by name
       namedshm list                    what is alive
-      namedshm show frames             one object and its first bytes
+      namedshm show frames             one object and what is in it
+      namedshm save frames frames.npy  its bytes as a file
+      namedshm load frames.npy frames  and back
       sudo namedshm grant video        let group 'video' create in Global\\
     """

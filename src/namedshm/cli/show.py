@@ -1,16 +1,26 @@
-"""``namedshm show NAME``: every fact about one object, and its first bytes."""
+"""``namedshm show NAME``: every fact about one object, and what is in it."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from namedshm import ObjectInfo
+
+    from .contents import Contents
+
+_FEW = 128  # bytes to show of what has no better preview
 
 
 @click.command(epilog="The bytes are read through a read-only handle of this command, which is closed before it prints.")
 @click.argument("name")
-@click.option("--bytes", "length", type=click.IntRange(0), default=128, show_default=True, metavar="N", help="How many bytes.")
+@click.option("--bytes", "length", type=click.IntRange(0), metavar="N", help="Show so many bytes, whatever they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON object, without the preview.")
-def command(name: str, length: int, as_json: bool) -> None:
-    """Show all facts about NAME and a hexdump of its first bytes.
+def command(name: str, length: int | None, as_json: bool) -> None:
+    """Show all facts about NAME and what is in it: shape, type and some elements of an array, schema and some rows of an Arrow
+    table, the values of a record, the first bytes of anything else.
 
     \b
     Examples:
@@ -22,10 +32,14 @@ def command(name: str, length: int, as_json: bool) -> None:
     from . import facts
 
     info = namedshm.describe(name)
+    found, data, denied = _look(name, info, length)
     if as_json:
         import json
 
-        click.echo(json.dumps(facts.as_json(info), indent=2))
+        fact = facts.as_json(info)
+        if found is not None:
+            fact["content"] = found.details
+        click.echo(json.dumps(fact, indent=2))
         return
     command_line = facts.command_of(info)
     if command_line is None:
@@ -45,25 +59,49 @@ def command(name: str, length: int, as_json: bool) -> None:
     )
     for label, value in rows:
         click.echo(f"{label:<9} {value}")
-    if info.type != "section" or not length:
-        return
+    if denied:
+        click.echo(f"\nThe bytes cannot be shown: {denied}")
+    elif found is not None:
+        _preview(found, data)
+
+
+def _look(name: str, info: ObjectInfo, length: int | None) -> tuple[Contents | None, bytes | None, str]:
+    """What a section holds; its first bytes, where they are to be shown; or why it cannot be read."""
+    if info.type != "section":
+        return None, None, ""
+    import namedshm
+    from namedshm._backend import backend
+
+    from .contents import contents
+
     try:
-        data = _read(name, length)
+        with namedshm.open(name, "read") as section, section.map() as view:
+            reach = backend.reach(view)  # of a reserved section only what is committed may be read
+            found = contents(name, view, reach, _columns())
+            if length is None:
+                length = _FEW if found.kind == "bytes" else 0
+            return found, view[: min(length, reach)] if length else None, ""
     except namedshm.AccessDenied as error:
-        click.echo(f"\nThe bytes cannot be shown: {error}")
+        return None, None, str(error)
+
+
+def _preview(found: Contents, data: bytes | None) -> None:
+    click.echo(f"content   {found.summary}")
+    if found.preview:
+        click.echo()
+    for line in found.preview:
+        click.echo(line)
+    if data is None:
         return
     click.echo(f"\nfirst {len(data)} bytes:" if data else "\nNo byte of this reserved section is committed yet.")
     for line in _hexdump(data):
         click.echo(line)
 
 
-def _read(name: str, length: int) -> bytes:
-    """The first bytes that may be read: of a reserved section only what is committed."""
-    import namedshm
-    from namedshm._backend import backend
+def _columns() -> int:
+    from shutil import get_terminal_size
 
-    with namedshm.open(name, "read") as section, section.map() as view:
-        return view[: min(length, backend.reach(view))]
+    return max(40, get_terminal_size().columns)
 
 
 def _hexdump(data: bytes) -> list[str]:
