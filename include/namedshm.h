@@ -91,7 +91,7 @@ enum { NSHM_LOCAL = 0, NSHM_GLOBAL = 1 };
 /* flags of create and open */
 enum { NSHM_READONLY = 1, NSHM_EXCLUSIVE = 2 };
 /* properties of an object, fixed at creation */
-enum { NSHM_OBJ_READONLY = 1, NSHM_OBJ_EXECUTABLE = 2, NSHM_OBJ_RESERVE = 4, NSHM_OBJ_FILE = 8 };
+enum { NSHM_OBJ_READONLY = 1, NSHM_OBJ_EXECUTABLE = 2, NSHM_OBJ_RESERVE = 4, NSHM_OBJ_FILE = 8, NSHM_OBJ_HUGE = 16 };
 
 typedef struct {
     uint64_t nonce;      /* 64 random bits, the object's identity; 0 while the record is being filled or is free */
@@ -195,6 +195,13 @@ static inline void *nshm__attach_below(const void *neighbour, uint64_t size, int
         if (p != (void *)-1) return p;
     }
     return nshm__attach(id, readonly);
+}
+/* NSHM_OBJ_HUGE: ask for huge pages in this attachment, for advice is per mapping; a kernel without them says no, which is fine.
+ * Such data is attached where the kernel chooses, without a neighbour: it chooses a multiple of the huge page. */
+static inline void nshm__advise(void *data, uint64_t size, uint32_t props) {
+    int e = errno;
+    if (data && props & NSHM_OBJ_HUGE) madvise(data, nshm_page_round(size), MADV_HUGEPAGE);
+    errno = e;
 }
 /* Detach by munmap: shmdt(2) searches by address and would also take a neighbour that was split off the same segment. */
 static inline void nshm__detach(void *p, size_t size) {
@@ -598,7 +605,8 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
         return -EAGAIN;
     }
     if (f->data >= 0) {
-        data = nshm__attach_below(token, size, f->data, readonly || (f->props & NSHM_OBJ_READONLY));
+        const void *neighbour = f->props & NSHM_OBJ_HUGE ? NULL : token;
+        data = nshm__attach_below(neighbour, size, f->data, readonly || (f->props & NSHM_OBJ_READONLY));
         NSHM_STEP("adopt-data");
         if (!data) {
             e = errno; /* gone: its last holder is just being torn down */
@@ -611,6 +619,7 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
             nshm__detach(token, f->token_size);
             return e ? e : -ENOENT;
         }
+        nshm__advise(data, size, f->props);
     }
     h->scope = s;
     h->token = token;
@@ -748,7 +757,9 @@ static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_
     }
     if (!(props & NSHM_OBJ_FILE) && size) {
         int extra = props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0;
-        r = nshm__segment(s, nshm_data_size(size, props), (int)(0600 | (mode & 066)), extra, group, h->token, &h->data_id, &h->data);
+        const void *neighbour = props & NSHM_OBJ_HUGE ? NULL : h->token;
+        r = nshm__segment(s, nshm_data_size(size, props), (int)(0600 | (mode & 066)), extra, group, neighbour, &h->data_id, &h->data);
+        nshm__advise(h->data, size, props);
         if (r) {
             nshm__detach(h->token, h->token_size);
             h->token = NULL;
@@ -877,6 +888,7 @@ static inline int nshm_create_unnamed(nshm_scope *s, uint64_t size, unsigned mod
     h->data_id = shmget(IPC_PRIVATE, nshm_data_size(size, props), IPC_CREAT | (props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0) | 0600 | (mode & 066) | NSHM_MARK);
     if (h->data_id < 0) return -errno;
     h->data = nshm__attach(h->data_id, 0);
+    nshm__advise(h->data, size, props);
     r = h->data ? 0 : -errno;
     if (shmctl(h->data_id, IPC_RMID, NULL) && h->data) { /* refused: it would outlive everybody */
         r = -errno;
@@ -899,13 +911,16 @@ static inline int nshm_duplicate(const nshm_handle *h, int readonly, nshm_handle
         to->token = NULL;
         return -e;
     }
+    nshm__advise(to->data, h->size, h->props);
     return 0;
 }
 
 /* One more attachment of the data, for a view with other access than the handle's.  NULL with errno. */
 static inline void *nshm_attach_data(const nshm_handle *h, int readonly, int executable) {
     void *p = shmat(h->data_id, NULL, (readonly ? SHM_RDONLY : 0) | (executable ? SHM_EXEC : 0));
-    return p == (void *)-1 ? NULL : p;
+    if (p == (void *)-1) return NULL;
+    nshm__advise(p, h->size, h->props);
+    return p;
 }
 
 /* After a handle is gone: if it was the last, its entry is dead. */

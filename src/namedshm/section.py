@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the typing module alone costs more than all of this package
     from types import TracebackType
 
     from . import errors
-    from ._backend.contract import Access, SectionHandle, ViewAccess
+    from ._backend.contract import Access, HugePages, SectionHandle, ViewAccess
 else:
     from ._core import errors  # loaded when needed
 
@@ -263,6 +263,7 @@ def create(
     reserve: bool = False,
     file: int | None = None,
     inheritable: bool = False,
+    huge_pages: HugePages | None = None,
 ) -> Section:
     r"""Create a section of shared memory; its bytes are zero.
 
@@ -281,6 +282,8 @@ def create(
         file: map this open file (a descriptor; on Windows a handle) instead of memory.  Size 0 means the file's size; a larger
             size extends the file.
         inheritable: Windows: child processes may inherit the handle.
+        huge_pages: pages of 2 MiB, which are much quicker to make, where whole ones fit.  ``"try"``: where the system gives them;
+            ``"require"``: Unsupported unless it is set up to (Linux).  Touching a byte then takes 2 MiB of memory.
 
     Returns: an open Section.
 
@@ -290,6 +293,7 @@ def create(
         WrongType: the name is held by a mutex, event or semaphore.
         InvalidName, InvalidArgument: see :mod:`namedshm.errors`.
         OutOfResources: not enough memory, or the system's segment table is full; nothing was made.
+        Unsupported: this system cannot do it, for example give the huge pages that are required.
 
     Behaviour: https://learn.microsoft.com/windows/win32/api/memoryapi/nf-memoryapi-createfilemappingw
     """
@@ -301,6 +305,8 @@ def create(
         raise errors.InvalidArgument(
             f"mode {mode!r} for {_label(name)}: use read and write bits only, for example 0o644", name=name, call="create"
         )
+    if huge_pages is not None:
+        _check_huge_pages(name, huge_pages, reserve, file)
     return Section(
         backend.create_section(
             None if name is None else Name(name),
@@ -314,6 +320,7 @@ def create(
             reserve,
             file,
             inheritable,
+            huge_pages,
         )
     )
 
@@ -394,6 +401,20 @@ def _check_view_access(handle: SectionHandle, access: object) -> None:
             f"This handle to {_label(handle.name)} is read-only: open the section with access 'write'",
             name=handle.name,
             call="map",
+        )
+
+
+def _check_huge_pages(name: str | None, huge_pages: object, reserve: bool, file: int | None) -> None:
+    if huge_pages not in ("try", "require"):
+        raise errors.InvalidArgument(
+            f"huge_pages {huge_pages!r} for {_label(name)}: use 'try', 'require' or None", name=name, call="create"
+        )
+    if reserve or file is not None:
+        raise errors.InvalidArgument(
+            f"Cannot create {_label(name)} in huge pages: {'a reserved section takes' if reserve else 'a file is in'} small ones; "
+            "leave huge_pages out",
+            name=name,
+            call="create",
         )
 
 

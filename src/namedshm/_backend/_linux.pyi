@@ -19,6 +19,7 @@ OBJ_READONLY: int
 OBJ_EXECUTABLE: int
 OBJ_RESERVE: int
 OBJ_FILE: int
+OBJ_HUGE: int
 
 explain: Callable[[int, str, Any, int], Exception]
 """Set by linux.py: (negative errno, call, name, size) -> the exception to raise."""

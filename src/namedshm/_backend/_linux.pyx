@@ -16,7 +16,7 @@ cdef extern from "namedshm.h" nogil:
     enum:
         NSHM_SECTION, NSHM_MUTEX, NSHM_EVENT, NSHM_SEMAPHORE, NSHM_PARCEL
         NSHM_READONLY, NSHM_EXCLUSIVE
-        NSHM_OBJ_READONLY, NSHM_OBJ_EXECUTABLE, NSHM_OBJ_RESERVE, NSHM_OBJ_FILE
+        NSHM_OBJ_READONLY, NSHM_OBJ_EXECUTABLE, NSHM_OBJ_RESERVE, NSHM_OBJ_FILE, NSHM_OBJ_HUGE
         NSHM_CAPACITY
     ctypedef struct nshm_record:
         uint64_t nonce, size
@@ -100,6 +100,7 @@ OBJ_READONLY = NSHM_OBJ_READONLY
 OBJ_EXECUTABLE = NSHM_OBJ_EXECUTABLE
 OBJ_RESERVE = NSHM_OBJ_RESERVE
 OBJ_FILE = NSHM_OBJ_FILE
+OBJ_HUGE = NSHM_OBJ_HUGE
 TYPES = {NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM_SEMAPHORE: "semaphore"}
 
 #: Set by linux.py: makes the exception for a negative errno.

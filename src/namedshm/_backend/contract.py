@@ -34,6 +34,10 @@ Access = Literal["read", "write"]
 ViewAccess = Literal["read", "write", "copy"]
 
 
+#: Huge pages for a section's memory: where the system gives them, or else no section.
+HugePages = Literal["try", "require"]
+
+
 class SectionHandle(Protocol):
     """One open handle to a section.  Closed at most once; used by one thread at a time or under the GIL."""
 
@@ -195,6 +199,7 @@ class Backend(Protocol):
         reserve: bool,
         file: int | None,
         inheritable: bool,
+        huge_pages: HugePages | None,
     ) -> SectionHandle:
         """Make a section; with ``exist_ok`` open a living one of that name instead (its size and rights stay as they are).
 
@@ -208,6 +213,7 @@ class Backend(Protocol):
             writable: False makes the object read-only for good.
             file: a descriptor (POSIX) or handle (Windows) of an open file to map instead of memory.
             inheritable: Windows: child processes may inherit the handle.
+            huge_pages: not with ``reserve`` or ``file``.  Every mapping of the object, in every process, asks for them.
 
         Raises: AlreadyExists, AccessDenied, WrongType, OutOfResources, InvalidArgument, Unsupported.
         """

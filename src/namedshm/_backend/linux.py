@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from .contract import Access, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from .contract import Access, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
 else:
@@ -120,6 +120,7 @@ class LinuxBackend:
         reserve: bool,
         file: int | None,
         inheritable: bool,
+        huge_pages: HugePages | None,
     ) -> SectionHandle:
         if name is None or not name.is_global:
             mode, group = 0o600, None  # nobody else can open it; wider bits would let others attach the segments by their ids
@@ -127,6 +128,8 @@ class LinuxBackend:
         props, location = 0 if writable else _linux.OBJ_READONLY, None
         if executable:
             props |= _linux.OBJ_EXECUTABLE
+        if huge_pages is not None and _huge_pages(name, size, huge_pages):
+            props |= _linux.OBJ_HUGE
         if reserve:
             props |= _linux.OBJ_RESERVE
         elif file is None and size > _CHECK_MEMORY_ABOVE:
@@ -276,6 +279,12 @@ def _refuse_if_short(name: Name | None, size: int) -> None:
     from .linux_memory import refuse_if_short
 
     refuse_if_short(name, size)
+
+
+def _huge_pages(name: Name | None, size: int, wish: HugePages) -> bool:
+    from .linux_memory import huge_pages
+
+    return huge_pages(name, size, wish)
 
 
 def _open_file(handle: _linux.Handle) -> None:

@@ -1,4 +1,4 @@
-"""Is there memory for a large section?  The machine's and the cgroup's answer, before anything is made."""
+"""Is there memory for a large section, and in huge pages?  The system's answers, before anything is made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from namedshm import errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from namedshm.names import Name
+
+    from .contract import HugePages
+
+HUGE_PAGE = 2 << 20  # bytes
+_SETTINGS = "/sys/kernel/mm/transparent_hugepage"
 
 
 def available_memory() -> tuple[int, str]:
@@ -84,3 +89,46 @@ def refuse_if_short(name: Name | None, size: int) -> None:
             name=text,
             call="create",
         )
+
+
+# Transparent huge pages by advice, not SHM_HUGETLB: they need no reservation that is lost for everything else, no privilege and no
+# size in whole huge pages; copy-on-write works; and where none is free right now the memory is there all the same.
+def huge_pages(name: Name | None, size: int, wish: HugePages) -> bool:
+    """Whether a new section should ask for huge pages; raises for ``"require"`` where the system would not give any."""
+    if size < HUGE_PAGE:
+        reason = f"it has {size} bytes and a huge page {HUGE_PAGE}; make it larger"
+    else:
+        reason = _why_no_huge_pages()
+    if wish == "require" and reason:
+        text = None if name is None else name.text
+        label = "an unnamed section" if text is None else repr(text)
+        raise errors.Unsupported(
+            f"Cannot create {label} in huge pages: {reason}, or pass huge_pages='try'", name=text, call="create"
+        )
+    return size >= HUGE_PAGE  # also where they are off now: they may be turned on while the section lives
+
+
+def _why_no_huge_pages() -> str:
+    """Why shared memory gets no huge pages even on advice; empty if it does."""
+    everywhere = _chosen(f"{_SETTINGS}/shmem_enabled")
+    if everywhere is None:
+        return "this kernel has no transparent huge pages (CONFIG_TRANSPARENT_HUGEPAGE); use another kernel"
+    of_size = _chosen(f"{_SETTINGS}/hugepages-{HUGE_PAGE >> 10}kB/shmem_enabled") or "inherit"  # since Linux 6.11
+    if everywhere == "force" or (everywhere != "deny" and of_size in ("always", "within_size", "advise")):
+        return ""
+    if of_size == "inherit" and everywhere in ("always", "within_size", "advise"):
+        return ""
+    return (
+        f"they are off for shared memory; an administrator turns them on with 'echo advise > {_SETTINGS}/shmem_enabled' "
+        f"(it is '{everywhere}'{'' if of_size == 'inherit' else f', and {of_size!r} for this size of page'})"
+    )
+
+
+def _chosen(path: str) -> str | None:
+    """The word in brackets."""
+    try:
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+    except OSError:
+        return None
+    return text.partition("[")[2].partition("]")[0]

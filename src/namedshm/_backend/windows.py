@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from .contract import Access, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from .contract import Access, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -98,7 +98,16 @@ class WindowsBackend:
         reserve: bool,
         file: int | None,
         inheritable: bool,
+        huge_pages: HugePages | None,
     ) -> SectionHandle:
+        if huge_pages == "require":
+            # SEC_LARGE_PAGES: a privilege few accounts have, sizes and offsets in multiples of 2 MiB, memory that is locked.
+            label = "an unnamed section" if name is None else repr(name.text)
+            raise errors.Unsupported(
+                f"Cannot create {label} in huge pages: not done on Windows so far; pass huge_pages='try'",
+                name=None if name is None else name.text,
+                call="create",
+            )
         security = companion_security = None
         if mode != 0o600:
             security, companion_security = _descriptors(mode, group, executable)
