@@ -25,6 +25,7 @@ from . import _npy, errors
 from . import section as sections
 from ._content import SIZE, HeldView, hold, published
 from ._content import publish as publish_content
+from .copying import copy
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["NamedArray", "create", "open", "publish"]
 
 T = TypeVar("T", bound=np.generic)
+_STRIP = 16 << 20  # bytes copied between two calls of a progress function, where copying is NumPy's work
 
 
 class NamedArray(np.ndarray[Any, np.dtype[T]]):
@@ -154,7 +156,7 @@ def create(
     wanted, header = _layout(name, shape, dtype, order)
     handle = sections.create(name, wanted.offset + wanted.size, exist_ok=exist_ok, mode=mode, group=group)
     if handle.created:
-        return _fill(handle, wanted, header, None)
+        return _fill(handle, wanted, header, lambda target: None)
     found = _read(handle, timeout)
     if (found.dtype, found.shape, found.flags.c_contiguous) != (wanted.dtype, wanted.shape, not wanted.fortran):
         found.close()
@@ -174,6 +176,8 @@ def publish(
     order: Literal["C", "F"] | None = None,
     mode: int = 0o600,
     group: str | int | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> NamedArray[Any]:
     """Create an array by name with the elements of another; who opens it sees all of them or waits.
 
@@ -181,6 +185,8 @@ def publish(
         name, mode, group: as in :func:`namedshm.create`.
         array: what to copy; anything ``numpy.asarray`` takes, tensors on the CPU too.
         order: as in :func:`create`; None keeps the array's own.
+        threads: how many copy; None: as many as pay.  For an array whose elements lie in the order of the new one.
+        progress: called as ``progress(done, total)``, in bytes.  What it raises ends the call, and nothing is left.
 
     Returns: the new array, writable.  It is yours to keep: without it the name goes.
 
@@ -197,7 +203,7 @@ def publish(
         order = "F" if source.flags.fnc else "C"
     layout, header = _layout(name, source.shape, source.dtype, order)
     handle = sections.create(name, layout.offset + layout.size, mode=mode, group=group)
-    return _fill(handle, layout, header, source)
+    return _fill(handle, layout, header, lambda target: _copy(target, source, threads, progress))
 
 
 def open(name: str, access: Access = "write", *, timeout: float = 1.0) -> NamedArray[Any]:
@@ -237,7 +243,7 @@ def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[_n
         ) from None
 
 
-def _fill(handle: Section, layout: _npy.Layout, header: bytes, source: np.ndarray[Any, Any] | None) -> NamedArray[Any]:
+def _fill(handle: Section, layout: _npy.Layout, header: bytes, write: Callable[[NamedArray[Any]], None]) -> NamedArray[Any]:
     """Write a new section: the elements, the header, and last the bytes by which others know that all is there."""
     try:
         view = hold(handle)
@@ -249,14 +255,33 @@ def _fill(handle: Section, layout: _npy.Layout, header: bytes, source: np.ndarra
                 name=handle.name,
                 call="create",
             ) from None
-        if source is not None:
-            array[...] = source
+        write(array)
         view[SIZE : len(header)] = header[SIZE:]
         publish_content(view, header[:SIZE])
     except BaseException:
         handle.close()  # now, and not when the last reference to this traceback goes
         raise
     return array
+
+
+def _copy(
+    target: NamedArray[Any],
+    source: np.ndarray[Any, Any],
+    threads: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> None:
+    if not target.flags.c_contiguous:
+        target, source = target.T, source.T
+    total = target.nbytes
+    if total and source.flags.c_contiguous:
+        to, of = (memoryview(array.reshape(-1).view(np.uint8)) for array in (target, source))
+        copy(to, of, threads=threads, progress=progress)
+        return
+    strip = max(1, len(target) * _STRIP // total) if target.ndim and total else 1
+    for start in range(0, len(target) if target.ndim else 0, strip):
+        target[start : start + strip] = source[start : start + strip]
+        if progress is not None:
+            progress(min(start + strip, len(target)) * (total // len(target)), total)
 
 
 def _read(handle: Section, timeout: float) -> NamedArray[Any]:

@@ -156,6 +156,38 @@ def test_a_published_array_has_the_elements_and_the_order_of_its_source(name: st
         del array
 
 
+SOURCES = {
+    "in one piece": lambda: np.arange(6_000_000.0).reshape(2000, 3000),
+    "in Fortran's order": lambda: np.asfortranarray(np.arange(6_000_000.0).reshape(2000, 3000)),
+    "every second": lambda: np.arange(12_000_000.0)[::2],
+    "reversed columns": lambda: np.arange(6_000_000.0).reshape(2000, 3000)[:, ::-1],
+    "small": lambda: np.arange(3.0),
+    "small and reversed": lambda: np.arange(3.0)[::-1],
+    "one": lambda: np.array(5.0),
+    "unaligned": lambda: np.frombuffer(bytes(4000001), np.uint8)[1:].view("f8"),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_publishing_reports_its_progress_up_to_the_end(name: str, source: Callable) -> None:
+    given, seen = source(), []
+    array = arrays.publish(name, given, threads=2, progress=lambda done, total: seen.append((done, total)))
+    assert np.array_equal(array, given)
+    assert seen == sorted(seen)
+    assert seen[-1] == (given.nbytes, given.nbytes)
+    assert {total for _, total in seen} == {given.nbytes}
+
+
+@pytest.mark.parametrize("source", list(SOURCES.values())[:4], ids=list(SOURCES)[:4])
+def test_what_a_progress_function_raises_ends_publishing_and_nothing_is_left(name: str, source: Callable) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        arrays.publish(name, source(), progress=stop)
+    assert gone(name)
+
+
 def test_what_is_like_an_array_can_be_published(name: str) -> None:
     array = arrays.publish(name, [[1, 2], [3, 4]])
     assert arrays.open(name).tolist() == array.tolist() == [[1, 2], [3, 4]]
