@@ -68,6 +68,8 @@ def layout(dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> tuple[La
     dtype = _dtype(descr)  # without what the format does not keep: metadata, and the mark of an aligned structure
     fortran = order == "F" and 0 not in shape and sum(length != 1 for length in shape) > 1  # otherwise both are the same
     header = encode(descr, shape, fortran)
+    if len(header) > _LONGEST:
+        raise ValueError(f"its header would be {len(header)} bytes long, more than {_LONGEST}")
     return Layout(dtype, shape, fortran, len(header), math.prod(shape) * dtype.itemsize), header
 
 

@@ -95,7 +95,7 @@ class NamedArray(np.ndarray[Any, np.dtype[T]]):
             )
         name = sections._picklable(held.section.name)
         access = "write" if self.flags.writeable else "read"
-        offset = self.__array_interface__["data"][0] - held.address
+        offset = self.__array_interface__["data"][0] - held.address if self.size else 0  # nothing may begin anywhere
         return _restore, (name, held.section.identity, access, offset, self.shape, self.strides, self.dtype)
 
     def __reduce__(self) -> Any:
@@ -274,8 +274,8 @@ def _copy(
         target, source = target.T, source.T
     total = target.nbytes
     if total and source.flags.c_contiguous:
-        to, of = (memoryview(array.reshape(-1).view(np.uint8)) for array in (target, source))
-        copy(to, of, threads=threads, progress=progress)
+        pieces: list[Any] = [array.reshape(-1).view(np.uint8) for array in (target, source)]
+        copy(*pieces, threads=threads, progress=progress)
         return
     strip = max(1, len(target) * _STRIP // total) if target.ndim and total else 1
     for start in range(0, len(target) if target.ndim else 0, strip):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.recfunctions import repack_fields
 
 #: What a .npy file can say, one of each sort.
 DTYPES = {
@@ -50,5 +49,7 @@ def fill(array: np.ndarray) -> None:
 
 
 def elements(array: np.ndarray) -> bytes:
-    """The bytes of the elements, without what lies between fields: numpy.load leaves that undefined."""
-    return (repack_fields(array, recurse=True) if array.dtype.names else array).tobytes()
+    """The bytes of the elements, without what lies between fields: where NumPy copies, that is undefined."""
+    if array.dtype.names is None:
+        return array.tobytes()
+    return b"".join(elements(array[field]) for field in array.dtype.names)
