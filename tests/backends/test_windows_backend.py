@@ -123,6 +123,31 @@ def test_the_reference_scenarios_give_the_results_of_windows(wine: Any, tmp_path
     assert not wrong, output
 
 
+# ------------------------------------------------------------------------------------------------------------ formats
+def test_arrays_are_the_same_bytes_on_both_systems_and_each_reads_the_others(wine: Any, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+
+    def run(how: str, native: bool, folder: Path) -> str:
+        program = REPO / "tests" / "arrays" / "formats.py"
+        if native:
+            done = subprocess.run([sys.executable, program, how, folder], capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, done.stderr
+        else:
+            done = wine.run(wine.python_command(tool.windows_path(program), how, tool.windows_path(folder)), timeout=120)
+            assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    for folder, native in ((here, True), (there, False)):
+        folder.mkdir()
+        assert run("write", native, folder) == f"{len(list(folder.iterdir()))} arrays\n"
+    files = sorted(file.name for file in here.iterdir())
+    assert len(files) > 300
+    assert files == sorted(file.name for file in there.iterdir())
+    for file in files:
+        assert (here / file).read_bytes() == (there / file).read_bytes(), file
+    assert run("read", True, there) == run("read", False, here) == f"{len(files)} arrays\n"
+
+
 # ------------------------------------------------------------------------------------------------------------ other languages
 @pytest.fixture(scope="module")
 def programs(wine: Any) -> tuple[str, str]:
