@@ -176,6 +176,8 @@ def open(name: str, *, timeout: float = 1.0, validate: Literal["structure", "ful
 def _as_table(name: str | None, data: Any) -> Any:
     if isinstance(data, pa.Table):
         return data
+    if isinstance(data, NamedTable):
+        return data.table
     if isinstance(data, pa.RecordBatchReader):  # not through its C stream, where an exception would become a text
         return data.read_all()
     if isinstance(data, (list, tuple)) and data and all(isinstance(batch, pa.RecordBatch) for batch in data):
@@ -184,7 +186,10 @@ def _as_table(name: str | None, data: Any) -> Any:
         except pa.ArrowInvalid as error:
             raise _unfit(name, error, "Make them of one schema") from error
     if hasattr(data, "__arrow_c_stream__"):
-        return pa.RecordBatchReader.from_stream(data).read_all()
+        try:
+            return pa.RecordBatchReader.from_stream(data).read_all()
+        except pa.ArrowException as error:
+            raise _unfit(name, error, "Make a pyarrow.Table of it") from error
     raise TypeError(
         f"publish() takes tables, record batches and what has __arrow_c_stream__, not {type(data).__name__}: "
         "pyarrow.table(...) makes a table of columns"

@@ -1,7 +1,5 @@
 """Nothing grows: Python's memory, pyarrow's, segments and mappings after 10,000 opens are what they were before."""
 
-# ruff: noqa: E402 (without pyarrow nothing is imported that needs it)
-
 from __future__ import annotations
 
 from collections.abc import Callable

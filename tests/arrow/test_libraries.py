@@ -149,7 +149,12 @@ def test_a_polars_series_keeps_name_and_memory(name: str) -> None:
 def test_polars_frames_come_back_as_they_were(name: str) -> None:
     polars = needs("polars")
     frame = polars.DataFrame(
-        {"n": [1, None, 3], "t": ["a", None, "x" * 40], "c": polars.Series(["u", "v", "u"], dtype=polars.Categorical), "l": [[1], [], None]}
+        {
+            "n": [1, None, 3],
+            "t": ["a", None, "x" * 40],
+            "c": polars.Series(["u", "v", "u"], dtype=polars.Categorical),
+            "l": [[1], [], None],
+        }
     )
     with arrow.publish(name, frame), arrow.open(name, validate="full") as opened:
         needs("polars.testing").assert_frame_equal(polars.DataFrame(opened), frame)

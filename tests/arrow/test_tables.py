@@ -110,6 +110,27 @@ def test_tables_come_in_many_forms(name: str, table: Any, form: Callable[[Any], 
         assert opened.table.equals(table, check_metadata=True)
 
 
+def test_a_named_table_is_published_again_as_it_is(name: str, names: Callable[[], str], table: Any) -> None:
+    with arrow.publish(name, table) as handle, arrow.publish(names(), handle) as again:
+        assert again.section.map()[:] == handle.section.map()[:]
+
+
+class Failing:
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        def batches() -> Iterator[Any]:
+            yield pa.record_batch({"a": [1]})
+            raise Broken("in the middle")
+
+        reader = pa.RecordBatchReader.from_batches(pa.schema([("a", pa.int64())]), batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+
+def test_a_stream_that_fails_half_way_is_told(name: str) -> None:
+    with pytest.raises(namedshm.InvalidArgument, match="in the middle"):
+        arrow.publish(name, Failing())
+    assert gone(name)
+
+
 def test_batches_stay_as_they_are(name: str, table: Any) -> None:
     with arrow.publish(name, table.to_batches(max_chunksize=300)), arrow.open(name) as opened:
         assert [batch.num_rows for batch in opened.table.to_batches()] == [300, 300, 300, 100]

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from helpers.extras import needs
 from helpers.facts import required
 from helpers.peer import born
 
@@ -235,3 +236,40 @@ def test_standard_input_may_be_a_file(wine: Any, tmp_path: Path) -> None:
         command = [sys.executable, str(REPO / "tools" / "windows.py"), "python", "-"]
         result = subprocess.run(command, capture_output=True, text=True, stdin=file, timeout=300, check=False)
     assert (result.returncode, result.stdout) == (0, "namedshm\n"), result.stderr
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+def test_tables_mean_the_same_on_both_systems(wine: Any, tmp_path: Path, names: Any) -> None:
+    """Any tables at all, published here, opened there, published there, opened here."""
+    pa = needs("pyarrow")
+    from arrow.strategies import tables
+    from hypothesis import HealthCheck, given, settings
+
+    import namedshm
+    from namedshm import arrow
+
+    given_tables = []
+
+    @settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(table=tables())
+    def collect(table: Any) -> None:
+        with arrow.publish(names(), table) as handle, handle.section.map() as view:
+            (tmp_path / f"{len(given_tables)}.in").write_bytes(view[:])
+        given_tables.append(table)
+
+    collect()
+    script = tool.windows_path(REPO / "tests" / "arrow" / "republish.py")
+    result = wine.run(wine.python_command(script, tool.windows_path(tmp_path)), timeout=600)
+    assert result.returncode == 0, result.stdout
+    system, version = result.stdout.split()
+    assert system == "win32"
+    for number, table in enumerate(given_tables):
+        data = (tmp_path / f"{number}.out").read_bytes()
+        if version == pa.__version__:
+            assert data == (tmp_path / f"{number}.in").read_bytes()
+        name = names()
+        with namedshm.create(name, len(data)) as section, section.map() as view:
+            view[:] = data
+            with arrow.open(name, validate="full") as opened:
+                assert opened.schema.equals(table.schema, check_metadata=True)
+                assert opened.table.equals(table)
