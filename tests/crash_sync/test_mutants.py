@@ -10,7 +10,7 @@ import pytest
 from .build import INCLUDE, build
 from .storm import WITHOUT_NAPS
 
-CAUGHT, NOT_TRACED = 1, 77
+CAUGHT, NOT_HERE = 1, 77
 EVERY_CALL = "25"
 
 #: what is changed, into what, who has to see it
@@ -63,6 +63,19 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         [("        nshm__pending(&w->state);\n        if (v ||", "        if (v ||")],
         ["step", "set", "3"],
     ),
+    "a mutex used from several PID namespaces is kept pending": (
+        [("return space == nshm__me.space && space != NSHM_MIXED;", "return space || 1;")],
+        ["namespaces", "a_sleeper_dies_when_its_namesake_has_it"],
+    ),
+    "who owns it is the thread id alone": (
+        [
+            (
+                "(v & FUTEX_TID_MASK) == nshm__me.tid && __atomic_load_n(&w->owner, __ATOMIC_RELAXED) == nshm__process",
+                "(void)w, (v & FUTEX_TID_MASK) == nshm__me.tid",
+            )
+        ],
+        ["namespaces", "ownership"],
+    ),
     "a mutex is taken by a store": (
         [
             (
@@ -108,6 +121,6 @@ def test_a_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
     flags = ["-O2", *([WITHOUT_NAPS] if program == "storm" else ["-DPATIENCE=1"])]
     built = build(program, tmp_path, include=tmp_path, flags=flags)
     run = subprocess.run([built, *arguments], capture_output=True, text=True, timeout=110)
-    if run.returncode == NOT_TRACED:
-        pytest.skip("ptrace is not permitted here")
+    if run.returncode == NOT_HERE:
+        pytest.skip("ptrace or PID namespaces are not permitted here")
     assert run.returncode == CAUGHT, run.stdout + run.stderr

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from .build import numbers
+from .storm import WITHOUT_NAPS
 
 ROUNDS = int(os.environ.get("NSHM_STORM_ROUNDS", "350"))
 
 
-def run_storm(program: Path, rounds: int, seed: int, **environment: str) -> dict[str, float]:
-    command = [program, str(rounds), str(seed), "60"]
+SANDBOX = Path(__file__).resolve().parent.parent / "helpers" / "sandbox.py"
+
+
+def run_storm(program: Path, rounds: int, seed: int, *before: str | Path, **environment: str) -> dict[str, float]:
+    command = [*before, program, str(rounds), str(seed), "60"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=110, env={**os.environ, **environment})
     assert run.returncode == 0, run.stderr + run.stdout
     return numbers(run.stdout)
@@ -40,3 +45,16 @@ def test_a_storm_among_others_on_the_same_machine(program: Callable[..., Path]) 
     seen = run_storm(program("storm"), 60, 3, NSHM_TEST_NO_NAMESPACE="1")
     assert not seen["isolated"]
     assert seen["taken"] > 60
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+def test_a_storm_where_the_kernel_has_no_futex_waitv(program: Callable[..., Path], error: str) -> None:
+    seen = run_storm(program("storm"), 120, 4, sys.executable, SANDBOX, error)
+    for what in ("taken", "anys", "alls", "kills", "abandoned"):
+        assert seen[what] > 60, what
+
+
+def test_a_storm_in_which_nobody_looks_by_himself(program: Callable[..., Path]) -> None:
+    """Naps last an hour: every wake-up comes, from who owes it or from the kernel."""
+    seen = run_storm(program("storm", WITHOUT_NAPS), ROUNDS, 5)
+    assert seen["rounds"] == ROUNDS
