@@ -25,7 +25,7 @@ IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 _BECOME_NOBODY = f"""
 import os, sys, grp, pwd, json, encodings.ascii, termios, tty, click, rich.console, rich.table, rich.text
 import namedshm.inspection, namedshm.win32, namedshm.cli.app
-from namedshm.cli import demo, grant, list, show, facts, registry
+from namedshm.cli import demo, grant, hold, list, show, facts, registry
 os.setgroups([]); os.setresgid(*[{NOBODY}] * 3); os.setresuid(*[{NOBODY}] * 3)
 """
 

@@ -6,7 +6,7 @@ import pytest
 
 import namedshm
 
-COMMANDS = ["demo", "grant", "list", "load", "save", "show"]
+COMMANDS = ["demo", "grant", "hold", "list", "load", "save", "show"]
 
 
 def test_version_is_the_packages(run):
@@ -39,6 +39,7 @@ def test_every_command_has_help_with_examples(run, command):
         ("show", "x", "--bytes", "-1"),
         ("demo", "third"),
         ("grant",),
+        ("hold",),
         ("save", "x"),
         ("load", "no-file", "x"),
     ],
@@ -77,7 +78,7 @@ def test_starting_loads_no_other_command_and_no_table_printer(namespace):
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
         "assert 'namedshm.cli.list' in sys.modules\n"
-        "unwanted = {'namedshm.cli.demo', 'namedshm.cli.grant', 'namedshm.cli.show', 'rich.console', 'numpy', 'asyncio'}\n"
+        "unwanted = {'namedshm.cli.' + name for name in ('demo', 'grant', 'hold', 'show')} | {'rich.console', 'numpy', 'asyncio'}\n"
         "assert not unwanted & sys.modules.keys(), unwanted & sys.modules.keys()"
     )
     result = namespace.python("-c", code)

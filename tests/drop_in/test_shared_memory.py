@@ -22,7 +22,7 @@ from namedshm.shared_memory import SharedMemory
 from .conftest import Library
 
 STANDARD = multiprocessing.shared_memory
-PAGE = 4096
+PAGE = 4096  # on Windows the standard library tells whole pages where a block was opened
 
 
 # ------------------------------------------------------------------------------------------------------------ both
@@ -119,7 +119,7 @@ def test_arguments_of_a_wrong_type_are_type_errors(library: Library, arguments: 
 
 
 def test_a_size_is_ignored_where_the_block_is_opened(library: Library, name: str) -> None:
-    keep = library.block(name, create=True, size=100)
+    keep = library.block(name, create=True, size=PAGE)
     for size in (0, 1, 100, 10_000):
         assert library.block(name, size=size).size == keep.size
 
@@ -146,7 +146,7 @@ def test_after_close_there_is_no_buffer_but_name_size_and_repr(library: Library,
 
 
 def test_closed_and_unlinked_the_name_is_free(library: Library, name: str) -> None:
-    for size in (10, 20):
+    for size in (PAGE, 2 * PAGE):
         block = library.block(name, create=True, size=size)
         other = library.block(name)
         assert other.size == block.size
@@ -171,7 +171,7 @@ def test_unlinked_and_then_closed_the_name_is_free_and_until_then_the_memory_the
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickling_sends_the_name(library: Library, protocol: int) -> None:
-    block = library.block(create=True, size=10_000)
+    block = library.block(create=True, size=2 * PAGE)
     block.buf[:5] = b"hello"
     data = pickle.dumps(block, protocol)
     assert b"hello" not in data
@@ -197,11 +197,11 @@ class _Standard(STANDARD.SharedMemory):
 
 def test_a_subclass_is_pickled_as_what_it_is_and_named_in_its_repr(library: Library, name: str) -> None:
     kind = _Ours if library.ours else _Standard
-    block = kind(name, True, 10)
+    block = kind(name, True, PAGE)
     library.made.append(block)
     twin = pickle.loads(pickle.dumps(block))
     assert type(twin) is kind
-    assert repr(twin) == f"{kind.__name__}({name!r}, size=10)"
+    assert repr(twin) == f"{kind.__name__}({name!r}, size={PAGE})"
     twin.close()
     library.made.remove(block) if library.ours else None
 
@@ -409,6 +409,22 @@ def test_a_block_is_the_section_of_its_name(name: str) -> None:
         section.map()[0] = 2
         assert SharedMemory(name).buf[0] == 2
         assert SharedMemory(rf"Local\{name}").size == 50
+
+
+@pytest.mark.skipif(not on_windows, reason="elsewhere the standard library has names of its own")
+def test_a_program_with_the_other_import_line_meets_the_same_blocks_and_lists(name: str) -> None:
+    ours, theirs = SharedMemory(name, create=True, size=PAGE), STANDARD.SharedMemory(name)
+    theirs.buf[0] = 5
+    assert ours.buf[0] == 5
+    items = shared_memory.ShareableList([1, "two", b"three\0", None])
+    other = STANDARD.ShareableList(name=items.shm.name)
+    assert list(other) == [1, "two", b"three", None]  # it takes NUL off
+    other[0] = 2.5
+    assert items[0] == 2.5
+    made = STANDARD.ShareableList(["there", 5], name=name + "l")
+    assert list(shared_memory.ShareableList(name=name + "l")) == ["there", 5]
+    for block in (theirs, other.shm, made.shm):
+        block.close()
 
 
 def test_unpickling_refuses_another_block_of_the_same_name(name: str, gone: Callable[[str], bool]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from namedshm import NamedShmError, __version__
 
-_COMMANDS = ("demo", "grant", "list", "load", "save", "show")
+_COMMANDS = ("demo", "grant", "hold", "list", "load", "save", "show")
 
 
 class _Commands(click.Group):
@@ -52,5 +52,6 @@ def cli() -> None:
       namedshm show frames             one object and what is in it
       namedshm save frames frames.npy  its bytes as a file
       namedshm load frames.npy frames  and back
+      namedshm hold frames             keep it alive, whoever ends
       sudo namedshm grant video        let group 'video' create in Global\\
     """

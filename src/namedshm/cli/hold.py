@@ -1,0 +1,108 @@
+"""``namedshm hold NAME``: a process that does nothing but keep objects alive, for those who want them to outlast their programs."""
+
+from __future__ import annotations
+
+import math
+import signal
+from contextlib import ExitStack
+
+import click
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from namedshm import Section
+    from namedshm.sync import Waitable
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_BYTES = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
+
+
+def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
+    """Reads a number above 0 with one of these units."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+        if text is None:
+            return None
+        number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+        try:
+            amount = float(number) * units[text[len(number) :].strip().lower()]
+        except (ValueError, KeyError):
+            amount = math.nan
+        if not 0 < amount < math.inf:
+            raise click.BadParameter(f"{text!r} is not like {example}.", context, parameter)
+        return amount
+
+    return read
+
+
+@click.command(epilog="Ended by Ctrl-C, SIGTERM or the time it is a success.  Who else holds an object keeps it alive as well.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--for",
+    "duration",
+    callback=_quantity(_SECONDS, "90s, 10min, 1.5h or 7d"),
+    metavar="DURATION",
+    help="Let go after this long: 90s, 10min, 1.5h, 7d.",
+)
+@click.option(
+    "--create",
+    "size",
+    callback=_quantity(_BYTES, "4096, 64KiB or 1.5GiB"),
+    metavar="SIZE",
+    help="Make a section of this size (4096, 64KiB, 1.5GiB) where nobody holds the name.",
+)
+def command(names: tuple[str, ...], duration: float | None, size: float | None) -> None:
+    """Keep objects alive until interrupted: sections, mutexes, events, semaphores.
+
+    Their names, and the memory of sections, stay when the programs that use them end.  Opens with the least rights and changes
+    nothing; all of the objects are held, or none.
+
+    \b
+    Examples:
+      namedshm hold frames frames.lock
+      namedshm hold frames --for 10min
+      nohup namedshm hold settings --create 64KiB &
+    """
+    import namedshm
+
+    from . import facts
+
+    stop = namedshm.Event(manual=True)  # unnamed; waiting for it is what this command does
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # Ctrl-C does not mean a script's background jobs
+            signal.signal(number, lambda *_: stop.set())
+    with ExitStack() as held:
+        for name in names:
+            handle, text = _open(name, None if size is None else math.ceil(size))
+            held.callback(handle.close)
+            click.echo(f"Holding {text.format(name=facts.printable(name))}.")
+        click.echo("Ctrl-C ends it." if duration is None else f"Ctrl-C ends it, or {_words(duration)} from now.")
+        interrupted = stop.wait(duration)
+    click.echo("Interrupted: nothing is held here any more." if interrupted else "The time is up: nothing is held here any more.")
+
+
+def _open(name: str, size: int | None) -> tuple[Section | Waitable, str]:
+    """A handle with no more rights than it takes to have one, and what it is in words, with a place for the name."""
+    import namedshm
+
+    try:
+        info = namedshm.describe(name)
+    except namedshm.NotFound:
+        if size is None:
+            raise
+        section = namedshm.create(name, size, exist_ok=True, access="read")  # somebody may have been quicker
+    else:
+        kinds: dict[str, type[Waitable]] = {"mutex": namedshm.Mutex, "event": namedshm.Event, "semaphore": namedshm.Semaphore}
+        if info.type in kinds:
+            return kinds[info.type].open(name, "wait"), f"{info.type} {{name}}"
+        section = namedshm.open(name, "read")
+    return section, f"{'new ' if section.created else ''}section {{name}} of {section.size} bytes"
+
+
+def _words(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
