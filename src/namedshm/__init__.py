@@ -8,6 +8,7 @@ r"""Named shared memory with the lifetime of Windows kernel objects, on every op
 The layers, from the top; imports only go down:
 
     cli/  win32                facades: commands, and the Win32 spelling
+    shared_memory  managers    facades: the standard library's modules of that name
     arrow                      Arrow tables by name; needs pyarrow
     inspection                 what is alive: list_objects(), describe()
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
