@@ -30,7 +30,7 @@ from .copying import copy
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ._backend.contract import Access
+    from ._backend.contract import Access, HugePages
     from .section import Section
 
 __all__ = ["NamedArray", "create", "open", "publish"]
@@ -132,12 +132,13 @@ def create(
     exist_ok: bool = False,
     mode: int = 0o600,
     group: str | int | None = None,
+    huge_pages: HugePages | None = None,
     timeout: float = 1.0,
 ) -> NamedArray[Any]:
     r"""Create an array of zeros by name.
 
     Args:
-        name, mode, group: as in :func:`namedshm.create`.
+        name, mode, group, huge_pages: as in :func:`namedshm.create`.
         shape: lengths of the dimensions; one number, or several; ``()`` for a single element.
         dtype: of the elements; anything but Python objects and NumPy's StringDType.
         order: ``"C"`` (the last index runs fastest) or ``"F"`` (the first does).
@@ -154,7 +155,8 @@ def create(
         and what :func:`namedshm.create` raises.
     """
     wanted, header = _layout(name, shape, dtype, order)
-    handle = sections.create(name, wanted.offset + wanted.size, exist_ok=exist_ok, mode=mode, group=group)
+    size = wanted.offset + wanted.size
+    handle = sections.create(name, size, exist_ok=exist_ok, mode=mode, group=group, huge_pages=huge_pages)
     if handle.created:
         return _fill(handle, wanted, header, lambda target: None)
     found = _read(handle, timeout)
@@ -176,13 +178,14 @@ def publish(
     order: Literal["C", "F"] | None = None,
     mode: int = 0o600,
     group: str | int | None = None,
+    huge_pages: HugePages | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> NamedArray[Any]:
     """Create an array by name with the elements of another; who opens it sees all of them or waits.
 
     Args:
-        name, mode, group: as in :func:`namedshm.create`.
+        name, mode, group, huge_pages: as in :func:`namedshm.create`.
         array: what to copy; anything ``numpy.asarray`` takes, tensors on the CPU too.
         order: as in :func:`create`; None keeps the array's own.
         threads: how many copy; None: as many as pay.  For an array whose elements lie in the order of the new one.
@@ -202,7 +205,7 @@ def publish(
     if order is None:
         order = "F" if source.flags.fnc else "C"
     layout, header = _layout(name, source.shape, source.dtype, order)
-    handle = sections.create(name, layout.offset + layout.size, mode=mode, group=group)
+    handle = sections.create(name, layout.offset + layout.size, mode=mode, group=group, huge_pages=huge_pages)
     return _fill(handle, layout, header, lambda target: _copy(target, source, threads, progress))
 
 

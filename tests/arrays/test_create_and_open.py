@@ -193,6 +193,16 @@ def test_what_is_like_an_array_can_be_published(name: str) -> None:
     assert arrays.open(name).tolist() == array.tolist() == [[1, 2], [3, 4]]
 
 
+def test_huge_pages_can_be_asked_for(name: str) -> None:
+    source = np.arange(1_000_000.0)
+    with arrays.publish(name, source, huge_pages="try"):
+        assert np.array_equal(arrays.open(name), source)
+    with arrays.create(name, 1_000_000, huge_pages="try") as array:
+        assert not array.any()
+    with pytest.raises(namedshm.InvalidArgument, match="huge_pages"):
+        arrays.create(name, 5, huge_pages="yes")
+
+
 def test_a_published_array_is_not_connected_with_its_source(name: str) -> None:
     source = np.zeros(3)
     array = arrays.publish(name, source)
