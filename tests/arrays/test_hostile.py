@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -252,6 +253,7 @@ SEEDS = [
     npy(header(descr="'<U3'", order="True", shape="(2, 1, 1)"), b"\2\0"),
     npy(header(descr="[('Größe', '>i4')]", shape="()"), b"\3\0"),
 ]
+NUMBERS = itertools.count()
 PIECES = [
     "'",
     '"',
@@ -305,15 +307,16 @@ def mutated(draw) -> bytes:
 @example(npy(header(descr="[('a', '<f8'), ('b', '|O')]")))
 @given(mutated() | st.binary(min_size=8, max_size=300) | st.binary(max_size=200).map(lambda b: npy(b)))
 def test_any_bytes_give_an_array_within_the_section_or_an_error(data: bytes) -> None:
-    with section_of("fuzz", data):
+    name = f"fuzz{next(NUMBERS)}"  # a failed example may keep its own
+    with section_of(name, data):
         tracemalloc.start()
         try:
-            array = arrays.open("fuzz", timeout=0)
+            array = arrays.open(name, timeout=0)
             assert not array.dtype.hasobject
             start = array.__array_interface__["data"][0] - arrays._held(array).address
             assert 0 <= start <= start + array.nbytes <= len(data)
             array.tobytes()
-            if array.dtype.kind not in "V":
+            if array.dtype.kind not in "UV":  # numbers that are no characters NumPy itself refuses to show
                 repr(array)
         except (namedshm.InvalidContent, namedshm.NotReady):
             pass
@@ -345,9 +348,10 @@ def test_literals_are_read_as_python_reads_them(one: str, two: str) -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(TEXTS, TEXTS)
 def test_any_literals_as_dtype_and_shape_give_an_array_or_an_error(descr: str, shape: str) -> None:
-    with section_of("fuzz", npy(header(descr=descr, shape=shape))):
+    name = f"fuzz{next(NUMBERS)}"
+    with section_of(name, npy(header(descr=descr, shape=shape))):
         try:
-            array = arrays.open("fuzz", timeout=0)
+            array = arrays.open(name, timeout=0)
         except namedshm.InvalidContent:
             return
         assert array.nbytes <= 64

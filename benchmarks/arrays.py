@@ -1,0 +1,439 @@
+"""What arrays by name cost: opening one, and handing 64 MiB to another process until it is usable, as ratios of one run.
+
+    python benchmarks/arrays.py [--rounds 15] [--mib 64] [--json FILE]
+
+Needs: pip install '.[bench,numpy]'; ray and vineyard take part where they are installed.
+
+A hand-over begins with an array in the producer's private memory and ends when the consumer, a process that waits for it, has read
+its first and last element (both ends take the same clock).  "again" means memory that both have used before, as in a loop over
+frames; "new" means memory made, copied to, found and mapped for this one array.  The floor is a bare memcpy of the same bytes in
+the producer, into memory it has touched before.  Rounds interleave the contenders; quoted are medians of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.util
+import json
+import mmap
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import namedshm
+from namedshm import _npy, arrays, copying
+
+NAME = f"bench{os.getpid()}"
+FLOOR = "memcpy into touched memory"
+
+
+# ------------------------------------------------------------------------------------------------------------ hand-over
+class Way:
+    """One way of handing over: the producer's side; its consumer is a process of its own that runs ``receive``."""
+
+    def __init__(self, name: str, size: int) -> None:
+        """Make what lasts, before the consumer starts."""
+        self.name, self.size = name, size
+
+    def start(self) -> None:
+        command = [sys.executable, __file__, "--consume", type(self).__name__, self.name, str(self.size)]
+        self.consumer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.consumer.stdout
+        assert self.consumer.stdout.readline() == b"ready\n"
+
+    def tell(self, line: str) -> None:
+        assert self.consumer.stdin
+        self.consumer.stdin.write(line.encode() + b"\n")
+        self.consumer.stdin.flush()
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        """Make the data usable for the consumer, which waits."""
+        raise NotImplementedError
+
+    def seen(self) -> tuple[int, float, float]:
+        """When the consumer could use it, and its first and last element."""
+        assert self.consumer.stdout
+        when, first, last = self.consumer.stdout.readline().split()
+        return int(when), float(first), float(last)
+
+    def tidy(self) -> None:
+        """After each hand-over, not timed."""
+
+    def close(self) -> None:
+        self.consumer.kill()
+        self.consumer.communicate()
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        """The consumer: yields each array as it comes, and has let go of it when it is resumed."""
+        raise NotImplementedError
+
+
+def lines() -> Iterator[str]:
+    print("ready", flush=True)
+    while line := sys.stdin.readline():
+        yield line.strip()
+
+
+class NamedAgain(Way):
+    """namedshm, again"""
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(name, size)
+        self.array = arrays.create(name, size // 8)
+        self.array[:] = 0
+        self.event = namedshm.Event(name + "-ready")
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.array[:] = data
+        self.event.set()
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        array, event = arrays.open(name, "read"), namedshm.Event(name + "-ready")
+        array.sum()
+        print("ready", flush=True)
+        while event.wait():
+            yield array
+
+
+class NamedAgainThreads(NamedAgain):
+    """namedshm, again, copy()"""
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        copying.copy(memoryview(self.array), memoryview(data))
+        self.event.set()
+
+
+class NamedInPlace(NamedAgain):
+    """namedshm, computed in place"""
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.array[0] = self.array[-1] = number
+        self.event.set()
+
+
+class NamedNew(Way):
+    """namedshm, new"""
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.array = arrays.publish(f"{self.name}-{number}", data)
+        self.tell(f"{self.name}-{number}")
+
+    def tidy(self) -> None:
+        del self.array
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        for line in lines():
+            yield arrays.open(line, "read")
+
+
+class StdlibAgain(Way):
+    """multiprocessing.shared_memory, again"""
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(name, size)
+        self.memory = SharedMemory(name, create=True, size=size)
+        self.array = np.ndarray(size // 8, buffer=self.memory.buf)
+        self.array[:] = 0
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.array[:] = data
+        self.tell("now")
+
+    def close(self) -> None:
+        super().close()
+        del self.array
+        self.memory.close()
+        self.memory.unlink()
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        resource_tracker.register = lambda name, kind: None  # else it removes the producer's memory
+        memory = SharedMemory(name)
+        array: Any = np.ndarray(size // 8, buffer=memory.buf)
+        array.sum()
+        for _ in lines():
+            yield array
+
+
+class StdlibNew(Way):
+    """multiprocessing.shared_memory, new"""
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.memory = SharedMemory(f"{self.name}-{number}", create=True, size=self.size)
+        np.ndarray(self.size // 8, buffer=self.memory.buf)[:] = data
+        self.tell(self.memory.name)
+
+    def tidy(self) -> None:
+        self.memory.close()
+        self.memory.unlink()
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        resource_tracker.register = lambda name, kind: None
+        for line in lines():
+            memory = SharedMemory(line)
+            yield np.ndarray(size // 8, buffer=memory.buf)
+            memory.close()
+
+
+class PosixNew(Way):
+    """posix_ipc + mmap, new"""
+
+    needs = "posix_ipc"
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        import posix_ipc
+
+        memory = posix_ipc.SharedMemory(f"/{self.name}-{number}", posix_ipc.O_CREX, size=self.size)
+        self.view = mmap.mmap(memory.fd, self.size)
+        memory.close_fd()
+        np.frombuffer(self.view)[:] = data
+        self.posix = memory
+        self.tell(f"/{self.name}-{number}")
+
+    def tidy(self) -> None:
+        self.view.close()
+        self.posix.unlink()
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        import posix_ipc
+
+        for line in lines():
+            memory = posix_ipc.SharedMemory(line)
+            view = mmap.mmap(memory.fd, size)
+            memory.close_fd()
+            yield np.frombuffer(view)
+            view.close()
+
+
+class Pickled(Way):
+    """pickled through a pipe"""
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        assert self.consumer.stdin
+        pickle.dump(data, self.consumer.stdin, 5)
+        self.consumer.stdin.flush()
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        print("ready", flush=True)
+        while True:
+            yield pickle.load(sys.stdin.buffer)
+
+
+class Vineyard(Way):
+    """vineyard, put and get"""
+
+    needs = "vineyard"
+
+    def __init__(self, name: str, size: int) -> None:
+        import vineyard
+
+        socket = Path(tempfile.gettempdir(), f"{name}.socket")
+        super().__init__(str(socket), size)
+        command = ("-m", "vineyard", "--socket", str(socket), "--size", str(8 * size), "--meta", "local")
+        self.server = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.client = vineyard.connect(str(socket))
+                break
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.object = self.client.put(data)
+        self.tell(repr(self.object))
+
+    def tidy(self) -> None:
+        self.client.delete([self.object])
+
+    def close(self) -> None:
+        super().close()
+        self.client.close()
+        self.server.terminate()
+        self.server.wait()
+
+    @staticmethod
+    def receive(name: str, size: int) -> Iterator[Any]:
+        import vineyard
+
+        client = vineyard.connect(name)
+        for line in lines():
+            yield client.get(vineyard.ObjectID(line.split('"')[1] if '"' in line else line))
+
+
+class Ray(Way):
+    """ray, put and a call"""
+
+    needs = "ray"
+
+    def start(self) -> None:
+        import ray
+
+        ray.init(num_cpus=2, object_store_memory=8 * self.size, include_dashboard=False, log_to_driver=False)
+
+        @ray.remote  # type: ignore[misc]
+        class Consumer:
+            def use(self, array: Any) -> tuple[int, float, float]:
+                ends = float(array[0]), float(array[-1])
+                return time.monotonic_ns(), *ends
+
+        self.ray, self.actor = ray, Consumer.remote()
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.answer = self.actor.use.remote(self.ray.put(data))
+
+    def seen(self) -> tuple[int, float, float]:
+        found: tuple[int, float, float] = self.ray.get(self.answer)
+        return found
+
+    def close(self) -> None:
+        self.ray.shutdown()
+
+
+WAYS = [NamedAgain, NamedAgainThreads, NamedInPlace, NamedNew, StdlibAgain, StdlibNew, PosixNew, Pickled, Vineyard, Ray]
+
+
+def consume(way: str, name: str, size: int) -> None:
+    for array in globals()[way].receive(name, size):
+        ends = float(array[0]), float(array[-1])
+        print(time.monotonic_ns(), *ends, flush=True)
+        del array
+
+
+def hand_over(rounds: int, size: int) -> dict[str, list[float]]:
+    """Seconds: a list per way, one number a round."""
+    data = np.arange(size / 8)
+    target = mmap.mmap(-1, size)
+    floor = np.frombuffer(target)
+    floor[:] = 0
+    ways = []
+    for number, kind in enumerate(WAYS):
+        needed = getattr(kind, "needs", None)
+        if needed and importlib.util.find_spec(needed) is None:
+            print(f"not installed, left out: {needed}")
+            continue
+        ways.append(kind(f"{NAME}-{number}", size))
+        ways[-1].start()
+    times: dict[str, list[float]] = {FLOOR: [], **{way.__doc__ or "": [] for way in ways}}
+    for number in range(-3, rounds):  # three to warm up
+        start = time.monotonic_ns()
+        ctypes.memmove(floor.ctypes.data, data.ctypes.data, size)
+        found = {FLOOR: time.monotonic_ns() - start}
+        for way in ways:
+            data[0] = data[-1] = number
+            start = time.monotonic_ns()
+            way.hand_over(data, number)
+            when, first, last = way.seen()
+            assert first == last == number, way
+            found[way.__doc__ or ""] = when - start
+            way.tidy()
+        if number >= 0:
+            for who, nanoseconds in found.items():
+                times[who].append(nanoseconds / 1e9)
+    for way in ways:
+        way.close()
+    return times
+
+
+# ------------------------------------------------------------------------------------------------------------ opening
+def opening(rounds: int, count: int, folder: Path) -> dict[str, list[float]]:
+    """Seconds for one opening and closing: a list per contender."""
+    held = arrays.create(NAME + "-open", (100, 100))
+    structure = arrays.create(NAME + "-fields", 100, [("x", "f4"), ("y", "i8", (3,)), ("name", "S8")])
+    sent = pickle.dumps(held[5:])
+    memory = SharedMemory(NAME, create=True, size=80_000)
+    file = folder / "array.npy"
+    np.save(file, held)
+
+    def bare() -> None:
+        section = namedshm.open(NAME + "-open")
+        view = section.map()
+        view.close()
+        section.close()
+
+    def first() -> None:
+        _npy._parse.cache_clear()
+        arrays.open(NAME + "-open")
+
+    def stdlib() -> None:
+        found = SharedMemory(NAME)
+        np.ndarray((100, 100), buffer=found.buf)
+        found.close()
+
+    contenders: dict[str, Callable[[], object]] = {
+        "open a section, map it, close both": bare,
+        "arrays.open": lambda: arrays.open(NAME + "-open"),
+        "arrays.open of a structured dtype": lambda: arrays.open(NAME + "-fields"),
+        "arrays.open of a header never seen": first,
+        "unpickling an array": lambda: pickle.loads(sent),
+        "SharedMemory + ndarray of a known shape": stdlib,
+        "numpy.load(mmap_mode='r') of a file": lambda: np.load(file, mmap_mode="r"),
+    }
+    register, resource_tracker.register = resource_tracker.register, lambda name, kind: None
+    times: dict[str, list[float]] = {who: [] for who in contenders}
+    for _ in range(rounds):
+        for who, call in contenders.items():
+            start = time.perf_counter_ns()
+            for _ in range(count):
+                call()
+            times[who].append((time.perf_counter_ns() - start) / count / 1e9)
+    resource_tracker.register = register
+    memory.close()
+    memory.unlink()
+    held.close()
+    structure.close()
+    return times
+
+
+def show(title: str, times: dict[str, list[float]], floor: str, unit: float, unit_name: str) -> dict[str, dict[str, float]]:
+    print(f"\n{title}\n{'':40}{'best':>12}{'/ floor':>10}")
+    facts = {}
+    for who, values in times.items():
+        ratio = statistics.median(a / b for a, b in zip(values, times[floor], strict=True))
+        facts[who] = {"best": min(values), "ratio": ratio}
+        print(f"{who:40}{min(values) / unit:10.2f} {unit_name}{ratio:10.2f}")
+    return facts
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=15)
+    options.add_argument("--mib", type=int, default=64)
+    options.add_argument("--json", type=Path)
+    options.add_argument("--consume", nargs=3, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.consume:
+        way, name, size = chosen.consume
+        consume(way, name, int(size))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        opened = opening(chosen.rounds, 1000, Path(folder))
+    facts = {"open": show("opening by name, until it can be indexed", opened, next(iter(opened)), 1e-6, "us")}
+    handed = hand_over(chosen.rounds, chosen.mib << 20)
+    facts["hand-over"] = show(f"handing over {chosen.mib} MiB, until usable", handed, FLOOR, 1e-3, "ms")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
