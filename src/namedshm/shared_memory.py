@@ -15,7 +15,6 @@ from __future__ import annotations
 import operator
 import os
 import struct
-import sys
 
 from . import errors
 from .section import create as _create
@@ -191,7 +190,14 @@ def _check_same(block: SharedMemory, identity: str) -> None:
 
 _WORD = 8
 _FORMAT_SIZE = 8  # characters
-_INT, _FLOAT, _BOOL, _NONE = "q", "d", "xxxxxxx?", "xxxxxx?x"
+
+
+def _padded(format: str) -> bytes:
+    return format.encode().ljust(_FORMAT_SIZE, b"\0")
+
+
+_INT, _FLOAT, _BOOL, _NONE = map(_padded, ("q", "d", "xxxxxxx?", "xxxxxx?x"))
+_int, _float = struct.Struct("q"), struct.Struct("d")
 _NUMBER, _STR, _BYTES, _NOTHING = range(4)
 _ENCODING = "utf8"
 
@@ -220,41 +226,30 @@ class ShareableList(_OfItems[_T]):
     def __init__(self, sequence: Iterable[_T] | None = None, *, name: str | None = None) -> None:
         if name is None or sequence is not None:
             items = [_encoded(value, None) for value in (() if sequence is None else sequence)]
-            block, self._places = _written(items, name)
+            block, places = _written(items, name)
         else:
             block = SharedMemory(name)
             try:
-                self._places = _places(block)
+                places = _places(block)
             except BaseException:
                 block.close()
                 raise
         self.shm = block
-        self._length = len(self._places) - 1
-
-    # ---------------------------------------------------------------------------------------------------- where things are
-    @property
-    def _data(self) -> int:
-        return _WORD * (self._length + 2)
-
-    @property
-    def _formats(self) -> int:
-        return self._data + self._places[-1]
-
-    @property
-    def _kinds(self) -> int:
-        return self._formats + _FORMAT_SIZE * self._length
+        self._length = len(places) - 1
+        data = _WORD * (self._length + 2)
+        self._starts = tuple(data + place for place in places)  # and, last, where the data ends
+        self._formats = self._starts[-1]
+        self._kinds = self._formats + _FORMAT_SIZE * self._length
 
     def _bytes(self) -> memoryview:
-        block = self.shm.buf
+        block = self.shm._buf
         if block is None:
             raise errors.ClosedHandle(
                 f"The list {self.shm.name!r} is closed: open it again", name=self.shm.name, call="ShareableList"
             )
         return block
 
-    def _position(self, position: SupportsIndex, complaint: str) -> int:
-        if isinstance(position, slice):
-            raise TypeError("a ShareableList has no slices: use list(...) first")
+    def _index(self, position: SupportsIndex, complaint: str) -> int:
         index = operator.index(position)
         if index < 0:
             index += self._length
@@ -264,21 +259,19 @@ class ShareableList(_OfItems[_T]):
 
     # ---------------------------------------------------------------------------------------------------- items
     def __getitem__(self, position: SupportsIndex) -> _T:
-        index = self._position(position, "index out of range")
+        index = self._index(position, "index out of range")
         block = self._bytes()
-        start, end = self._data + self._places[index], self._data + self._places[index + 1]
-        value: _T = _decoded(block[start:end].tobytes(), self._get_packing_format(index), block[self._kinds + index], index)
+        data = block[self._starts[index] : self._starts[index + 1]]
+        at = self._formats + _FORMAT_SIZE * index
+        value: _T = _decoded(bytes(data), bytes(block[at : at + _FORMAT_SIZE]), block[self._kinds + index], index)
         return value
 
     def __setitem__(self, position: SupportsIndex, value: _T) -> None:
-        index = self._position(position, "assignment index out of range")
+        index = self._index(position, "assignment index out of range")
         block = self._bytes()
-        start, end = self._data + self._places[index], self._data + self._places[index + 1]
-        data, format, kind = _encoded(value, end - start)
+        start, end = self._starts[index], self._starts[index + 1]
         at = self._formats + _FORMAT_SIZE * index
-        block[start:end] = data
-        block[at : at + _FORMAT_SIZE] = format
-        block[self._kinds + index] = kind
+        block[start:end], block[at : at + _FORMAT_SIZE], block[self._kinds + index] = _encoded(value, end - start)
 
     def __iter__(self) -> Iterator[_T]:
         return map(self.__getitem__, range(self._length))
@@ -304,8 +297,8 @@ class ShareableList(_OfItems[_T]):
         return "".join(map(self._get_packing_format, range(self._length)))
 
     def _get_packing_format(self, position: int) -> str:
-        at = self._formats + _FORMAT_SIZE * self._position(position, "index out of range")
-        return self._bytes()[at : at + _FORMAT_SIZE].tobytes().rstrip(b"\0").decode("latin-1")
+        at = self._formats + _FORMAT_SIZE * self._index(position, "index out of range")
+        return _text(bytes(self._bytes()[at : at + _FORMAT_SIZE]))
 
     def __reduce__(self) -> tuple[Callable[..., ShareableList[Any]], tuple[object, ...]]:
         return _reopen_list, (type(self), self.shm.name, _pickled_identity(self.shm))
@@ -365,30 +358,23 @@ def _encoded(value: object, room: int | None) -> tuple[bytes, bytes, int]:
         room: bytes the item has; None: as many as it needs.
     """
     if isinstance(value, (str, bytes)):
-        data, format, kind = _encoded_text(value, room)
-    else:
-        data, format, kind = _encoded_number(value)
-        if room is not None:
-            data = data.ljust(room, b"\0")
-    return data, format.encode().ljust(_FORMAT_SIZE, b"\0"), kind
-
-
-def _encoded_number(value: object) -> tuple[bytes, str, int]:
+        return _encoded_text(value, room)
     if value is None:
-        return bytes(8), _NONE, _NOTHING
-    if isinstance(value, bool):
-        return bytes(7) + bytes([value]), _BOOL, _NUMBER
-    if isinstance(value, float):
-        return struct.pack("d", value), _FLOAT, _NUMBER
-    if not isinstance(value, int):
+        data, format, kind = bytes(_WORD), _NONE, _NOTHING
+    elif isinstance(value, bool):
+        data, format, kind = bytes(_WORD - 1) + bytes([value]), _BOOL, _NUMBER
+    elif isinstance(value, float):
+        data, format, kind = _float.pack(value), _FLOAT, _NUMBER
+    elif isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ValueError(f"a ShareableList holds integers of 64 bits, and {value} needs more")
+        data, format, kind = _int.pack(value), _INT, _NUMBER
+    else:
         raise TypeError(f"a ShareableList holds int, float, bool, str, bytes and None, not {type(value).__name__}")
-    try:
-        return int(value).to_bytes(8, sys.byteorder, signed=True), _INT, _NUMBER
-    except OverflowError:
-        raise ValueError(f"a ShareableList holds integers of 64 bits, and {value} needs more") from None
+    return data if room is None else data.ljust(room, b"\0"), format, kind
 
 
-def _encoded_text(value: str | bytes, room: int | None) -> tuple[bytes, str, int]:
+def _encoded_text(value: str | bytes, room: int | None) -> tuple[bytes, bytes, int]:
     data = value.encode(_ENCODING) if isinstance(value, str) else value
     if room is None:
         # as the standard library, which counts characters; but never less than the bytes need
@@ -399,30 +385,35 @@ def _encoded_text(value: str | bytes, room: int | None) -> tuple[bytes, str, int
     if len(format) > _FORMAT_SIZE:
         limit = "999,999 if they end in NUL" if format[0] == "0" else "9,999,999"
         raise ValueError(f"an item of a ShareableList has at most {limit} bytes, not {len(data)}: use a SharedMemory for it")
-    return data.ljust(room, b"\0"), format, _STR if isinstance(value, str) else _BYTES
+    return data.ljust(room, b"\0"), _padded(format), _STR if isinstance(value, str) else _BYTES
 
 
-def _decoded(data: bytes, format: str, kind: int, index: int) -> Any:
+def _decoded(data: bytes, format: bytes, kind: int, index: int) -> Any:
     """The value; whatever the block holds, it is one of the six types or a ValueError."""
-    if kind == _NOTHING:
-        return None
     if kind == _NUMBER and len(data) >= _WORD:
         if format == _INT:
-            return int.from_bytes(data[:8], sys.byteorder, signed=True)
+            return _int.unpack_from(data)[0]
         if format == _FLOAT:
-            return struct.unpack_from("d", data)[0]
+            return _float.unpack_from(data)[0]
         if format == _BOOL:
-            return data[7] != 0
-    digits = format[:-1]
-    if kind in (_STR, _BYTES) and format[-1:] == "s" and digits.isdecimal() and int(digits) <= len(data):
+            return data[_WORD - 1] != 0
+    elif kind == _NOTHING:
+        return None
+    text = _text(format)
+    digits = text[:-1]
+    if kind in (_STR, _BYTES) and text[-1:] == "s" and digits.isdecimal() and int(digits) <= len(data):
         data = data[: int(digits)]
         if digits[0] != "0":
             data = data.rstrip(b"\0")
         return data.decode(_ENCODING) if kind == _STR else data
     raise ValueError(
-        f"Item {index} is damaged (format {format!r}, kind {kind}), or somebody changes its type at this moment: "
+        f"Item {index} is damaged (format {text!r}, kind {kind}), or somebody changes its type at this moment: "
         "guard the list with a namedshm.Mutex"
     )
+
+
+def _text(format: bytes) -> str:
+    return format.rstrip(b"\0").decode("latin-1")
 
 
 def __getattr__(name: str) -> object:

@@ -175,7 +175,10 @@ def test_type_annotations_work(library: Library) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ ours alone
-@pytest.mark.parametrize("value", ["?\0", "\0", "\0\0\0", "a" * 7 + "\0", b"?\0", b"\0", bytes(8), bytes(100), "\0a\0", "ü\0" * 3])
+NUL_AT_THE_END = ["?\0", "\0", "\0\0\0", "a" * 7 + "\0", b"?\0", b"\0", bytes(8), bytes(100), "\0a\0", "ü\0" * 3]
+
+
+@pytest.mark.parametrize("value", NUL_AT_THE_END, ids=lambda value: f"{type(value).__name__} of {len(value)}")
 def test_nul_at_the_end_is_kept(value: str | bytes, name: str, peers: Callable[[], Peer]) -> None:
     # CPython 106939: the standard library loses it
     items = ShareableList([value, 1, "x" * 100], name=name)
