@@ -29,12 +29,14 @@ class Contents(NamedTuple):
         summary: one line.
         details: the same as JSON.
         preview: some lines of it.
+        damaged: it begins as typed content and is none.
     """
 
     kind: Literal["array", "record", "table", "bytes"]
     summary: str
     details: dict[str, Any]
     preview: list[str]
+    damaged: bool = False
 
 
 def format_of(first: bytes) -> Literal["npy", "arrow", "bin"]:
@@ -61,7 +63,8 @@ def contents(name: str, view: View, reach: int, width: int) -> Contents:
         extra = {"numpy": "numpy", "pyarrow": "arrow"}.get(error.name or "", "")
         return _bytes(f"it begins as {'an array' if extra == 'numpy' else 'a table'}: to see more pip install 'namedshm[{extra}]'")
     except ValueError as error:  # InvalidContent
-        return _bytes(f"it begins as {'an array' if first.startswith(NPY) else 'a table'}, but: {facts.printable(str(error))}")
+        remark = f"it begins as {'an array' if first.startswith(NPY) else 'a table'}, but: {facts.printable(str(error))}"
+        return _bytes(remark)._replace(damaged=True)
     return _bytes("")
 
 

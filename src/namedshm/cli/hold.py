@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from contextlib import ExitStack
 
 import click
@@ -65,21 +64,17 @@ def command(names: tuple[str, ...], duration: float | None, size: float | None) 
       namedshm hold frames --for 10min
       nohup namedshm hold settings --create 64KiB &
     """
-    import namedshm
-
     from . import facts
+    from .waiting import Interruption
 
-    stop = namedshm.Event(manual=True)  # unnamed; waiting for it is what this command does
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # Ctrl-C does not mean a script's background jobs
-            signal.signal(number, lambda *_: stop.set())
+    interruption = Interruption()
     with ExitStack() as held:
         for name in names:
             handle, text = _open(name, None if size is None else math.ceil(size))
             held.callback(handle.close)
             click.echo(f"Holding {text.format(name=facts.printable(name))}.")
         click.echo("Ctrl-C ends it." if duration is None else f"Ctrl-C ends it, or {_words(duration)} from now.")
-        interrupted = stop.wait(duration)
+        interrupted = interruption.wait(duration)
     click.echo("Interrupted: nothing is held here any more." if interrupted else "The time is up: nothing is held here any more.")
 
 

@@ -45,7 +45,7 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
 
     from .contents import format_of
     from .facts import size
-    from .waiting import until_interrupted
+    from .waiting import Interruption
 
     try:
         with file.open("rb", buffering=0) as stream:
@@ -61,8 +61,9 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
                 raise click.ClickException(f"{file} is empty: a section has at least one byte")
             with namedshm.create(name, length, mode=mode) as section:
                 summary = _fill(section, stream, first, kind, name)
+                interruption = Interruption()
                 click.echo(f"{name}: {summary}, {size(length)} from {file}; held until interrupted (Ctrl-C)")
-                until_interrupted()
+                interruption.wait()
     except OSError as error:
         if isinstance(error, namedshm.NamedShmError):
             raise
@@ -83,7 +84,7 @@ def _fill(section: Section, stream: BinaryIO, first: bytes, kind: str, name: str
         else:
             publish(view, first)
         found = contents(name, view, section.size, 80)
-    if kind != "bin" and found.kind == "bytes":
+    if found.damaged:
         raise InvalidContent(found.summary, name=name, call="load")
     return found.summary
 
