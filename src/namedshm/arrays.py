@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from . import _npy, errors
 from . import section as sections
+from ._array_layout import Layout, decode, invalid, layout
 from ._content import SIZE, HeldView, hold, published
 from ._content import publish as publish_content
 from .copying import copy
@@ -227,7 +228,7 @@ def open(name: str, access: Access = "write", *, timeout: float = 1.0) -> NamedA
 
 
 # -------------------------------------------------------------------------------------------------------- inside
-def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[_npy.Layout, bytes]:
+def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[Layout, bytes]:
     """The layout and header of a new array; every reason why there cannot be one is an InvalidArgument."""
     try:
         resolved = np.dtype(dtype)
@@ -239,14 +240,14 @@ def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[_n
             raise ValueError(f"order {order!r}: use 'C' or 'F'")
         if any(length < 0 for length in lengths):
             raise ValueError("a length is negative")
-        return _npy.layout(np.empty(0, resolved).dtype, lengths, order)  # 'S' and 'U' get a length there
+        return layout(np.empty(0, resolved).dtype, lengths, order)  # 'S' and 'U' get a length there
     except (TypeError, ValueError, OverflowError, SyntaxError) as error:
         raise errors.InvalidArgument(
             f"Cannot create an array {name!r} of shape {shape!r} and dtype {dtype!r}: {error}", name=name, call="create"
         ) from None
 
 
-def _fill(handle: Section, layout: _npy.Layout, header: bytes, write: Callable[[NamedArray[Any]], None]) -> NamedArray[Any]:
+def _fill(handle: Section, layout: Layout, header: bytes, write: Callable[[NamedArray[Any]], None]) -> NamedArray[Any]:
     """Write a new section: the elements, the header, and last the bytes by which others know that all is there."""
     try:
         view = hold(handle)
@@ -290,17 +291,17 @@ def _copy(
 def _read(handle: Section, timeout: float) -> NamedArray[Any]:
     try:
         view = hold(handle)
-        layout = _npy.decode(view, published(view, handle.name, timeout), handle.name)
+        layout = decode(view, published(view, handle.name, timeout), handle.name)
         try:
             return _array(view, layout)
         except (ValueError, OverflowError) as error:
-            raise _npy.invalid(handle.name, error) from None
+            raise invalid(handle.name, error) from None
     except BaseException:
         handle.close()
         raise
 
 
-def _array(view: HeldView, layout: _npy.Layout) -> NamedArray[Any]:
+def _array(view: HeldView, layout: Layout) -> NamedArray[Any]:
     return _at(view, layout.offset, layout.shape, layout.dtype, None, "F" if layout.fortran else "C")
 
 

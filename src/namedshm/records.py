@@ -26,7 +26,7 @@ from keyword import iskeyword
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
-from . import _content, _header, errors
+from . import _content, _npy, errors
 from ._core import read_slots, write_slots
 from .section import create as _create_section
 from .section import open as _open_section
@@ -229,7 +229,7 @@ def _descr(fields: tuple[_Field, ...]) -> list[tuple[object, ...]]:
 
 
 def _fields_of(descr: object) -> tuple[_Field, ...]:
-    """The other way round; only what :func:`_descr` writes is taken.  Raises: Damaged."""
+    """The other way round; only what :func:`_descr` writes is taken.  Raises: ValueError."""
     fields: list[_Type] = []
     for item in descr if isinstance(descr, list) else ():
         match item:
@@ -238,10 +238,10 @@ def _fields_of(descr: object) -> tuple[_Field, ...]:
             case (str(name), str(code), (int(count),)) if 0 < count <= _LARGEST:
                 fields.append((name, code[1:], count))
     if not all(_is_field(*field) for field in fields) or len({name for name, _, _ in fields}) < len(fields):
-        raise _header.Damaged("its fields are not those of a record")
+        raise ValueError("its fields are not those of a record")
     laid_out = _laid_out(fields)
     if _slot_size(laid_out) > _LARGEST or descr != _descr(laid_out):
-        raise _header.Damaged("its type is not that of a record")
+        raise ValueError("its type is not that of a record")
     return laid_out
 
 
@@ -336,7 +336,7 @@ class Record:
             raise TypeError("declare a subclass of Record with fields, and create that")
         fields = tuple(cls._fields.values())
         first = cls._packed({**cls._first, **(initial or {})})
-        header = _header.encode(_descr(fields), False, (2,))
+        header = _npy.encode(_descr(fields), (2,), False)
         size = _slot_size(fields)
         section = _create_section(name, len(header) + 2 * size, exist_ok=exist_ok, mode=mode, group=group)
         with _closing_on_error(section):
@@ -368,13 +368,18 @@ class Record:
         view = _content.hold(section)
         name = section.name
         try:
-            descr, fortran_order, shape, base = _header.decode(view, _content.published(view, name, timeout))
+            first = _content.published(view, name, timeout)
+            start, text = _npy.text(view, first)
+            descr, shape, fortran = _npy.parse(first, text)
             fields = _fields_of(descr)
-            if fortran_order or shape != (2,):
-                raise _header.Damaged("it does not have two versions")
+            base = start + len(text)
+            if fortran or shape != (2,):
+                raise ValueError("it does not have two versions")
             if base % 8 or len(view) < base + 2 * _slot_size(fields):
-                raise _header.Damaged(f"the section has {len(view)} bytes")
-        except _header.Damaged as error:
+                raise ValueError(f"the section has {len(view)} bytes")
+        except errors.NamedShmError:
+            raise
+        except _npy.REFUSALS as error:
             raise errors.InvalidContent(f"The bytes of {name!r} are no record: {error}", name=name, call="open") from None
         if cls is Record:
             cls = type("Record", (Record,), {"_found": True})

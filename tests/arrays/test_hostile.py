@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import namedshm
-from namedshm import _content, _npy, arrays
+from namedshm import _array_layout, _content, _npy, arrays
 
 
 def section_of(name: str, data: bytes, size: int | None = None) -> namedshm.Section:
@@ -220,7 +220,7 @@ def test_a_header_is_copied_before_it_is_looked_at(name: str) -> None:
 
     with section_of(name, data) as section:
         view = section.map(kind=Counting)
-        found = _npy.decode(view, _content.published(view, name, 0), name)
+        found = _array_layout.decode(view, _content.published(view, name, 0), name)
     assert found.shape == (3,)
     bytes_read = [byte for read in view.reads for byte in read]
     assert len(bytes_read) == len(set(bytes_read))

@@ -204,12 +204,22 @@ def test_a_terminal_sees_a_bar(hold, namespace, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------------ load
+# The tests themselves may run in the background or by nohup, which their children inherit.
+NOT_IGNORING = """
+import signal
+from namedshm.cli import main
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+main()
+"""
+
+
 @pytest.fixture
 def loaded(namespace):
     """Start ``namedshm load``; returns when it holds the name."""
 
     def start(*arguments):
-        process = namespace.start("-u", "-m", "namedshm.cli", "load", *map(str, arguments))
+        process = namespace.start("-u", "-c", NOT_IGNORING, "load", *map(str, arguments))
         line = process.stdout.readline()
         assert "held until interrupted" in line, process.communicate(timeout=TIMEOUT)
         return process
