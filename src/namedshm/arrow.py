@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from ._core import Mapping
-    from .section import Section
+    from .section import Section, View
 
 __all__ = ["NamedTable", "open", "publish"]
 
 _READING = pa.ipc.IpcReadOptions(use_threads=False)  # there is nothing to compute
 _LONGEST_REASON = 300  # characters; names of columns can be of any length
-_LARGE = 1 << 20  # bytes; less is copied without asking who could help
+_AHEAD = 4 << 20  # bytes; a piece of less is not worth several threads
 
 
 class NamedTable:
@@ -216,17 +215,25 @@ def _record(table: Any, *, unify: bool) -> Recorder:
 
 
 def _write(
-    view: Mapping, pieces: list[tuple[int, Any]], size: int, threads: int | None, progress: Callable[[int, int], object] | None
+    view: View, pieces: list[tuple[int, Any]], size: int, threads: int | None, progress: Callable[[int, int], object] | None
 ) -> None:
-    """Everything but the first eight bytes."""
+    """Everything but the first eight bytes.  Making pages takes longer than filling them, so several threads make them, for many
+    small pieces at once; they are not made all at first, because those just made are still in the cache."""
+    made = 0 if size >= _AHEAD else size
     for at, piece in pieces:
         data = memoryview(piece).cast("B")
         if not at:
             at, data = _content.SIZE, data[_content.SIZE :]
-        if len(data) < _LARGE:
-            view[at : at + len(data)] = data
-        else:
-            copy(memoryview(view)[at : at + len(data)], data, threads=threads, progress=progress and _share(progress, at, size))
+        end = at + len(data)
+        if len(data) >= _AHEAD:
+            copy(memoryview(view)[at:end], data, threads=threads, progress=progress and _share(progress, at, size))
+            continue
+        if end > made:
+            start, made = max(at, made), min(end + _AHEAD, size)
+            view.populate(start, made - start, threads=threads)
+            if progress is not None:
+                progress(at, size)
+        view[at:end] = data
     if progress is not None:
         progress(size, size)
 
