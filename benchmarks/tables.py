@@ -35,7 +35,8 @@ from pyarrow import compute
 
 from namedshm import arrow
 
-WAYS = ("namedshm", "file in /dev/shm", "stream over a socket", "pickle over a pipe")
+WAYS = ("namedshm", "namedshm, populate=True", "file in /dev/shm", "stream over a socket", "pickle over a pipe")
+SHARED = ("namedshm", "namedshm, populate=True", "file in /dev/shm")
 OPENS = ("namedshm", "namedshm, validate='full'", "file in /dev/shm")
 COLUMNS, BATCHES = 8, 8
 
@@ -68,7 +69,7 @@ def add_up(table: pa.Table) -> None:
 def receive(way: str, name: str, data: Connection, stream: socket.socket) -> Any:
     """A table, and what keeps it."""
     if way.startswith("namedshm"):
-        opened = arrow.open(name, validate="full" if "full" in way else "structure")
+        opened = arrow.open(name, validate="full" if "full" in way else "structure", populate="populate" in way)
         return opened.table, opened
     if way == "file in /dev/shm":
         mapped = pa.memory_map(f"/dev/shm/{name}")
@@ -126,7 +127,7 @@ class Sender:
         """Seconds until the receiver has used the table."""
         let_go: Callable[[], object] | None = None
         start = time.perf_counter()
-        if way in ("namedshm", "file in /dev/shm"):
+        if way in SHARED:
             let_go = self.put(way)
             self.orders.send((way, self.name, 1, add_up))
         else:

@@ -147,10 +147,12 @@ def publish(
         reading = section.duplicate("read")
     finally:
         section.close()
-    return _read(reading, 0, "structure")
+    return _read(reading, 0, "structure", False)
 
 
-def open(name: str, *, timeout: float = 1.0, validate: Literal["structure", "full"] = "structure") -> NamedTable:
+def open(
+    name: str, *, timeout: float = 1.0, validate: Literal["structure", "full"] = "structure", populate: bool = False
+) -> NamedTable:
     """Open the table that some process holds under ``name``, for reading.
 
     Args:
@@ -159,6 +161,8 @@ def open(name: str, *, timeout: float = 1.0, validate: Literal["structure", "ful
         validate: ``"structure"``: the metadata, and that every buffer is there and long enough; takes no longer for more rows.
             ``"full"``: also every value that leads somewhere (offsets, indices into dictionaries, UTF-8), for a publisher that
             is not trusted; reads all the data once.
+        populate: make all pages now, by several threads (:meth:`namedshm.View.populate`): quicker than one by one when they are
+            touched, if most of the table will be read.
 
     Raises:
         NotFound: nobody holds the name.
@@ -168,7 +172,7 @@ def open(name: str, *, timeout: float = 1.0, validate: Literal["structure", "ful
     """
     if validate not in ("structure", "full"):
         raise errors.InvalidArgument(f"validate {validate!r}: use 'structure' or 'full'", name=name, call="open")
-    return _read(sections.open(name, "read"), timeout, validate)
+    return _read(sections.open(name, "read"), timeout, validate, populate)
 
 
 # -------------------------------------------------------------------------------------------------------- inside
@@ -243,12 +247,14 @@ def _share(progress: Callable[[int, int], object], before: int, size: int) -> Ca
     return lambda done, _: progress(before + done, size)
 
 
-def _read(section: Section, timeout: float, validate: str) -> NamedTable:
+def _read(section: Section, timeout: float, validate: str, populate: bool) -> NamedTable:
     try:
         view = _content.hold(section)
         first = _content.published(view, section.name, timeout)
         if first != MAGIC:
             raise _invalid(section, f"it begins with {first!r}, not with {MAGIC!r}")
+        if populate:
+            view.populate()
         try:
             size = check(memoryview(view))
             file = pa.py_buffer(view)[:size]
@@ -266,7 +272,7 @@ def _read(section: Section, timeout: float, validate: str) -> NamedTable:
 
 
 def _restore(section: Section) -> NamedTable:
-    return _read(section, 0, "structure")
+    return _read(section, 0, "structure", False)
 
 
 def _unfit(name: str | None, reason: object, remedy: str) -> errors.InvalidArgument:

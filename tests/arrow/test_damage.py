@@ -289,7 +289,7 @@ def attempt(data, validate):
     with namedshm.create(None, len(data)) as section, section.map() as view:
         view[:] = data
         try:
-            opened = arrow._read(section.duplicate('read'), 0, validate)
+            opened = arrow._read(section.duplicate('read'), 0, validate, False)
         except (errors.InvalidContent, errors.NotReady):
             return 'refused'
     opened.__arrow_c_stream__(), opened.schema.to_string(), opened.num_rows, repr(opened)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers.extras import needs
+from helpers.facts import on_linux
 from helpers.peer import Peer
 
 pa = needs("pyarrow")
@@ -200,6 +201,21 @@ def test_progress_is_told_to_the_end(name: str) -> None:
         assert seen == sorted(seen)
         assert len(seen) >= 3
         assert arrow.open(name).table.equals(table)
+
+
+@pytest.mark.skipif(not on_linux, reason="asks Linux which pages there are")
+def test_pages_are_made_at_once_on_wish(name: str, peers: Peers) -> None:
+    rows = 1_000_000
+    handle = arrow.publish(name, pa.table({"a": pa.array([1] * rows, pa.int64())}))
+    peer = peers(name=name)
+    peer.do("from namedshm import arrow")
+    resident = "int(open('/proc/self/statm').read().split()[2]) * 4096"  # shared pages
+    grown = [
+        peer.do(f"before = {resident}; opened = arrow.open(name, populate={wish}); {resident} - before") for wish in (False, True)
+    ]
+    assert grown[0] < handle.nbytes / 2
+    assert grown[1] > handle.nbytes * 0.95
+    assert peer.do("opened.table['a'][0].as_py()") == 1
 
 
 # ------------------------------------------------------------------------------------------------------------ lifetime
