@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import decimal
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -158,6 +159,19 @@ def test_polars_frames_come_back_as_they_were(name: str) -> None:
     )
     with arrow.publish(name, frame), arrow.open(name, validate="full") as opened:
         needs("polars.testing").assert_frame_equal(polars.DataFrame(opened), frame)
+
+
+def test_a_query_of_duckdb_reads_the_handle_and_can_be_published(name: str, names: Callable[[], str]) -> None:
+    duckdb = needs("duckdb")
+    handle = arrow.publish(name, table())
+    with duckdb.connect() as database:
+        database.register("handle", handle)
+        assert database.sql("select sum(number) from handle where bool").fetchall() == [(sum(range(0, ROWS, 2)),)]
+        with arrow.publish(names(), database.sql("select range as n from range(1000)")) as result:
+            assert result.table["n"].to_pylist() == list(range(1000))
+        database.unregister("handle")
+    del handle, database
+    assert gone(name)
 
 
 def test_polars_reads_the_section_as_a_file(name: str) -> None:
