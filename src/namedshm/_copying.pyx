@@ -193,11 +193,12 @@ cdef class Pair:
     """Two borrowed buffers of one length."""
     cdef Py_buffer target, source
     cdef bint has_target, has_source
+    cdef object target_memory, source_memory  # what keeps them, where they are views
 
     def __cinit__(self, target, source):
-        borrow(source, &self.source, False)
+        self.source_memory = borrow(source, &self.source, False)
         self.has_source = True
-        borrow(target, &self.target, True)
+        self.target_memory = borrow(target, &self.target, True)
         self.has_target = True
         if self.target.len != self.source.len:
             raise errors.InvalidArgument(
@@ -214,6 +215,7 @@ cdef class Pair:
         if self.has_source:
             self.has_source = False
             PyBuffer_Release(&self.source)
+        self.target_memory = self.source_memory = None
 
     @property
     def size(self):
@@ -297,7 +299,17 @@ cdef int run(job *j, int threads, progress) except -1:
     return failure
 
 
-cdef int borrow(thing, Py_buffer *buffer, bint write) except -1:
+cdef object borrow(thing, Py_buffer *buffer, bint write):
+    """Fill `buffer`; returns what to keep beside it."""
+    cdef Mapping m
+    if isinstance(thing, Mapping):  # not by its buffer: a view that ever lent one keeps its memory for longer than it is open
+        m = thing
+        if write:
+            m._writable()
+        m._check()
+        m._within(0, m._length)
+        buffer.buf, buffer.len = m._address, m._length  # and no object to release: buffer.obj is NULL from the start
+        return m._owner
     try:
         PyObject_GetBuffer(thing, buffer, PyBUF_WRITABLE if write else PyBUF_SIMPLE)
     except errors.NamedShmError:
@@ -305,12 +317,12 @@ cdef int borrow(thing, Py_buffer *buffer, bint write) except -1:
     except (BufferError, ValueError) as reason:
         if write and not_contiguous(thing) is None:
             raise errors.AccessDenied(
-                f"Cannot copy into a {type(thing).__name__} that is read-only: copy into one that is writable "
-                "(a view mapped with access 'write')", call="copy") from reason
+                f"Cannot copy into a {type(thing).__name__} that is read-only: copy into one that is writable", call="copy"
+            ) from reason
         raise errors.InvalidArgument(
             f"Cannot copy {'into' if write else 'from'} this {type(thing).__name__}: {reason}; bytes must be in one piece",
             call="copy") from reason
-    return 0
+    return None
 
 
 cdef object not_contiguous(thing):

@@ -31,7 +31,7 @@ else:
 __all__ = ["copy"]
 
 _ALONE = 2 << 20  # bytes; below, starting threads and looking at pages costs more than it saves
-_SHARE = 4 << 20  # bytes; less for each thread does not pay for starting it
+_SHARE = 2 << 20  # bytes a thread; with less, starting it costs more than it saves even where pages have to be made
 _TEAM = 4  # threads; memory is busy with these, and the other cores are for others
 
 if hasattr(os, "register_at_fork"):

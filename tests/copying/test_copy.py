@@ -289,6 +289,23 @@ def test_a_view_closed_by_another_thread_in_the_midst_keeps_its_memory_until_the
         namedshm.open(name)
 
 
+@pytest.mark.skipif(not on_linux, reason="asks Linux what is mapped")
+def test_a_view_copied_into_or_from_is_unmapped_when_it_is_closed(fresh: Fresh) -> None:
+    def mapped(address: int) -> bool:
+        with open("/proc/self/maps") as file:
+            return any(line.startswith(f"{address:x}-") for line in file)
+
+    for size in (100, 2 * UNIT):
+        view = fresh(size)
+        address = view.address
+        namedshm.copy(view, bytes(size))
+        namedshm.copy(bytearray(size), view)
+        view.populate()
+        assert mapped(address)
+        view.close()
+        assert not mapped(address)
+
+
 @pytest.mark.usefixtures("attentive")
 def test_a_progress_that_drops_every_reference_to_the_buffers_is_survived(fresh: Fresh) -> None:
     held = [bytearray(LARGE), pattern(LARGE)]
