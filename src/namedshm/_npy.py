@@ -108,13 +108,16 @@ def short(value: object) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- literals
+# With the escapes that repr() makes; possessive (+), so that a long one takes no memory to match.
+_STRING = r"""%s(?:[^%s\\\n]++|\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}))*+%s"""
 _TOKEN = re.compile(
-    r"""[ \t\r\n]*(
-        [][(){}:,]                                              # punctuation,
-      | [0-9]{1,20}L?                                           # a whole number (Python 2 wrote an L),
-      | '(?:[^'\\\n]|\\.)*' | "(?:[^"\\\n]|\\.)*"             # a string,
+    rf"""[ \t\r\n]*(
+        [][(){{}}:,]                                 # punctuation,
+      | [0-9]{{1,20}}L?                              # a whole number (Python 2 wrote an L),
+      | {_STRING.replace("%s", "'")}                 # a string,
+      | {_STRING.replace("%s", '"')}
       | True | False
-      | \Z )                                                    # or the end
+      | \Z )                                         # or the end
     """,
     re.VERBOSE,
 )
