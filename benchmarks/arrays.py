@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 import namedshm
-from namedshm import _npy, arrays, copying
+from namedshm import _array_layout, arrays, copying
 
 NAME = f"bench{os.getpid()}"
 FLOOR = "memcpy into touched memory"
@@ -372,7 +372,7 @@ def opening(rounds: int, count: int, folder: Path) -> dict[str, list[float]]:
         section.close()
 
     def first() -> None:
-        _npy._parse.cache_clear()
+        _array_layout._parse.cache_clear()
         arrays.open(NAME + "-open")
 
     def stdlib() -> None:

@@ -9,6 +9,7 @@ The layers, from the top; imports only go down:
 
     cli/  win32                facades: commands, and the Win32 spelling
     shared_memory  managers    facades: the standard library's modules of that name
+    arrays                     NumPy arrays by name; needs numpy
     arrow                      Arrow tables by name; needs pyarrow
     inspection                 what is alive: list_objects(), describe()
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
