@@ -117,58 +117,49 @@ _TOKEN = re.compile(
       | {_STRING.replace("%s", "'")}                 # a string,
       | {_STRING.replace("%s", '"')}
       | True | False
-      | \Z )                                         # or the end
+      | \Z                                           # the end, which is an empty token,
+      | . )                                          # or what does not belong here
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.DOTALL,
 )
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-def _tokens(text: str) -> Iterator[str]:
-    at, token = 0, " "
-    while token:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise ValueError(f"its header cannot be read from character {at} on: {short(text[at : at + 40])}")
-        at, token = match.end(), match[1]
-        yield token
-    raise ValueError("its header ends too early")
-
-
 def _literal(text: str) -> object:
     """The value of a literal made of dictionaries, lists, tuples, strings, whole numbers and booleans; all else is a ValueError."""
-    tokens = _tokens(text)
+    tokens = iter(_TOKEN.findall(text))
     value = _value(next(tokens), tokens, 0)
-    if token := next(tokens):
+    if token := next(tokens, ""):
         raise ValueError(f"its header goes on with {short(token)} where it should end")
     return value
 
 
 def _value(token: str, tokens: Iterator[str], depth: int) -> object:
-    if token[:1] in "'\"" and token:
+    if len(token) > 1 and token[0] in "'\"":
         return ast.literal_eval(token) if "\\" in token else token[1:-1]
-    if token.rstrip("L").isdecimal():
-        return int(token.rstrip("L"))
     if token in ("True", "False"):
         return token == "True"
-    if token not in _CLOSING or depth == _DEEPEST:
-        raise ValueError(f"its header has {short(token)} where a value should be, or too many brackets")
-    return _collection(token, tokens, depth + 1)
+    if token in _CLOSING and depth < _DEEPEST:
+        return _collection(token, tokens, depth + 1)
+    if token and token[0] in "0123456789":
+        return int(token.rstrip("L"))
+    raise ValueError(f"its header has {short(token)} where a value should be, or too many brackets")
 
 
 def _collection(opening: str, tokens: Iterator[str], depth: int) -> object:
-    closing, items = _CLOSING[opening], list[Any]()
-    token = next(tokens)
+    closing = _CLOSING[opening]
+    items: list[Any] = []
+    token = next(tokens, "")
     while token != closing:
         item = _value(token, tokens, depth)
         if opening == "{":
-            if next(tokens) != ":":
+            if next(tokens, "") != ":":
                 raise ValueError("its header has a key without a value")
-            item = item, _value(next(tokens), tokens, depth)
+            item = item, _value(next(tokens, ""), tokens, depth)
         items.append(item)
-        token = next(tokens)
+        token = next(tokens, "")
         if token == ",":
-            token = next(tokens)
+            token = next(tokens, "")
         elif token != closing:
             raise ValueError(f"its header has {short(token)} where a comma should be")
         elif opening == "(" and len(items) == 1:
