@@ -96,7 +96,8 @@ def populate(view: View, offset: int, length: int | None, threads: int | None) -
     _check_threads(threads, "populate")
     failure = _copying.populate(view, offset, length, view.access == "write", threads or _pays(length), backend.pager())
     if failure:
-        raise _no_pages(failure, f"Cannot populate {length} bytes at {offset} of a view of {name!r}", name, "populate")
+        label = "an unnamed section" if name is None else repr(name)
+        raise _no_pages(failure, f"Cannot populate {length} bytes at {offset} of a view of {label}", name, "populate")
 
 
 def _check_threads(threads: int | None, call: str) -> None:
