@@ -89,6 +89,16 @@ def test_a_refused_section_is_not_held(opens: Opens, name: str) -> None:
     assert caught.value.object_name == name
 
 
+def test_reserved_memory_that_is_not_there_is_told(name: str) -> None:
+    with namedshm.create(name, 1 << 20, reserve=True) as section, section.map() as view:
+        with pytest.raises(namedshm.NamedShmError, match=name):
+            arrow.open(name, timeout=0)
+        view.commit(0, 4096)
+        view[:8] = flat.MAGIC
+        with pytest.raises(namedshm.InvalidContent, match="committed"):
+            arrow.open(name, timeout=0)
+
+
 def test_a_file_cut_anywhere_is_no_table(opens: Opens, plain: bytes) -> None:
     for length in range(8, len(plain)):
         with pytest.raises(namedshm.InvalidContent):

@@ -7,7 +7,9 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,9 @@ pa = needs("pyarrow")
 
 import namedshm
 from namedshm import arrow
+
+if sys.platform == "win32":
+    import msvcrt
 
 Peers = Callable[..., Peer]
 
@@ -69,6 +74,15 @@ def test_a_file_of_pyarrow_in_a_section_is_a_table(name: str, table: Any) -> Non
         view[:] = data
         with arrow.open(name) as opened:
             assert opened.table.equals(table)
+
+
+def test_a_file_of_pyarrow_on_disk_gets_a_name(name: str, table: Any, tmp_path: Path, peers: Peers) -> None:
+    with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with open(tmp_path / "x.arrow", "r+b") as file:
+        number = file.fileno() if on_linux else msvcrt.get_osfhandle(file.fileno())
+        with namedshm.create(name, 0, file=number):
+            assert peers(name=name).do("from namedshm import arrow; arrow.open(name).table['n'][999].as_py()") == 999
 
 
 def test_zeros_behind_a_file_do_not_count(name: str, table: Any) -> None:
