@@ -61,7 +61,7 @@ PYTHON_VERSION = "3.13"
 PYTHON_UNUSED = ("tcl/", "Scripts/", "Lib/test/", "Lib/idlelib/", "Lib/tkinter/", "Lib/turtledemo/", "Lib/site-packages/")
 
 #: colorama: pytest needs it on Windows, pip here cannot know.  numpy: from 2.2 on it calls crealf(), which Wine 8 lacks.
-TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6", "numpy>=1.26,<2.2", "pyarrow>=16")
+TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6", "numpy>=1.26,<2.2", "pyarrow>=22")
 
 TEST_LIMIT = 1800.0  # seconds for one run of pytest
 PREFIX_VERSION = "2"  # of what _make_prefix makes; another number makes it anew

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from .samples import halves
+
 Draw = Callable[[Any], Any]
 
 DEEPEST = 3
@@ -73,6 +75,8 @@ def _any_bits(draw: Draw, length: int, _: int) -> Any:
 def _from_values(draw: Draw, length: int, _: int) -> Any:
     type = draw(st.sampled_from(list(FROM_VALUES)))
     values = draw(st.lists(st.none() | FROM_VALUES[type], min_size=length, max_size=length))
+    if type == pa.float16():
+        return halves(values)
     if pa.types.is_decimal(type):
         values = [value if value is None else value.quantize(decimal.Decimal("0.01")) for value in values]
     return pa.array(values, type)
