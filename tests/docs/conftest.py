@@ -129,7 +129,7 @@ class Place:
             text=True,
             encoding="utf-8",
             env=self.environment,
-            cwd=ROOT,
+            cwd=self.directory,
             stdin=subprocess.DEVNULL,
             timeout=TIMEOUT,
             check=False,
