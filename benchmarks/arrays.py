@@ -141,6 +141,14 @@ class NamedNew(Way):
             yield arrays.open(line, "read")
 
 
+class NamedHuge(NamedNew):
+    """namedshm, new, huge pages"""
+
+    def hand_over(self, data: np.ndarray, number: int) -> None:
+        self.array = arrays.publish(f"{self.name}-{number}", data, huge_pages="try")
+        self.tell(f"{self.name}-{number}")
+
+
 class StdlibAgain(Way):
     """multiprocessing.shared_memory, again"""
 
@@ -310,7 +318,7 @@ class Ray(Way):
         self.ray.shutdown()
 
 
-WAYS = [NamedAgain, NamedAgainThreads, NamedInPlace, NamedNew, StdlibAgain, StdlibNew, PosixNew, Pickled, Vineyard, Ray]
+WAYS = [NamedAgain, NamedAgainThreads, NamedInPlace, NamedNew, NamedHuge, StdlibAgain, StdlibNew, PosixNew, Pickled, Vineyard, Ray]
 
 
 def consume(way: str, name: str, size: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from helpers.facts import on_linux
 from helpers.peer import Peer
 
 import namedshm
@@ -201,6 +202,17 @@ def test_huge_pages_can_be_asked_for(name: str) -> None:
         assert not array.any()
     with pytest.raises(namedshm.InvalidArgument, match="huge_pages"):
         arrays.create(name, 5, huge_pages="yes")
+
+
+@pytest.mark.skipif(not on_linux, reason="Windows does not tell the mode")
+def test_others_get_the_rights_that_were_given(name: str) -> None:
+    name = f"Global\\{name}"
+    with arrays.create(name, 3, mode=0o640):
+        assert namedshm.describe(name).mode == 0o640
+    with arrays.publish(name, [1, 2], mode=0o604):
+        assert namedshm.describe(name).mode == 0o604
+    with arrays.create(name, 3):
+        assert namedshm.describe(name).mode == 0o600
 
 
 def test_a_published_array_is_not_connected_with_its_source(name: str) -> None:
