@@ -102,17 +102,22 @@ def program(tmp_path: Path) -> Callable[..., str]:
     def run(code: str, *arguments: str) -> str:
         path = tmp_path / "program.py"
         path.write_text(code, encoding="utf-8")
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, str(path), *arguments],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             env={**os.environ, "PYTHONPATH": os.pathsep.join([SOURCE, os.environ.get("PYTHONPATH", "")])},
-            timeout=100,
-            check=False,
         )
-        assert (done.returncode, done.stderr) == (0, ""), f"{done.stdout}{done.stderr}"
-        return done.stdout
+        try:
+            output, complaints = process.communicate(timeout=100)
+        except subprocess.TimeoutExpired as late:  # and not waited for: its children may have the pipes
+            process.kill()
+            process.wait(20)
+            raise AssertionError(f"did not end: {late.stdout!r} {late.stderr!r}") from None
+        assert (process.returncode, complaints) == (0, ""), f"{output}{complaints}"
+        return output
 
     return run
