@@ -286,12 +286,15 @@ fail:
 #endif
 
 static inline struct robust_list_head *nshm__robust(uint32_t tid) {
-    static __thread struct robust_list_head own, *cached;
-    static __thread uint32_t cached_for; /* a forked child is another thread, with a head registered anew */
+    static __thread struct robust_list_head own;
     struct robust_list_head *head = NULL;
     size_t n;
 #ifdef __GLIBC__ /* registers one head per thread at its start, for good; others may change theirs: ask each time */
+    static __thread struct robust_list_head *cached;
+    static __thread uint32_t cached_for; /* a forked child is another thread, with a head registered anew */
     if (cached_for == tid) return cached;
+#else
+    (void)tid;
 #endif
     if (syscall(SYS_get_robust_list, 0, &head, &n) || !head) { /* a libc that registers none until asked (musl) */
         own.list.next = &own.list;
@@ -299,8 +302,10 @@ static inline struct robust_list_head *nshm__robust(uint32_t tid) {
         own.list_op_pending = NULL;
         head = syscall(SYS_set_robust_list, &own, sizeof own) ? NULL : &own;
     }
+#ifdef __GLIBC__
     cached = head;
     cached_for = tid;
+#endif
     return head;
 }
 static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {
