@@ -20,13 +20,10 @@
 #include "common.h"
 
 #include "namedshm.h"
-#include <elf.h>
+#include "tracing.h"
 #include <limits.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 
-enum { SWEEP_AT = 256, SIZE = 100, NOT_TRACED = 77 };
+enum { SWEEP_AT = 256, SIZE = 100 };
 
 /* ------------------------------------------------------------------------------------------------ what processes tell each other
  * In memory of its own, shared by all processes of a run. */
@@ -268,13 +265,6 @@ static void order_peer(const peer *p) {
     answer_on(p->order);
     if (!wait_on(p->answer)) broken("a peer did not answer");
 }
-static void end_process(pid_t *pid) {
-    int status = 0;
-    if (*pid <= 0) return;
-    kill(*pid, SIGKILL);
-    while (waitpid(*pid, &status, __WALL) < 0 ? errno == EINTR : WIFSTOPPED(status)) {} /* a traced one may report a stop first */
-    *pid = 0;
-}
 static void end_peer(peer *p) {
     if (p->pid <= 0) return;
     end_process(&p->pid);
@@ -301,40 +291,9 @@ static void make_dead_entries(int n) {
 /* ------------------------------------------------------------------------------------------------ tracing */
 static pid_t victim, second;
 
-static int next_stop(pid_t *traced) { /* the stop signal, or -1 when it is gone */
-    int status;
-    while (waitpid(*traced, &status, __WALL) < 0)
-        if (errno != EINTR) return -1;
-    if (WIFSTOPPED(status)) return WSTOPSIG(status);
-    *traced = 0;
-    return -1;
-}
 static int step(pid_t *traced, int request) {
     if (ptrace(request, *traced, NULL, NULL)) broken("ptrace");
     return next_stop(traced);
-}
-static int is_step(int stop) { return stop == SIGTRAP || stop == (SIGTRAP | 0x80); }
-
-static unsigned long instruction_pointer(pid_t traced) {
-    struct user_regs_struct registers;
-    struct iovec io = {&registers, sizeof registers};
-    if (ptrace(PTRACE_GETREGSET, traced, (void *)NT_PRSTATUS, &io)) return 0;
-#if defined __x86_64__
-    return registers.rip;
-#elif defined __aarch64__
-    return registers.pc;
-#else
-#error "say where the instruction pointer is, and what a system call looks like"
-#endif
-}
-static int at_system_call(pid_t traced, unsigned long ip) {
-    errno = 0;
-    long word = ptrace(PTRACE_PEEKTEXT, traced, (void *)ip, NULL);
-#if defined __x86_64__
-    return !errno && (word & 0xffff) == 0x050f;
-#else
-    return !errno && (word & 0xffffffff) == 0xd4000001;
-#endif
 }
 static int waits_for_the_lock(pid_t traced) { /* at a system call's entry */
     struct __ptrace_syscall_info info;

@@ -43,13 +43,12 @@ static const char *violation_name[VIOLATIONS] = {"lost", "dup", "wrong", "dirty"
 enum { OPS, CREATES, OPENS, MISSES, EXISTS, LISTS, FORKS, KILLS, SELFKILLS, EMPTY_LEFT, COUNTERS };
 static const char *counter_name[COUNTERS] = {"ops",   "creates", "opens", "misses",    "exists",
                                              "lists", "forks",   "kills", "selfkills", "empty_left"};
+#include "tally.h"
 
 typedef struct {
     actor actors[ACTORS];
     _Atomic int over; /* the round ends: what is seen from now on proves nothing */
     _Atomic int churn; /* this round's mood: names come and go, instead of being held by many */
-    _Atomic long violations[VIOLATIONS];
-    _Atomic long counters[COUNTERS];
 } oracle;
 
 static oracle *world;
@@ -67,17 +66,6 @@ static struct {
     int name;
 } views[VIEWS];
 static int view_count;
-
-static void count(int counter) { atomic_fetch_add_explicit(&world->counters[counter], 1, memory_order_relaxed); }
-static void __attribute__((format(printf, 2, 3))) violation(int kind, const char *format, ...) {
-    va_list list;
-    char text[300];
-    if (atomic_fetch_add(&world->violations[kind], 1) >= 3) return; /* the first ones tell the story */
-    va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    fprintf(stderr, "%s: %s\n", violation_name[kind], text);
-}
 
 static void storm_step(const char *what) {
     (void)what;
@@ -425,16 +413,9 @@ static void run_round(int round) {
     check_leftovers(round);
 }
 
-static long total(void) {
-    long sum = 0;
-    for (int i = 0; i < VIOLATIONS; i++) sum += atomic_load(&world->violations[i]);
-    return sum;
-}
 static void report(int rounds, double since) {
     printf("rounds=%d seconds=%.1f isolated=%d", rounds, seconds() - since, isolated);
-    for (int i = 0; i < COUNTERS; i++) printf(" %s=%ld", counter_name[i], atomic_load(&world->counters[i]));
-    for (int i = 0; i < VIOLATIONS; i++) printf(" %s=%ld", violation_name[i], atomic_load(&world->violations[i]));
-    printf("\n");
+    print_tally();
 }
 
 int main(int argc, char **argv) {
@@ -446,13 +427,15 @@ int main(int argc, char **argv) {
     enter_own_world();
     stir(seed);
     world = shared_memory(sizeof *world);
+    begin_tally();
     nshm_scope_init(&scope, NSHM_LOCAL, session, -1, 1);
     double since = seconds(), reported = since;
     int round = 0;
-    while (round < rounds && seconds() - since < limit && !total()) { /* a violation ends the storm: later ones may be its echo */
+    /* a violation ends the storm: later ones may be its echo */
+    while (round < rounds && seconds() - since < limit && !all_violations()) {
         run_round(round++);
         if (seconds() - reported > 60) report(round, since), reported = seconds();
     }
     report(round, since);
-    return total() ? CAUGHT : 0;
+    return all_violations() ? CAUGHT : 0;
 }

@@ -12,21 +12,17 @@
  *
  * Nobody looks again by himself: naps last an hour.
  */
-#include "../crash/common.h"
+#include "../crash/tracing.h"
 
 static void at_step(const char *what);
 #define NSHM_STEP(what) at_step(what)
 #define NSHM_NAP 3600000000000LL
 #include "namedshm_sync.h"
-#include <elf.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 
 #ifndef PATIENCE
 #define PATIENCE 4 /* seconds; what is due takes microseconds */
 #endif
-enum { NOT_TRACED = 77, SLEEPERS = 2 };
+enum { SLEEPERS = 2 };
 
 enum { M, M2, MG, E, G, S, OBJECTS }; /* mutexes (MG: Global), an auto-reset event, a manual-reset one, a semaphore */
 static const struct {
@@ -194,13 +190,6 @@ static pid_t victim, sleeper[SLEEPERS], holder;
 static int order[2];
 static int sleepers_made;
 
-static void end_process(pid_t *pid) {
-    int status = 0;
-    if (*pid <= 0) return;
-    kill(*pid, SIGKILL);
-    while (waitpid(*pid, &status, __WALL) < 0 ? errno == EINTR : WIFSTOPPED(status)) {}
-    *pid = 0;
-}
 /* How many sleep on the word: as many as can be moved from it to where they are. */
 static int asleep(int k) {
     uint32_t *word = &objects[k].words->state;
@@ -255,54 +244,31 @@ static void let_the_holder_go(const scenario *s) {
 }
 
 /* ------------------------------------------------------------------------------------------------ tracing */
-static unsigned long instruction_pointer(void) {
-    struct user_regs_struct registers;
-    struct iovec io = {&registers, sizeof registers};
-    if (ptrace(PTRACE_GETREGSET, victim, (void *)NT_PRSTATUS, &io)) return 0;
-#if defined __x86_64__
-    return registers.rip;
-#elif defined __aarch64__
-    return registers.pc;
-#else
-#error "say where the instruction pointer is, and what a system call looks like"
-#endif
-}
-static int at_system_call(void) {
-    errno = 0;
-    long word = ptrace(PTRACE_PEEKTEXT, victim, (void *)instruction_pointer(), NULL);
-#if defined __x86_64__
-    return !errno && (word & 0xffff) == 0x050f;
-#else
-    return !errno && (word & 0xffffffff) == 0xd4000001;
-#endif
-}
-static int next_stop(void) {
-    int status;
-    while (waitpid(victim, &status, __WALL) < 0)
-        if (errno != EINTR) broken("waitpid");
-    if (WIFSTOPPED(status)) return WSTOPSIG(status);
-    broken("the victim died by itself (%x)", status);
+static int stop_of_victim(void) {
+    int stop = next_stop(&victim);
+    if (stop < 0) broken("the victim died by itself");
+    return stop;
 }
 /* One stop further; `inside` a system call or not.  Returns 1 if it stands at a call's entry or exit now. */
 static int advance(int *inside, const scenario *s) {
-    int call = *inside || at_system_call(), stop, status;
+    int call = *inside || at_system_call(victim, instruction_pointer(victim)), stop, status;
     if (ptrace(call ? PTRACE_SYSCALL : PTRACE_SINGLESTEP, victim, NULL, NULL)) broken("ptrace");
     if (*inside && holder > 0) { /* it may sleep in there until we act */
         double start = seconds();
         while (waitpid(victim, &status, __WALL | WNOHANG) != victim) {
             if (asleep(s->sleep_on) > 0) {
                 let_the_holder_go(s);
-                stop = next_stop();
+                stop = stop_of_victim();
                 goto stopped;
             }
             if (seconds() - start > PATIENCE) broken("a system call that does not end");
         }
         if (!WIFSTOPPED(status)) broken("the victim died by itself (%x)", status);
         stop = WSTOPSIG(status);
-    } else stop = next_stop();
+    } else stop = stop_of_victim();
 stopped:
     if (stop == SIGSTOP) return -1; /* its end */
-    if (stop != SIGTRAP && stop != (SIGTRAP | 0x80)) broken("signal %d", stop);
+    if (!is_step(stop)) broken("signal %d", stop);
     if (call) *inside = !*inside;
     return call;
 }

@@ -64,6 +64,7 @@ static const char *violation_name[VIOLATIONS] = {"double", "untold", "mistold", 
 enum { OPS, TAKEN, TIMEOUTS, ANYS, ALLS, ABANDONED, THREAD_ENDS, EXITS, EXECS, KILLS, SELFKILLS, SLEEPERS, COUNTERS };
 static const char *counter_name[COUNTERS] = {"ops",         "taken", "timeouts", "anys",  "alls",      "abandoned",
                                              "thread_ends", "exits", "execs",    "kills", "selfkills", "sleepers"};
+#include "../crash/tally.h"
 
 typedef struct {
     actor actors[ACTORS];
@@ -71,7 +72,6 @@ typedef struct {
     _Atomic int inside[OBJECTS]; /* of mutexes and tokens: the thread in the critical section, as 1 + index; 0 nobody */
     long first[OBJECTS], second[OBJECTS]; /* guarded by the mutexes: equal outside of the critical section */
     _Atomic long told_from_windows[OBJECTS];
-    _Atomic long violations[VIOLATIONS], counters[COUNTERS];
 } oracle;
 
 static oracle *world;
@@ -89,16 +89,6 @@ static uint32_t dice(uint32_t limit) {
     my_dice ^= my_dice >> 7;
     my_dice ^= my_dice << 17;
     return (uint32_t)((my_dice >> 16) % limit);
-}
-static void count(int counter) { atomic_fetch_add_explicit(&world->counters[counter], 1, memory_order_relaxed); }
-static void __attribute__((format(printf, 2, 3))) violation(int kind, const char *format, ...) {
-    va_list list;
-    char text[300];
-    if (atomic_fetch_add(&world->violations[kind], 1) >= 3) return; /* the first ones tell the story */
-    va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    fprintf(stderr, "%s: %s\n", violation_name[kind], text);
 }
 static thread_record *thread_of(int number) { return &world->actors[(number - 1) / THREADS].thread[(number - 1) % THREADS]; }
 static int is_dying(int number) {
@@ -484,11 +474,6 @@ static void check_lock(void) {
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     if (status) violation(STUCK, "nobody can create: the registry's lock was not given up");
 }
-static long total(void) {
-    long sum = 0;
-    for (int i = 0; i < VIOLATIONS; i++) sum += atomic_load(&world->violations[i]);
-    return sum;
-}
 static void run_round(int odds) {
     static const unsigned moods[] = {0, 300, 2000, 60};
     memset(world->actors, 0, sizeof world->actors);
@@ -513,9 +498,9 @@ static void run_round(int odds) {
         for (int left = reap(); left < FIRST && actors < ACTORS; left++) start_actor();
     }
     settle_down();
-    if (!total()) take_stock(0);
-    if (!total()) wake_everybody();
-    if (!total()) take_stock(1);
+    if (!all_violations()) take_stock(0);
+    if (!all_violations()) wake_everybody();
+    if (!all_violations()) take_stock(1);
     if (below(8) == 0) check_lock();
     for (int i = 0; i < actors; i++) atomic_store(&world->actors[i].dying, 1); /* after a violation: the others are still there */
     for (int i = 0; i < actors; i++)
@@ -525,9 +510,7 @@ static void run_round(int odds) {
 
 static void report(int rounds, double since) {
     printf("rounds=%d seconds=%.1f isolated=%d exact_losses=%ld", rounds, seconds() - since, isolated, definite_losses);
-    for (int i = 0; i < COUNTERS; i++) printf(" %s=%ld", counter_name[i], atomic_load(&world->counters[i]));
-    for (int i = 0; i < VIOLATIONS; i++) printf(" %s=%ld", violation_name[i], atomic_load(&world->violations[i]));
-    printf("\n");
+    print_tally();
 }
 
 int main(int argc, char **argv) {
@@ -541,17 +524,19 @@ int main(int argc, char **argv) {
     enter_own_world();
     stir(seed);
     world = shared_memory(sizeof *world);
+    begin_tally();
     nshm_scope_init(&scope, NSHM_LOCAL, session, -1, 1);
     double since = seconds(), reported = since;
     int round = 0;
-    while (round < rounds && seconds() - since < limit && !total()) { /* a violation ends the storm: later ones may be its echo */
+    /* a violation ends the storm: later ones may be its echo */
+    while (round < rounds && seconds() - since < limit && !all_violations()) {
         run_round(odds);
         round++;
         if (seconds() - reported > 60) report(round, since), reported = seconds();
     }
-    if (total()) fprintf(stderr, "in round %d of seed %lu\n", round, (unsigned long)seed);
+    if (all_violations()) fprintf(stderr, "in round %d of seed %lu\n", round, (unsigned long)seed);
     report(round, since);
     leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
     if (left.strays || left.resident) return fprintf(stderr, "segments are left behind\n"), CAUGHT;
-    return total() ? CAUGHT : 0;
+    return all_violations() ? CAUGHT : 0;
 }
