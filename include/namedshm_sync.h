@@ -13,9 +13,10 @@
  * it).  That is a changer from before its change until it has woken, and a sleeper from before its sleep until it has taken the
  * object or, if it is there for more, woken the next.  So of a wait for one object no wake-up is lost, whoever is killed.  A thread
  * has one pending word: in a wait for several it is the first mutex's, else the first object's, and changers wake everybody while
- * somebody waits for several.  What is left: a wake-up the kernel makes that goes to a wait for several which is killed as well.
- * And a process that is stopped keeps a wake-up to itself.  For these a sleeper looks again every NSHM_NAP.  A wait-all killed in
- * its commit has taken what it had taken.
+ * somebody waits for several.  What is left: the kernel wakes one for a dead owner or changer, and that one waits for several and dies
+ * as well, perhaps as a thread of the same process; or the mutex is reserved by a wait-all that died.  And a process that is stopped
+ * keeps a wake-up to itself.  For these a sleeper looks again every NSHM_NAP.  A wait-all killed in its commit has taken what it had
+ * taken.
  *
  * PID namespaces: thread ids of two that share IPC can be equal.  Who owns a mutex is told apart by `owner`; but the kernel, asked to
  * give up a pending word, compares thread ids only, and would free a namesake's mutex.  Hence `space`: a mutex used from several is
@@ -323,6 +324,7 @@ static inline int nshm__try(nshm_waitee *o) {
 
 /* A registry's lock whose owner is stopped is an error of its own, not "the time is up". */
 static inline int nshm__lock_registry(nshm_registry *t) {
+    if (nshm__me.keep) nshm__wake(nshm__me.keep, 1); /* now the lock is what is pending: who sleeps there must not depend on us */
     int r = nshm__lock(t, 1);
     if (r) nshm__pending(NULL);
     return r == -ETIMEDOUT ? -ETIME : r;

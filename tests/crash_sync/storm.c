@@ -1,6 +1,8 @@
 /* storm.c - processes and threads over a few mutexes, events and semaphores, killed at any moment, and an exact oracle.
  *
- *   storm ROUNDS SEED SECONDS [ODDS]   one self-kill in so many named steps (default: another one each round; 0 never)
+ *   storm ROUNDS SEED SECONDS [ODDS]   one self-kill in so many named steps (default: another one each round; 0 never; -1 default)
+ *
+ * With NSHM_STORM_SINGLE in the environment nobody waits for several objects: then not one wake-up may be lost, naps or not.
  *
  * Each round: new objects, seven processes of one to three threads.  They acquire (with and without timeouts), wait for any and
  * for all of mixed sets, set, reset and pulse.  Some are killed from outside at any moment, some kill themselves at a named step of
@@ -56,6 +58,7 @@ typedef struct {
 } thread_record;
 typedef struct {
     _Atomic int pid, dying, threads;
+    _Atomic int deciding; /* how many of its threads may be about to kill it: until then the round is not over */
     thread_record thread[THREADS];
 } actor;
 
@@ -79,6 +82,7 @@ static nshm_scope scope;
 static nshm_handle handles[OBJECTS];
 static nshm_waitee objects[OBJECTS];
 static unsigned self_kill_odds;
+static int single; /* no waits for several */
 static actor *myself; /* this process; NULL in the first */
 static __thread thread_record *me;
 static __thread int my_number;
@@ -96,7 +100,12 @@ static int is_dying(int number) {
 }
 static void storm_step(const char *what) {
     (void)what;
-    if (!me || !self_kill_odds || atomic_load(&world->over) || dice(self_kill_odds)) return;
+    if (!me || !self_kill_odds || dice(self_kill_odds)) return;
+    atomic_fetch_add(&myself->deciding, 1);
+    if (atomic_load(&world->over)) {
+        atomic_fetch_sub(&myself->deciding, 1);
+        return;
+    }
     count(SELFKILLS);
     atomic_store(&myself->dying, 1);
     kill(getpid(), SIGKILL);
@@ -234,6 +243,7 @@ static void operate(void) {
     int set[OBJECTS], size, k = (int)dice(OBJECTS), r = 0;
     uint32_t what = dice(100);
     count(OPS);
+    if (single && what >= 45 && what < 75) what = 0;
     if (what < 45) {
         if (me->held[k] && (things[k].kind != MUTEX || dice(3))) give(k);
         else take(&k, 1, 0, some_patience());
@@ -389,7 +399,7 @@ static void settle_down(void) {
             for (int t = 0; pids[i] && t < world->actors[i].threads; t++) {
                 const thread_record *r = &world->actors[i].thread[t];
                 int state = atomic_load(&r->state);
-                if (atomic_load(&world->actors[i].dying)) busy = 1;
+                if (atomic_load(&world->actors[i].dying) || atomic_load(&world->actors[i].deciding)) busy = 1;
                 else if (state == BLOCKED && should_go_on(r)) late = i * THREADS + t + 1;
                 else if (state == IDLE || state == WORKING) busy = 1;
             }
@@ -521,6 +531,7 @@ int main(int argc, char **argv) {
     double limit = argc > 3 ? atof(argv[3]) : 1e9; /* seconds */
     char session[64];
     snprintf(session, sizeof session, "storm-%d-%lx", (int)getpid(), (long)time(NULL));
+    single = getenv("NSHM_STORM_SINGLE") != NULL;
     enter_own_world();
     stir(seed);
     world = shared_memory(sizeof *world);

@@ -55,6 +55,8 @@ def test_a_storm_where_the_kernel_has_no_futex_waitv(program: Callable[..., Path
 
 
 def test_a_storm_in_which_nobody_looks_by_himself(program: Callable[..., Path]) -> None:
-    """Naps last an hour: every wake-up comes, from who owes it or from the kernel."""
-    seen = run_storm(program("storm", WITHOUT_NAPS), ROUNDS, 5)
-    assert seen["rounds"] == ROUNDS
+    """Naps last an hour, and everybody waits for one object at a time: every wake-up comes, from who owes it or from the kernel."""
+    seen = run_storm(program("storm", WITHOUT_NAPS), 2 * ROUNDS, 5, NSHM_STORM_SINGLE="1")
+    assert seen["rounds"] == 2 * ROUNDS
+    assert seen["anys"] == seen["alls"] == 0
+    assert seen["selfkills"] > ROUNDS
