@@ -19,6 +19,7 @@ with the higher one counts.
 from __future__ import annotations
 
 import contextlib
+import functools
 import struct
 from collections import namedtuple
 from inspect import get_annotations
@@ -280,11 +281,11 @@ class Record:
     _fields: ClassVar[dict[str, _Field]] = {}
     _first: ClassVar[dict[str, Any]] = {}  # values of the class bodies
     _found: ClassVar[bool] = False  # the class was made by Record.open, from what it found
+    _slot: ClassVar[int] = 0  # bytes of a slot
     _values: ClassVar[Callable[..., Any]]
 
     _view: _content.HeldView
     _base: int
-    _size: int
     _mutex: Mutex | None
 
     def __init_subclass__(cls, **rest: Any) -> None:
@@ -293,8 +294,9 @@ class Record:
 
     @classmethod
     def _declare(cls, fields: tuple[_Field, ...]) -> None:
-        if _slot_size(fields) > _LARGEST:
-            raise TypeError(f"a record has at most {_LARGEST} bytes, {cls.__name__} would have {_slot_size(fields)}: use an array")
+        cls._slot = _slot_size(fields)
+        if cls._slot > _LARGEST:
+            raise TypeError(f"a record has at most {_LARGEST} bytes, {cls.__name__} would have {cls._slot}: use an array")
         cls._fields = {field.name: field for field in fields}
         cls._first = dict(cls._first)
         for field in fields:
@@ -337,14 +339,13 @@ class Record:
         fields = tuple(cls._fields.values())
         first = cls._packed({**cls._first, **(initial or {})})
         header = _npy.encode(_descr(fields), (2,), False)
-        size = _slot_size(fields)
-        section = _create_section(name, len(header) + 2 * size, exist_ok=exist_ok, mode=mode, group=group)
+        section = _create_section(name, len(header) + 2 * cls._slot, exist_ok=exist_ok, mode=mode, group=group)
         with _closing_on_error(section):
             if not section.created:
                 return cls._over(section, timeout)
-            record = cls._new(_content.hold(section), len(header), size, _writers(name, mode, group))
+            record = cls._new(_content.hold(section), len(header), _writers(name, mode, group))
             record._view[8 : len(header)] = header[8:]
-            write_slots(record._view, len(header), size, record._joined(first, bytes(size - 8)))
+            write_slots(record._view, len(header), cls._slot, record._joined(first, bytes(cls._slot - 8)))
             _content.publish(record._view, header[:8])
             return record
 
@@ -370,32 +371,29 @@ class Record:
         try:
             first = _content.published(view, name, timeout)
             start, text = _npy.text(view, first)
-            descr, shape, fortran = _npy.parse(first, text)
-            fields = _fields_of(descr)
+            found = _class_of(first, text)
             base = start + len(text)
-            if fortran or shape != (2,):
-                raise ValueError("it does not have two versions")
-            if base % 8 or len(view) < base + 2 * _slot_size(fields):
+            if base % 8 or len(view) < base + 2 * found._slot:
                 raise ValueError(f"the section has {len(view)} bytes")
         except errors.NamedShmError:
             raise
         except _npy.REFUSALS as error:
             raise errors.InvalidContent(f"The bytes of {name!r} are no record: {error}", name=name, call="open") from None
         if cls is Record:
-            cls = type("Record", (Record,), {"_found": True})
-            cls._declare(fields)
-        elif fields != tuple(cls._fields.values()):
+            cls = found  # type: ignore[assignment]  # a Record it is
+        elif found._fields != cls._fields or list(found._fields) != list(cls._fields):
             raise errors.InvalidContent(
-                f"The record {name!r} has other fields than {cls.__name__}: {_difference(fields, tuple(cls._fields.values()))}",
+                f"The record {name!r} has other fields than {cls.__name__}: "
+                f"{_difference(tuple(found._fields.values()), tuple(cls._fields.values()))}",
                 name=name,
                 call="open",
             )
-        return cls._new(view, base, _slot_size(fields), _existing_writers(section) if section.access == "write" else None)
+        return cls._new(view, base, _existing_writers(section) if section.access == "write" else None)
 
     @classmethod
-    def _new(cls, view: _content.HeldView, base: int, size: int, mutex: Mutex | None) -> Self:
+    def _new(cls, view: _content.HeldView, base: int, mutex: Mutex | None) -> Self:
         record = cls.__new__(cls)
-        record._view, record._base, record._size, record._mutex = view, base, size, mutex
+        record._view, record._base, record._mutex = view, base, mutex
         return record
 
     # ---------------------------------------------------------------------------------------------------- reading
@@ -406,7 +404,7 @@ class Record:
 
     def snapshot(self) -> Any:
         """All fields, of one version: a named tuple."""
-        data = self._read(8, self._size - 8)
+        data = self._read(8, self._slot - 8)
         return self._values(
             *(field.unpack(data[field.offset - 8 : field.offset - 8 + field.size]) for field in self._fields.values())
         )
@@ -416,7 +414,7 @@ class Record:
 
     def _newest(self, start: int, length: int) -> tuple[int, bytes]:
         while True:
-            found = read_slots(self._view, self._base, self._size, start, length)
+            found = read_slots(self._view, self._base, self._slot, start, length)
             if found is None:
                 continue  # between two rounds of tries signal handlers run
             if not found[0]:
@@ -466,7 +464,7 @@ class Record:
         return self._mutex
 
     def _write(self, packed: dict[str, bytes]) -> int:
-        return write_slots(self._view, self._base, self._size, self._joined(packed, self._read(8, self._size - 8)))
+        return write_slots(self._view, self._base, self._slot, self._joined(packed, self._read(8, self._slot - 8)))
 
     @classmethod
     def _packed(cls, values: Mapping[str, Any]) -> dict[str, bytes]:
@@ -526,6 +524,17 @@ class Record:
         if self._view.closed:
             return f"<namedshm.Record {self.name!r}, closed>"
         return f"<namedshm.Record {self.name!r}, version {self.version}: {self.snapshot()!r}>"
+
+
+@functools.lru_cache(32)  # a record is opened again and again, and making a class takes a hundred times as long as opening
+def _class_of(first: bytes, text: bytes) -> type[Record]:
+    """The class of the record that a header describes.  Raises: ``_npy.REFUSALS``."""
+    descr, shape, fortran = _npy.parse(first, text)
+    if fortran or shape != (2,):
+        raise ValueError("it does not have two versions")
+    cls: type[Record] = type("Record", (Record,), {"_found": True})
+    cls._declare(_fields_of(descr))
+    return cls
 
 
 def _restore(cls: type[Record], name: str, identity: int, access: Access) -> Record:

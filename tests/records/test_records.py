@@ -606,7 +606,7 @@ def test_a_version_written_half_is_not_seen_and_written_again(name: str) -> None
     """What a writer killed between its first and last store leaves: the older slot at version 0, full of anything."""
     with Camera.create(name) as camera:
         camera.frame = 8
-        base, size = camera._base, camera._size
+        base, size = camera._base, camera._slot
         with namedshm.open(name) as section, section.map() as view:
             older = base if view[base : base + 8] < view[base + size : base + size + 8] else base + size
             view[older : older + size] = bytes(8) + b"\xee" * (size - 8)

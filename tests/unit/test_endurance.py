@@ -132,6 +132,15 @@ with open("/tmp/" + name, "w+b") as f:
     del v
 os.unlink("/tmp/" + name)
 """,
+    "records": """
+from records.declared import Camera
+from namedshm.records import Record
+with Camera.create(name) as c:
+    for n in range(count // 4):
+        with Camera.open(name) as o, Record.open(name, "read") as r:
+            o.frame = n
+            assert r.frame == n
+""",
     "win32": """
 for n in range(count):
     h = win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 100, name)
