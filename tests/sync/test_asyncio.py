@@ -362,7 +362,7 @@ failed
 def test_in_a_storm_of_waits_nothing_gets_lost_and_nothing_is_taken_twice(name: str, peers: _Lender) -> None:
     keep = [namedshm.Semaphore(name + side, initial=2, maximum=2) for side in "lr"]
     event, mutex = namedshm.Event(name + "e", initial=True), namedshm.Mutex(name + "m")
-    storm = [peers(name=name, seed=seed, rounds=60) for seed in (100, 200)]
+    storm = [peers(name=name, seed=seed, rounds=20) for seed in (100, 200)]
     for peer in storm:
         peer.start(STORM)
     for peer in storm:
