@@ -260,6 +260,22 @@ def test_exist_ok_opens_the_same_kind_of_array_and_tells_which_it_was(name: str,
     assert array.tolist() == [[5] * 3] * 2
 
 
+def test_of_several_that_create_or_open_at_once_one_creates_and_all_have_the_same(name: str, peers: Callable[[], Peer]) -> None:
+    group = [peers() for _ in range(4)]
+    for number, peer in enumerate(group):
+        peer.do("from namedshm import arrays", name=name, number=number)
+    for peer in group:
+        peer.start("all = [arrays.create(f'{name}-{n}', 4, 'i8', exist_ok=True, timeout=60) for n in range(300)]")
+    for peer in group:
+        peer.result()
+    for peer in group:
+        peer.do("for a in all: a[number] = a.identity % 1000 + number")
+    created = [peer.do("[a.section.created for a in all]") for peer in group]
+    assert all(sum(of_one) == 1 for of_one in zip(*created, strict=True))
+    seen = [peer.do("[(a.identity % 1000, a.tolist()) for a in all]") for peer in group]
+    assert seen == [[(identity, [identity + n for n in range(4)]) for identity, _ in seen[0]]] * 4
+
+
 @pytest.mark.parametrize("different", [{"shape": (3, 2)}, {"dtype": "f4"}, {"order": "F"}, {"shape": 6}], ids=str)
 def test_exist_ok_refuses_another_kind_of_array(name: str, different: dict[str, object]) -> None:
     array = arrays.create(name, (2, 3), "i4")
