@@ -379,6 +379,10 @@ def opening(rounds: int, count: int, folder: Path) -> dict[str, list[float]]:
         view.close()
         section.close()
 
+    def touching() -> None:
+        with namedshm.open(NAME + "-open") as section, section.map() as view:
+            view[0]
+
     def first() -> None:
         _array_layout._parse.cache_clear()
         arrays.open(NAME + "-open")
@@ -390,6 +394,7 @@ def opening(rounds: int, count: int, folder: Path) -> dict[str, list[float]]:
 
     contenders: dict[str, Callable[[], object]] = {
         "open a section, map it, close both": bare,
+        "the same, and read a byte": touching,
         "arrays.open": lambda: arrays.open(NAME + "-open"),
         "arrays.open of a structured dtype": lambda: arrays.open(NAME + "-fields"),
         "arrays.open of a header never seen": first,

@@ -37,6 +37,13 @@ _DEEPEST = 32  # brackets within brackets
 _LENGTH_BYTES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}
 
 
+#: What numpy.save writes, if the type is a plain one: it is not taken apart, which is four fifths of reading it.
+_SAVED = re.compile(
+    r"\{'descr': '([^'\\\n]*)', 'fortran_order': (True|False), "
+    r"'shape': \((|[0-9]{1,20},|[0-9]{1,20}(?:, [0-9]{1,20})+)\), \} *\n"
+)
+
+
 def encode(descr: object, shape: tuple[int, ...], fortran: bool) -> bytes:
     """The header, byte for byte what ``numpy.save`` writes.  Raises: ValueError if it is longer than :func:`text` reads."""
     text = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape!r}, }}"
@@ -87,7 +94,10 @@ def parse(first: bytes, data: bytes) -> tuple[Any, tuple[int, ...], bool]:
 
     Raises: ValueError and the others of ``REFUSALS``.
     """
-    said = _literal(data.decode("utf-8" if first[6] == 3 else "latin-1"))
+    text = data.decode("utf-8" if first[6] == 3 else "latin-1")
+    if saved := _SAVED.fullmatch(text):
+        return saved[1], tuple(map(int, saved[3].rstrip(",").split(","))) if saved[3] else (), saved[2] == "True"
+    said = _literal(text)
     if not isinstance(said, dict) or said.keys() != {"descr", "fortran_order", "shape"}:
         raise ValueError("its header does not consist of 'descr', 'fortran_order' and 'shape'")
     fortran = said["fortran_order"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import struct
 import tracemalloc
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -343,6 +345,33 @@ def test_literals_are_read_as_python_reads_them(one: str, two: str) -> None:
 
     text = f"{{'descr': {one}, 'shape': {two}}}"
     assert _npy._literal(text) == ast.literal_eval(text)
+
+
+@settings(max_examples=400, deadline=None)
+@example("<f8", (), False, "", "")
+@example("<f8", (3,), False, "(3,", "(3")
+@example("<f8", (3,), False, "'<f8'", '"<f8"')
+@example("<f8", (3,), False, ", }", "}")
+@given(
+    st.sampled_from(["<f8", "|b1", "<M8[ns]", "", "it's", "\\", "é"]),
+    st.lists(st.integers(0, 10**19), max_size=4).map(tuple),
+    st.booleans(),
+    st.sampled_from(["", ",", ", ", " ", "True", "'", "(", ")", "0"]),
+    st.sampled_from(["", ",", ",,", "  ", "\n", '"', "-1", "L", "5"]),
+)
+def test_what_numpy_saves_is_read_as_any_other_literal(descr, shape, fortran, old: str, new: str) -> None:
+    text = _npy.encode(descr, shape, fortran)[10:].decode("latin-1")
+    text = text.replace(old, new, 1) if old else text
+
+    def said() -> object:
+        try:
+            return _npy.parse(b"\x93NUMPY\1\0", text.encode("latin-1"))
+        except _npy.REFUSALS:
+            return "refused"
+
+    quickly = said()
+    with mock.patch.object(_npy, "_SAVED", re.compile("(?!)")):  # matches nothing
+        assert said() == quickly
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
