@@ -360,6 +360,7 @@ def mutant(data: bytes, luck: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("validate", ["structure", "full"])
 def test_no_change_of_bytes_does_worse_than_an_error(suspect: Peer, originals: list[bytes], validate: str) -> None:
     seen = {"refused": 0, "opened": 0, "not for Python": 0}

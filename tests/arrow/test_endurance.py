@@ -61,6 +61,7 @@ with namedshm.create(name + '-bad', 5000) as bad:
 }
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("what", ROUNDS)
 def test_nothing_grows(name: str, peers: Callable[[], Peer], what: str) -> None:
     peer = peers(name=name)

@@ -14,6 +14,7 @@ import pytest
 from helpers.extras import needs
 from helpers.peer import Peer
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pa = needs("pyarrow")
 
@@ -42,6 +43,7 @@ def reader() -> Iterator[Peer]:
         yield peer
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(table=tables())
 def test_any_table_is_the_same_in_another_process(reader: Peer, table: Any) -> None:
@@ -67,3 +69,23 @@ def test_every_bit_of_a_float_is_kept(name: str, reader: Peer, type: Any, bits: 
     with arrow.publish(name, pa.table({"x": array})):
         there = pa.ipc.open_stream(reader.do("opened(name)", name=name)).read_all()
         assert there["x"].chunk(0).buffers()[1].to_pybytes()[: len(data)] == data
+
+
+letters = st.lists(st.none() | st.sampled_from(["", "a", "b", "c", "long " * 9]), max_size=6)
+
+
+@pytest.mark.timeout(600)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(parts=st.lists(letters, min_size=1, max_size=4), form=st.sampled_from(["plain", "struct", "list", "slice"]))
+def test_chunks_with_any_dictionaries_get_one(parts: list[list[str | None]], form: str) -> None:
+    chunks = [pa.array(values, pa.string()).dictionary_encode() for values in parts]
+    if form == "struct":
+        chunks = [pa.StructArray.from_arrays([chunk], ["d"]) for chunk in chunks]
+    elif form == "list":
+        chunks = [pa.ListArray.from_arrays(pa.array([0, len(chunk)], pa.int32()), chunk) for chunk in chunks]
+    elif form == "slice":
+        chunks = [chunk.slice(1) for chunk in chunks]
+    table = pa.table({"x": pa.chunked_array(chunks)})
+    with arrow.publish(f"any-{os.getpid()}-{next(_numbers)}", table) as handle, arrow.open(handle.name, validate="full") as opened:
+        assert opened.schema.equals(table.schema)
+        assert opened.table["x"].to_pylist() == table["x"].to_pylist()

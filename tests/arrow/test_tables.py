@@ -465,6 +465,7 @@ while True:
 """
 
 
+@pytest.mark.timeout(600)
 def test_publishers_killed_at_any_time_leave_a_whole_table_or_nothing(name: str, peers: Peers) -> None:
     """The peer publishes without end; it is killed when it was seen a few times, wherever it is then."""
     whole = 0
