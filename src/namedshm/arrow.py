@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from ._backend.contract import HugePages
     from .section import Section, View
 
 __all__ = ["NamedTable", "open", "publish"]
@@ -116,13 +117,14 @@ def publish(
     *,
     mode: int = 0o600,
     group: str | int | None = None,
+    huge_pages: HugePages | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> NamedTable:
     """Create a table by name; who opens it sees all of it or waits.
 
     Args:
-        name, mode, group: as in :func:`namedshm.create`.
+        name, mode, group, huge_pages: as in :func:`namedshm.create`.
         data: a pyarrow Table, RecordBatch, RecordBatchReader or a list of batches; or anything with ``__arrow_c_stream__``: a
             DataFrame of pandas or polars, a result of DuckDB.  A reader is read to its end first: the size must be known.
         threads: how many copy; None: as many as pay.
@@ -139,7 +141,7 @@ def publish(
     and where chunks of a column have different dictionaries they get one (the format knows only one for each column).
     """
     pieces, size = _encode(name, _as_table(name, data))
-    section = sections.create(name, size, mode=mode, group=group)
+    section = sections.create(name, size, mode=mode, group=group, huge_pages=huge_pages)
     try:
         with section.map() as view:
             _write(view, pieces, size, threads, progress)

@@ -217,6 +217,22 @@ def test_progress_is_told_to_the_end(name: str) -> None:
         assert arrow.open(name).table.equals(table)
 
 
+@pytest.mark.skipif(not on_linux, reason="Windows does not tell the mode")
+def test_others_get_the_rights_that_were_given(name: str, table: Any) -> None:
+    name = f"Global\\{name}"
+    with arrow.publish(name, table, mode=0o640):
+        assert namedshm.describe(name).mode == 0o640
+    with arrow.publish(name, table):
+        assert namedshm.describe(name).mode == 0o600
+
+
+def test_huge_pages_can_be_asked_for(name: str, table: Any) -> None:
+    with arrow.publish(name, table, huge_pages="try"):
+        assert arrow.open(name).table.equals(table)
+    with pytest.raises(namedshm.InvalidArgument, match="'yes'"):
+        arrow.publish(name, table, huge_pages="yes")  # type: ignore[arg-type]
+
+
 @pytest.mark.skipif(not on_linux, reason="asks Linux which pages there are")
 def test_pages_are_made_at_once_on_wish(name: str, peers: Peers) -> None:
     rows = 1_000_000
