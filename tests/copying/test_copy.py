@@ -220,15 +220,31 @@ def test_what_progress_raises_ends_the_copy_and_nothing_is_written_afterwards(
         calls += 1
         raise error
 
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         namedshm.copy(target, source, threads=threads, progress=stop)
     assert calls == 1
+    assert caught.tb  # whoever keeps the exception keeps copy()'s frame, but not the buffers
     target[:] = bytes(LARGE)  # a helper still in its unit would be seen below
     target.append(0)  # and the buffers are given back
     source.append(0)
     if on_linux:
         until(lambda: tasks() <= before, "the end of every helper")
     assert target == bytes(LARGE + 1)
+
+
+@pytest.mark.usefixtures("attentive")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stopped_copy_stops_where_it_is(threads: int) -> None:
+    def stop(done: int, total: int) -> None:
+        raise Enough
+
+    for _ in range(20):  # while this thread is about to say so, a helper may come to the end
+        target = bytearray(LARGE)
+        with pytest.raises(Enough):
+            namedshm.copy(target, b"x" * LARGE, threads=threads, progress=stop)
+        if not target.endswith(b"x"):
+            break
+    assert target.count(b"x") < LARGE
 
 
 @pytest.mark.usefixtures("attentive")

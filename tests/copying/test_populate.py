@@ -215,6 +215,15 @@ def test_what_others_write_meanwhile_is_not_lost(name: str, peers: Callable[[], 
         assert lost_while(peer, view) == 0
 
 
+@linux
+def test_no_memory_is_lost(peers: Callable[[], Peer]) -> None:
+    peer = peers()  # a process whose heap has no holes yet
+    peer.do("section = namedshm.create(None, 1); view = section.map()")
+    peer.do("def used(): return int(open('/proc/self/statm').read().split()[1]) * 4096")
+    peer.do("for _ in range(1000): view.populate()\nbefore = used()\nfor _ in range(20000): view.populate()")
+    assert peer.do("used() - before") < 20_000 * 50  # bytes
+
+
 def test_a_view_may_be_closed_meanwhile(fresh: Fresh) -> None:
     for _ in range(20):
         view = fresh(8 * UNIT)
