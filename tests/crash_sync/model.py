@@ -362,7 +362,7 @@ class Signal(Machine):
         rank = {i: position for position, i in enumerate(w.asleep)}
         threads = [(*t.values(), rank.get(i, -1)) for i, t in enumerate(w.threads)]
         first = len(threads) - self.waiters
-        return (tuple(w.mem.values()), *sorted(threads[:first], key=repr), None, *sorted(threads[first:], key=repr))
+        return (tuple(w.mem.values()), *sorted(threads[:first], key=hash), None, *sorted(threads[first:], key=hash))
 
     def lost(self, w: World, i: int) -> bool:
         return w.mem["X"] > 0 or self.pulsed(w, w.threads[i])
