@@ -121,10 +121,9 @@ static inline uint32_t nshm__pid_namespace(void) {
     struct stat s;
     return stat("/proc/self/ns/pid", &s) ? NSHM_MIXED : (uint32_t)s.st_ino;
 }
-static inline uint32_t nshm__tid(void) {
+static __attribute__((noinline, unused)) uint32_t nshm__introduce(void) { /* the first time in a thread */
     static int registered;
     uint64_t fresh = 0, none = 0;
-    if (nshm__me.tid && nshm__process) return nshm__me.tid;
     if (!__atomic_exchange_n(&registered, 1, __ATOMIC_SEQ_CST)) pthread_atfork(NULL, NULL, nshm__forked);
     while (!__atomic_load_n(&nshm__process, __ATOMIC_ACQUIRE)) {
         if (getrandom(&fresh, sizeof fresh, 0) == sizeof fresh && fresh)
@@ -139,6 +138,9 @@ static inline uint32_t nshm__tid(void) {
         nshm__me.room = 8;
     }
     return nshm__me.tid;
+}
+static inline uint32_t nshm__tid(void) {
+    return nshm__me.tid && __atomic_load_n(&nshm__process, __ATOMIC_RELAXED) ? nshm__me.tid : nshm__introduce();
 }
 static inline void nshm__pending(uint32_t *word) { nshm__pend(nshm__me.head, word ? word : nshm__me.keep); }
 
@@ -182,17 +184,23 @@ static inline struct robust_list *nshm__follow(const nshm__own *own) { /* what c
     /* read from shared memory only if the C library may have changed it, which it does to take its own neighbour out */
     return nshm__foreign(nshm__plain(own->next)) ? own->node->next : own->next;
 }
+/* The link that leads to one of ours, if it is not the head.  *leader: whose it is, if that is one of ours as well. */
+static __attribute__((noinline, unused)) struct robust_list *nshm__link_to(const nshm__own *own, nshm__own **leader) {
+    struct robust_list *link = &nshm__me.head->list;
+    for (int steps = 0; steps < 2048; steps++) { /* newer ones stand before it */
+        struct robust_list *p = nshm__plain(*leader ? nshm__follow(*leader) : link->next);
+        if (p == own->node || p == &nshm__me.head->list) break;
+        link = p;
+        *leader = NULL;
+        for (int j = nshm__me.count; j-- > 0;)
+            if (nshm__me.held[j].node == p) *leader = &nshm__me.held[j];
+    }
+    return link;
+}
 static inline void nshm__unlink(int k) {
     nshm__own *own = &nshm__me.held[k], *leader = NULL;
     struct robust_list *link = &nshm__me.head->list, *next = nshm__follow(own);
-    for (int steps = 0; link->next != own->node && steps < 2048; steps++) { /* from the head: newer ones stand before it */
-        struct robust_list *p = nshm__plain(leader ? nshm__follow(leader) : link->next);
-        if (p == own->node || p == &nshm__me.head->list) break;
-        link = p;
-        leader = NULL;
-        for (int j = nshm__me.count; j-- > 0;)
-            if (nshm__me.held[j].node == p) leader = &nshm__me.held[j];
-    }
+    if (link->next != own->node) link = nshm__link_to(own, &leader);
     *(struct robust_list *volatile *)&link->next = next;
     if (leader) leader->next = next;
     nshm__tell(nshm__plain(next), link);
@@ -622,8 +630,8 @@ static inline int nshm_try_once(nshm_waitee *o) {
     int r;
     nshm__tid();
     if (!nshm__me.head) return -ENOSYS;
-    if (o->type == NSHM_MUTEX && (r = nshm__reserve_room(2))) return r;
-    if (o->type == NSHM_EVENT) o->pulse = __atomic_load_n(&o->words->pulse, __ATOMIC_SEQ_CST);
+    if (o->type == NSHM_MUTEX) return (r = nshm__reserve_room(2)) ? r : nshm__try_mutex(o);
+    o->pulse = __atomic_load_n(&o->words->pulse, __ATOMIC_SEQ_CST);
     return nshm__try(o);
 }
 /* The same or not at all: as nshm_wait with deadline 0, without the context. */
