@@ -607,8 +607,11 @@ static inline int nshm_wait(nshm_wait_context *c) {
     if (c->spin > 0) {
         int64_t end = nshm_now() + c->spin;
         int pauses = 1;
-        do { /* looks less and less often: each takes the word away from whoever has it */
-            for (int i = 0; i < pauses; i++) nshm__pause();
+        do { /* looks less and less often: each look takes the word away from an owner, who needs it to release */
+            for (int i = 0; i < pauses; i++) {
+                nshm__pause();
+                if (c->object[0].type != NSHM_MUTEX && nshm__signaled(&c->object[0])) break;
+            }
             if (pauses < NSHM_PAUSES) pauses *= 2;
             if ((r = nshm__pass(c, &patience)) != -EAGAIN) return r;
         } while (nshm_now() < end);
