@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from heapq import merge
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ ALIGNMENT = 64  # bytes; what the format recommends, and page-aligned sections a
 _CONTINUATION = b"\xff\xff\xff\xff"
 _END_OF_STREAM = _CONTINUATION + bytes(4)
 _PAGE = 4096
-_DICTIONARY, _BATCH = 2, 3  # kinds of message
+_DICTIONARY, _BATCH = 2, 3  # kinds of message, and fields of the footer that list them
 _TIMESTAMP, _UNION = 10, 14  # types with a part of any length
+_DEEPEST = 128  # levels of a schema; pyarrow refuses more
 _FIELD_COST = 16  # bytes; the smallest field of a schema takes more
 
 _U16 = struct.Struct("<H")
@@ -132,15 +134,16 @@ class _Block(NamedTuple):
     kind: int  # of message
 
 
-def _blocks(footer: Bytes) -> list[_Block]:
-    """All messages of a file but the schema, in the order they have there."""
+def _blocks(footer: Bytes) -> Iterator[_Block]:
+    """All messages of a file but the schema, in the order they have there (writers list each kind in that order)."""
     root = _root(footer)
-    found: list[_Block] = []
-    for number, kind in ((2, _DICTIONARY), (3, _BATCH)):
-        first, count = root.vector(number, _BLOCK.size)
-        places = range(first, first + count * _BLOCK.size, _BLOCK.size)
-        found += (_Block._make((*_BLOCK.unpack_from(footer, place), place, kind)) for place in places)
-    return sorted(found)
+
+    def of(kind: int) -> Iterator[_Block]:
+        first, count = root.vector(kind, _BLOCK.size)
+        for place in range(first, first + count * _BLOCK.size, _BLOCK.size):
+            yield _Block._make((*_BLOCK.unpack_from(footer, place), place, kind))
+
+    return merge(of(_DICTIONARY), of(_BATCH))
 
 
 def _batch(message: _Table, kind: int) -> _Table:
@@ -314,6 +317,8 @@ def _check_schema(footer: memoryview) -> None:
         if field := next(levels[-1], None):
             budget = _spend(_field_cost(footer, field), budget)
             levels.append(field.tables(5))
+            if len(levels) > _DEEPEST:
+                raise Damaged("its schema is too deep")
         else:
             levels.pop()
 

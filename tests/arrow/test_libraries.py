@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import decimal
 import gc
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -172,6 +173,18 @@ def test_a_query_of_duckdb_reads_the_handle_and_can_be_published(name: str, name
         database.unregister("handle")
     del handle, database
     assert gone(name)
+
+
+def test_a_file_that_polars_wrote_opens(name: str) -> None:
+    polars = needs("polars")
+    frame = polars.concat([polars.DataFrame(table())] * 3, rechunk=False)
+    file = io.BytesIO()
+    frame.write_ipc(file, compression="uncompressed")
+    with namedshm.create(name, len(file.getvalue())) as section, section.map() as view:
+        view[:] = file.getvalue()
+        with arrow.open(name, validate="full") as opened:
+            assert polars.DataFrame(opened).equals(frame)
+            assert opened.table["category"].to_pylist() == ["a", "b"] * (3 * ROWS // 2)
 
 
 def test_polars_reads_the_section_as_a_file(name: str) -> None:
