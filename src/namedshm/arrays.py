@@ -164,8 +164,8 @@ def create(
     if (found.dtype, found.shape, found.flags.c_contiguous) != (wanted.dtype, wanted.shape, not wanted.fortran):
         found.close()
         raise errors.AlreadyExists(
-            f"The name {name!r} is held by an array of shape {found.shape} and dtype {found.dtype}, not by one of shape "
-            f"{wanted.shape} and dtype {wanted.dtype} in order {order!r}: open it, or choose another name",
+            f"The name {name!r} is held by an array of shape {found.shape} and dtype {_npy.short(found.dtype)}, not by one of "
+            f"shape {wanted.shape} and dtype {_npy.short(wanted.dtype)} in order {order!r}: open it, or choose another name",
             name=name,
             call="create",
         )
@@ -243,7 +243,9 @@ def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[La
         return layout(np.empty(0, resolved).dtype, lengths, order)  # 'S' and 'U' get a length there
     except (TypeError, ValueError, OverflowError, SyntaxError) as error:
         raise errors.InvalidArgument(
-            f"Cannot create an array {name!r} of shape {shape!r} and dtype {dtype!r}: {error}", name=name, call="create"
+            f"Cannot create an array {name!r} of shape {_npy.short(shape)} and dtype {_npy.short(dtype)}: {error}",
+            name=name,
+            call="create",
         ) from None
 
 

@@ -115,6 +115,14 @@ def test_a_dtype_of_very_many_fields_has_a_long_header(name: str, fields: int) -
     assert dump(name)[6] == (2 if fields == 3000 else 1)
 
 
+def test_a_header_that_nobody_would_read_is_not_written(name: str) -> None:
+    dtype = np.dtype([(f"a name of twenty-odd letters {n}", "f4") for n in range(25_000)])
+    with pytest.raises(namedshm.InvalidArgument, match="header would be") as caught:
+        arrays.create(name, 2, dtype)
+    assert len(str(caught.value)) < 1000
+    assert gone(name)
+
+
 @pytest.mark.parametrize("dtype", ["f8", "u1", "c16", [("x", "f8")]], ids=str)
 def test_elements_begin_at_a_multiple_of_64_bytes(name: str, dtype: object) -> None:
     for array in (arrays.create(name, 5, dtype), arrays.open(name)):
