@@ -33,6 +33,7 @@ cdef extern from "Python.h" nogil:
 cdef enum:
     UNIT = 2 << 20      # what a thread takes at a time, and a huge page of x86-64 and arm64
     LARGEST_TEAM = 64
+    GIL_FREE_COPY = 65536  # bytes, as in _core.pyx
     PIECE = 256 << 10   # what is faulted in at a time: it is still in the second-level cache when the bytes follow
 
 cdef double patience = 0.05  # seconds between looks at signals and progress
@@ -223,8 +224,11 @@ cdef class Pair:
 
     def move(self):
         """All of it by this thread."""
-        with nogil:
+        if self.target.len < GIL_FREE_COPY:
             memmove(self.target.buf, self.source.buf, self.target.len)
+        else:
+            with nogil:
+                memmove(self.target.buf, self.source.buf, self.target.len)
 
     def move_by(self, int threads, Pager pager, progress):
         """All of it by so many threads; 0, or the errno that says why there is no memory."""
