@@ -149,6 +149,23 @@ for n in range(count):
     win32.CloseHandle(h)
 del v
 """,
+    "the standard library's face": """
+import pickle
+from namedshm.shared_memory import ShareableList, SharedMemory
+for n in range(count):
+    block = SharedMemory(name, create=True, size=5000)
+    twin = pickle.loads(pickle.dumps(block))
+    part = twin.buf[5:]
+    twin.close(), block.unlink(), block.close()
+    items = ShareableList([n, "text", None], name=name)
+    again = ShareableList(name=name)
+    again[1] = n
+    try: ShareableList(name="missing")
+    except FileNotFoundError: pass
+    items.shm.close()
+    del items, again
+del block, twin, part
+""",
     "looking around": """
 s = namedshm.create(name, 100)
 for n in range(count // 10):
@@ -165,6 +182,7 @@ COUNTS = {
     "files": 5000,
     "refusals": 5000,
     "create under many names": 10_000,
+    "the standard library's face": 10_000,
 }
 
 
