@@ -114,6 +114,8 @@ def test_no_name_to_open_and_no_size_to_create_are_value_errors(library: Library
 def test_arguments_of_a_wrong_type_are_type_errors(library: Library, arguments: Any) -> None:
     if on_windows and not library.ours:
         pytest.skip("on Windows the standard library fails in other ways, each argument in its own")
+    if 1.5 in arguments and not library.ours:
+        pytest.skip("the standard library raises it too late, and leaves a block behind")
     with pytest.raises(TypeError):
         library.block(*arguments)
 
