@@ -115,6 +115,42 @@ def test_an_exception_of_a_handler_comes_out_of_the_wait_and_nothing_is_taken(na
         mutex.release()
 
 
+@pytest.mark.parametrize("what", ["mutex", "event", "wait_all"])
+def test_a_signal_that_does_not_interrupt_the_sleep_is_handled_nevertheless(
+    name: str, peers: Callable[[], Peer], what: str
+) -> None:
+    """It came just before the sleep, or to another thread: here one that alone does not block it."""
+    mutex, event = namedshm.Mutex(name), namedshm.Event(name + "-2")
+    calls = {"mutex": mutex.acquire, "event": event.wait, "wait_all": lambda: namedshm.wait_all([mutex, event])}
+    holder = peers()
+    holder.do("m = namedshm.Mutex(name); m.acquire()", name=name)
+
+    def send() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        ready.wait()
+        until(lambda: asleep(os.getpid()), "the wait")
+        signal.raise_signal(signal.SIGALRM)
+
+    class Enough(Exception):
+        pass
+
+    def handle(*_: object) -> None:
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    sender, ready = threading.Thread(target=send), threading.Event()
+    try:
+        sender.start()
+        with pytest.raises(Enough):
+            ready.set() or calls[what]()
+    finally:
+        sender.join()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.signal(signal.SIGALRM, before)
+    holder.do("m.release()")
+
+
 def test_a_stopped_process_waits_on_when_it_continues(name: str) -> None:
     event, started = namedshm.Event(name), namedshm.Event(name + "-started")
     with Peer() as peer:

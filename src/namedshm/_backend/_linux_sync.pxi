@@ -297,6 +297,11 @@ cdef tuple several(handles):
     return waited
 
 
+# A signal interrupts a sleep.  One that comes just before it, or that another thread gets, interrupts nothing: its handler runs
+# when the waiting thread looks the next time, after so many nanoseconds.
+cdef int64_t LOOK = 500_000_000
+
+
 def wait(handles, bint all, timeout, double spin):
     """Wait for SyncHandles: (index or -1 when the time is up, bit mask of abandoned mutexes).
 
@@ -305,6 +310,7 @@ def wait(handles, bint all, timeout, double spin):
     cdef nshm_wait_context c
     cdef SyncHandle handle
     cdef double seconds
+    cdef int64_t end
     cdef int r, k = 0
     waited = several(handles)  # the caller's own list may change meanwhile
     c.count = len(waited)
@@ -326,14 +332,18 @@ def wait(handles, bint all, timeout, double spin):
         else:
             c.deadline = INT64_MAX if seconds > 9e9 else nshm_now() + <int64_t>(seconds * 1e9)
     c.spin = <int64_t>(spin * 1e9) if c.deadline else 0
+    end = c.deadline
     for handle in waited:
         handle.enter()
     try:
         while True:
+            if end:
+                c.deadline = min(end, nshm_now() + LOOK)
             with nogil:
                 r = nshm_wait(&c)
-            if r != -EINTR:
+            if r != -EINTR and (r != -ETIMEDOUT or c.deadline == end):
                 break
+            c.spin = 0
             PyErr_CheckSignals()
     finally:
         for handle in waited:
