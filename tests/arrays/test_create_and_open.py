@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from helpers.facts import on_linux
+from helpers.names import gone
 from helpers.peer import Peer
 
 import namedshm
@@ -22,15 +23,6 @@ def other(peers: Callable[[], Peer], name: str) -> Peer:
     peer = peers()
     peer.do("import numpy as np; from namedshm import arrays", name=name)
     return peer
-
-
-def gone(name: str) -> bool:
-    gc.collect()
-    try:
-        namedshm.open(name).close()
-    except namedshm.NotFound:
-        return True
-    return False
 
 
 def dump(name: str) -> bytes:

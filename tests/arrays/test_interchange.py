@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import re
 import struct
@@ -16,9 +15,9 @@ import numpy as np
 import pytest
 from helpers.extras import needs
 from helpers.facts import on_linux
+from helpers.names import gone
 from helpers.peer import Peer, born
 
-import namedshm
 from namedshm import arrays
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "torch_loader.py"
@@ -30,15 +29,6 @@ def array(name: str) -> Iterator[arrays.NamedArray]:
     array[...] = np.arange(20).reshape(4, 5)
     yield array
     array.close()
-
-
-def gone(name: str) -> bool:
-    gc.collect()
-    try:
-        namedshm.open(name).close()
-    except namedshm.NotFound:
-        return True
-    return False
 
 
 # ------------------------------------------------------------------------------------------------------------ NumPy's protocols

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import decimal
-import gc
 import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from helpers.extras import needs
+from helpers.names import gone
 
 pa = needs("pyarrow")
 
@@ -41,15 +41,6 @@ def table() -> Any:
             "list": pa.array([[1, 2]] * ROWS),
         }
     )
-
-
-def gone(name: str) -> bool:
-    gc.collect()
-    try:
-        namedshm.open(name).close()
-    except namedshm.NotFound:
-        return True
-    return False
 
 
 # ------------------------------------------------------------------------------------------------------------ NumPy

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from helpers.extras import needs
 from helpers.facts import on_linux
+from helpers.names import gone
 from helpers.peer import Peer
 
 pa = needs("pyarrow")
@@ -31,15 +31,6 @@ Peers = Callable[..., Peer]
 @pytest.fixture
 def table() -> Any:
     return pa.table({"n": pa.array(range(1000)), "s": pa.array(["x" * (n % 9) for n in range(1000)])}, metadata={"about": "test"})
-
-
-def gone(name: str) -> bool:
-    gc.collect()
-    try:
-        namedshm.open(name).close()
-    except namedshm.NotFound:
-        return True
-    return False
 
 
 # ------------------------------------------------------------------------------------------------------------ publish and open
