@@ -31,7 +31,6 @@ from . import _content, _npy, errors
 from ._core import read_slots, write_slots
 from .section import create as _create_section
 from .section import open as _open_section
-from .section import stale
 from .sync import Mutex
 
 if TYPE_CHECKING:
@@ -510,10 +509,7 @@ class Record:
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Record], tuple[object, ...]]:
-        if self._view.closed:
-            raise errors.ClosedHandle(f"This handle to the record {self.name!r} is closed: it cannot be pickled", name=self.name)
-        cls = Record if self._found else type(self)
-        return _restore, (cls, self.name, self.section.identity, self.section.access)
+        return _restore, (Record if self._found else type(self), self.section)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and not hasattr(type(self), name):
@@ -537,12 +533,9 @@ def _class_of(first: bytes, text: bytes) -> type[Record]:
     return cls
 
 
-def _restore(cls: type[Record], name: str, identity: int, access: Access) -> Record:
-    record = cls.open(name, access)
-    if identity and record.section.identity != identity:
-        record.close()
-        raise stale(name)
-    return record
+def _restore(cls: type[Record], section: Section) -> Record:
+    with _closing_on_error(section):
+        return cls._over(section, 0)
 
 
 # ------------------------------------------------------------------------------------------------------------ the writers' mutex

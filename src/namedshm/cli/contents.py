@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from namedshm._arrow_ipc import MAGIC as ARROW
+from namedshm._content import SIZE
+from namedshm._npy import MAGIC as NPY
+
 from . import facts
 
 if TYPE_CHECKING:
@@ -14,9 +18,8 @@ if TYPE_CHECKING:
 
     from namedshm import View
 
-__all__ = ["ARROW", "NPY", "Contents", "contents", "format_of"]
+__all__ = ["Contents", "contents", "format_of"]
 
-NPY, ARROW = b"\x93NUMPY", b"ARROW1\0\0"
 _ROWS = 5  # of a table's preview
 _LINES = 12  # of an array's
 
@@ -52,7 +55,7 @@ def contents(name: str, view: View, reach: int, width: int) -> Contents:
         reach: how many of its bytes may be read.
         width: of the preview's lines, characters.
     """
-    first = view[: min(8, reach)]
+    first = view[: min(SIZE, reach)]
     try:
         match format_of(first):
             case "npy":

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from namedshm import _npy
+from namedshm._content import SIZE
+
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from namedshm import Section, View
 
 _CHUNK = 8 << 20  # bytes between two looks at the progress
-_TYPED = 8  # bytes of typed content that appear last
 
 
 def _octal(context: click.Context, option: click.Parameter, value: str) -> int:
@@ -50,7 +52,7 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
     try:
         with file.open("rb", buffering=0) as stream:
             length = file.stat().st_size
-            first = stream.read(_TYPED)
+            first = stream.read(SIZE)
             kind = format_of(first)
             if into:
                 with namedshm.open(name) as section:
@@ -96,7 +98,7 @@ def _overwrite(section: Section, stream: BinaryIO, length: int, kind: str, file:
     with section.map() as view:
         there = contents(name, view, section.size, 80)
         start = 0
-        if format_of(view[:_TYPED]) != kind or there.kind in ("record", "table"):
+        if format_of(view[:SIZE]) != kind or there.kind in ("record", "table"):
             raise click.ClickException(
                 f"{name!r} holds: {there.summary}. That is not overwritten by {file}: load it under another name"
             )
@@ -111,8 +113,8 @@ def _overwrite(section: Section, stream: BinaryIO, length: int, kind: str, file:
 def _header(view: View, stream: BinaryIO, size: int, length: int, name: str, file: Path, summary: str) -> int:
     """Where the elements start, if the file's header is that of the section: the arrays that others have open stay true."""
     stream.seek(0)
-    digits = 2 if view[6] == 1 else 4
-    start = 8 + digits + int.from_bytes(view[8 : 8 + digits], "little")
+    start, text = _npy.text(view, view[:SIZE])
+    start += len(text)
     if length != size or stream.read(start) != view[:start]:
         raise click.ClickException(
             f"{name!r} holds an {summary}; the array in {file} is another, or laid out differently: load it under another name"
