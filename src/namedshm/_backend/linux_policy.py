@@ -2,9 +2,12 @@ r"""Who may create in ``Global\``."""
 
 from __future__ import annotations
 
+import errno
 import os
 
 from namedshm import errors
+
+from . import _linux
 
 CONFIG = "/etc/namedshm.conf"
 
@@ -19,15 +22,21 @@ class GlobalPolicy:
         return os.environ.get("NAMEDSHM_CONFIG", CONFIG)
 
     def group(self) -> int:
-        """Number of the group that may create, or -1: also where the file cannot be read or names no group that exists.
+        """Number of the group that may create, or -1 if the administrator named none, or none that exists.
 
-        Opening needs no grant, so a broken file must not stop it; creating then fails with what to do.
+        Only a file that is not there says so by being absent.  One that is there and cannot be read could name a group whose
+        members' memory would be overlooked: that is an error, never "no group".
+
+        Raises: AccessDenied, OutOfResources, NamedShmError: it could not be told.
         """
+        path = self.path()
         try:
-            with open(self.path(), encoding="utf-8") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 lines = file.readlines()
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError):
             return -1
+        except OSError as error:
+            raise _unreadable(path, error) from error
         for line in lines:
             key, _, value = line.partition("#")[0].partition("=")
             if key.strip() == "global-creators":
@@ -38,30 +47,48 @@ class GlobalPolicy:
         return -1
 
     def may_create(self) -> bool:
-        group = self.group()
-        return os.geteuid() == 0 or (group >= 0 and (group == os.getegid() or group in os.getgroups()))
+        return os.geteuid() == 0 or _is_mine(self.group())
 
     def trusts(self, uid: int, group: int) -> bool:
-        """Whether a registry made by this user may be believed: root's, or a member's of the granted group."""
-        import pwd
+        """Whether a registry made by this user may be believed: root's, or a member's of the granted group.
 
+        Raises: OSError if it could not be told.
+        """
         if uid == 0:
             return True
         if group < 0:
             return False
         if uid == os.geteuid():
-            return self.may_create()
-        try:
-            user = pwd.getpwuid(uid)
-        except KeyError:
-            return False
-        return group in os.getgrouplist(user.pw_name, user.pw_gid)
+            return _is_mine(group)
+        return _linux.user_in_group(uid, group)
+
+
+def _is_mine(group: int) -> bool:
+    return group >= 0 and (group == os.getegid() or group in os.getgroups())
+
+
+def _unreadable(path: str, error: OSError) -> errors.NamedShmError:
+    text = rf"Cannot use Global\: {path}, which says who may create there, cannot be read ({error.strerror}); "
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return errors.AccessDenied(
+            f"{text}make it readable for everybody (chmod 644), or set NAMEDSHM_CONFIG=/dev/null to believe root alone",
+            call="open",
+        )
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return errors.OutOfResources(
+            f"{text}close some files, or raise the limit on open files (ulimit -n)",
+            winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
+            errno=error.errno,
+            call="open",
+        )
+    return errors.NamedShmError(f"{text}repair or remove it", errno=error.errno, call="open")
 
 
 def group_number(group: str | int) -> int:
-    """Number of a group given by name or number.  Raises InvalidArgument."""
-    import grp
+    """Number of a group given by name or number.
 
+    Raises: InvalidArgument if there is none; OutOfResources, NamedShmError if that could not be told.
+    """
     if isinstance(group, str) and group.isascii() and group.isdigit():
         group = int(group)
     if isinstance(group, int) and not isinstance(group, bool):
@@ -71,6 +98,17 @@ def group_number(group: str | int) -> int:
     if not isinstance(group, str):
         raise TypeError(f"a group is a name or a number, not {type(group).__name__}")
     try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise errors.InvalidArgument(f"There is no group {group!r}: use a name or number from getent group") from None
+        number = None if "\0" in group else _linux.group_number(os.fsencode(group))
+    except UnicodeEncodeError:
+        number = None  # a lone surrogate
+    except OSError as error:
+        kind = errors.OutOfResources if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) else errors.NamedShmError
+        raise kind(
+            f"Cannot look up the group {group!r}: the user database did not answer ({os.strerror(error.errno or 0)}); "
+            "try 'getent group', or give the group's number",
+            errno=error.errno,
+            call="getgrnam_r",
+        ) from error
+    if number is None:
+        raise errors.InvalidArgument(f"There is no group {group!r}: use a name or number from getent group")
+    return number
