@@ -93,9 +93,9 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.EXDEV:
             return errors.Unsupported(
-                rf"Cannot {_verb(call)} {label}: Global\ is for processes of the user namespace that owns this IPC namespace, and this "
-                "process is in another (rootless container, unshare --user); run it there, give the container its own IPC namespace, "
-                r"or use a Local\ name",
+                rf"Cannot {_verb(call)} {label}: Global\ is for processes of the user namespace that owns this IPC namespace, "
+                r"and this process is in another (rootless container, unshare --user); run it there, give the container its own "
+                r"IPC namespace, or use a Local\ name",
                 errno=number,
                 name=text,
                 call=call,
@@ -103,16 +103,17 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
         case errno.EUSERS:
             return errors.Unsupported(
                 f"Cannot {_verb(call)} {label}: this process's user has no number of its own in its user namespace (it looks like "
-                rf"{os.geteuid()}), so its Local\ objects cannot be told from those of others; map the user there (/proc/PID/uid_map, "
-                "unshare --map-user)",
+                rf"{os.geteuid()}), so its Local\ objects cannot be told from those of others; map the user there "
+                r"(/proc/PID/uid_map, unshare --map-user)",
                 errno=number,
                 name=text,
                 call=call,
             )
         case errno.ENODATA:
             return errors.NamedShmError(
-                rf"Cannot {_verb(call)} {label}: whether the user who made the Global\ memory belongs to the group that may could not be "
-                "told, for the user database did not answer (no free descriptor, or its server is down); try again, see 'getent group'",
+                rf"Cannot {_verb(call)} {label}: whether the user who made the Global\ memory belongs to the group that may "
+                r"could not be told, for the user database did not answer (no free descriptor, or its server is down); try "
+                r"again, see 'getent group'",
                 errno=number,
                 name=text,
                 call=call,
@@ -126,8 +127,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.EPERM:
             return errors.AccessDenied(
-                f"Cannot {_verb(call)} {label}: a sandbox or security module forbids it; let it allow System V shared memory (shmget, "
-                "shmat, shmctl)",
+                f"Cannot {_verb(call)} {label}: a sandbox or security module forbids it; let it allow System V shared memory "
+                "(shmget, shmat, shmctl)",
                 errno=number,
                 name=text,
                 call=call,
@@ -159,8 +160,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.ENFILE:
             return errors.OutOfResources(
-                f"Cannot {_verb(call)} {label}: there are as many living objects as a namespace holds, or as many open files as the "
-                "system has (fs.file-max); close some",
+                f"Cannot {_verb(call)} {label}: there are as many living objects as a namespace holds, or as many open files as "
+                "the system has (fs.file-max); close some",
                 winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
                 errno=errno.ENFILE,
                 name=text,
@@ -168,7 +169,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.EMFILE:
             return errors.OutOfResources(
-                f"Cannot {_verb(call)} {label}: this process has no free descriptor; close some files, or raise the limit (ulimit -n)",
+                f"Cannot {_verb(call)} {label}: this process has no free descriptor; close some files, or raise the limit "
+                "(ulimit -n)",
                 winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
                 errno=number,
                 name=text,
@@ -180,8 +182,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.ENXIO:
             return errors.AccessDenied(
-                f"Cannot map {label}: its file was cut to {size} bytes since, and touching the rest would end the program; let the file "
-                "grow again, or map less",
+                f"Cannot map {label}: its file was cut to {size} bytes since, and touching the rest would end the program; let "
+                "the file grow again, or map less",
                 errno=number,
                 name=text,
                 call=call,
@@ -204,8 +206,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.ETIME:
             return errors.OutOfResources(
-                f"Cannot {_verb(call)} {label}: a process was stopped (SIGSTOP, debugger) while it changed several objects at once; "
-                "continue or kill it, then try again",
+                f"Cannot {_verb(call)} {label}: a process was stopped (SIGSTOP, debugger) while it changed several objects at "
+                "once; continue or kill it, then try again",
                 winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
                 errno=number,
                 name=text,
@@ -213,8 +215,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.EINVAL if size:
             return errors.OutOfResources(
-                f"Cannot {_verb(call)} {label} of {size} bytes: the kernel refuses that size (kernel.shmmax); make it smaller, or raise "
-                "the limit",
+                f"Cannot {_verb(call)} {label} of {size} bytes: the kernel refuses that size (kernel.shmmax); make it smaller, "
+                "or raise the limit",
                 winerror=errors.ERROR_NOT_ENOUGH_MEMORY,
                 errno=number,
                 name=text,
@@ -229,8 +231,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.ETIMEDOUT:
             return errors.OutOfResources(
-                f"Cannot {_verb(call)} {label}: a process was stopped in the middle of creating another name (SIGSTOP, debugger) and "
-                "holds the registry's lock; continue or kill it, then try again",
+                f"Cannot {_verb(call)} {label}: a process was stopped in the middle of creating another name (SIGSTOP, debugger) "
+                "and holds the registry's lock; continue or kill it, then try again",
                 winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
                 errno=number,
                 name=text,
@@ -265,8 +267,8 @@ def _no_right(label: str, text: str | None, is_global: bool, call: str) -> error
 def _another_users_file(label: str, text: str | None, uid: int | None = None) -> errors.NamedShmError:
     who = "another user" if uid is None else f"user {uid}"
     return errors.AccessDenied(
-        f"Cannot open {label}: it maps a file, and {who} made it; only that user's programs open it, because nobody follows another "
-        "user's path with his own rights; open the file itself, or have the creator share memory instead",
+        f"Cannot open {label}: it maps a file, and {who} made it; only that user's programs open it, because nobody follows "
+        "another user's path with his own rights; open the file itself, or have the creator share memory instead",
         name=text,
         call="open",
     )
@@ -301,8 +303,8 @@ def _segment_limit(size: int) -> str:
             return f"{full}, and kernel.shmmni={most} is the most this kernel takes{boot}; close sections"
         return f"{full}; raise it with 'sysctl kernel.shmmni={min(ceiling, max(most * 4, _IPCMNI))}' or close sections"
     return (
-        f"the limit on shared memory of all processes is reached (kernel.shmall={pages} pages, {used_pages} in use); raise it or make "
-        "the section smaller"
+        f"the limit on shared memory of all processes is reached (kernel.shmall={pages} pages, {used_pages} in use); raise it or "
+        "make the section smaller"
     )
 
 
@@ -310,12 +312,12 @@ def _memory_limit() -> str:
     count, most = _mappings()
     if most and count >= most - 8:
         return (
-            f"this process has {count} mappings, and {most} is the most (vm.max_map_count); close sections and views, or raise it with "
-            f"'sysctl vm.max_map_count={most * 4}'"
+            f"this process has {count} mappings, and {most} is the most (vm.max_map_count); close sections and views, or raise "
+            f"it with 'sysctl vm.max_map_count={most * 4}'"
         )
     return (
-        "the kernel has no memory or address space for it (see vm.overcommit_memory, ulimit -v, vm.max_map_count); make it smaller, or "
-        "close others"
+        "the kernel has no memory or address space for it (see vm.overcommit_memory, ulimit -v, vm.max_map_count); make it "
+        "smaller, or close others"
     )
 
 

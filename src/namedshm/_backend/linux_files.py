@@ -4,8 +4,8 @@ The creator's token says where the file is.  Following it opens a file with the 
 user is followed, never one that anybody else could have written: ``Handle.location`` proves that by the kernel's facts of the
 token (include/namedshm.h).  What the text says counts, not the registry's record, which in Global others can write.
 
-The text, bytes without NUL: ``device:inode:size:flags:pid:descriptor:length of the name:name path``.  The descriptor is the creator's
-own, open as long as its handle is; the path is empty where /proc could not tell it.
+The text, bytes without NUL: ``device:inode:size:flags:pid:descriptor:length of the name:name path``.  The descriptor is the
+creator's own, open as long as its handle is; the path is empty where /proc could not tell it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _open_same(path: bytes, follow: int, access: int, same: tuple[int, int]) -> 
     """A descriptor of the regular file that ``same`` is, or None if something else is there.  Raises OSError.
 
     O_PATH finds what is there without opening it: a FIFO would make us wait, a device act.  Then that very file is opened through
-    /proc.  Where there is none, by the path again: in between somebody who may change that folder can put another thing there, which
+    /proc.  Where there is none, by the path again: in between somebody who may change that folder can put a thing there, which
     is opened (O_NONBLOCK: it does not make us wait), found to be another, and closed.
     """
     found = os.open(path, os.O_PATH | os.O_CLOEXEC | follow)
