@@ -134,7 +134,7 @@ def test_root_is_not_led_by_what_its_own_memory_repeats(
     root.do(
         "echo = namedshm.create('Global\\\\echo', 5000, mode=mode); echo.map()[:len(text)] = text.encode()", mode=mode, text=text
     )
-    forge(anna, name, token=root.do("echo._handle.segments[1]"), token_size=5000, user=ROOT)
+    forge(anna, name, token=root.do("echo._handle.segments[1]"), token_size=5000, maker=ROOT)
     refused(root, wanted, "forged")
     assert secret.read_bytes() == SECRET
 
@@ -151,7 +151,7 @@ def test_root_is_not_led_to_the_file_of_another_section_of_its_own(
         path=str(secret),
         name=private,
     )
-    forge(anna, name, token=root.do("token"), token_size=root.do("segments()[token]['size']"), user=ROOT)
+    forge(anna, name, token=root.do("token"), token_size=root.do("segments()[token]['size']"), maker=ROOT)
     refused(root, wanted, "forged")
     assert secret.read_bytes() == SECRET
 

@@ -102,6 +102,9 @@ def group_number(name: bytes) -> int | None:
 def user_in_group(uid: int, gid: int) -> bool:
     """Raises OSError if it could not be told."""
 
+def why() -> int:
+    """After a negative ESTALE, in the same thread: the errno value that the system gave."""
+
 def memory() -> int | None:
     """Bytes of memory and swap this machine has, used or not (sysinfo(2))."""
 

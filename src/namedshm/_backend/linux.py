@@ -190,10 +190,6 @@ class LinuxBackend:
         for scope in scopes:
             try:
                 rows = _linux.objects(scope)
-            except errors.AccessDenied as error:
-                if error.call != "list":
-                    raise
-                continue  # a Global registry that is being made
             except errors.Unsupported as error:
                 if error.errno not in _APART or refused is not None or len(scopes) == 1:
                     raise

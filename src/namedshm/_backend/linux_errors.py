@@ -84,9 +84,15 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
                 call=call,
             )
         case errno.ESTALE:
+            return _could_not_tell(label, text, call)
+        case errno.EREMCHG:
             return errors.NamedShmError(
-                f"Cannot {_verb(call)} {label}: whether its holders are alive could not be told, for the kernel did not answer "
-                "(a security module, or another view of the system); try it in the namespaces its holders are in",
+                f"Cannot {_verb(call)} {label}: the effective user changed meanwhile; try again", errno=number, name=text, call=call
+            )
+        case errno.EDEADLK:
+            return errors.NamedShmError(
+                f"Cannot {_verb(call)} {label}: a signal handler that interrupted namedshm uses it; let the handler set a flag, "
+                "and do it after",
                 errno=number,
                 name=text,
                 call=call,
@@ -105,15 +111,6 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
                 f"Cannot {_verb(call)} {label}: this process's user has no number of its own in its user namespace (it looks like "
                 rf"{os.geteuid()}), so its Local\ objects cannot be told from those of others; map the user there "
                 r"(/proc/PID/uid_map, unshare --map-user)",
-                errno=number,
-                name=text,
-                call=call,
-            )
-        case errno.ENODATA:
-            return errors.NamedShmError(
-                rf"Cannot {_verb(call)} {label}: whether the user who made the Global\ memory belongs to the group that may "
-                r"could not be told, for the user database did not answer (no free descriptor, or its server is down); try "
-                r"again, see 'getent group'",
                 errno=number,
                 name=text,
                 call=call,
@@ -245,6 +242,27 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
 def _verb(call: str) -> str:
     """What the caller did, for calls that are named as the system names them."""
     return {"shmat": "map", "mmap": "map", "msync": "flush", "fcntl": "duplicate", "fstat": "map"}.get(call, call)
+
+
+def _could_not_tell(label: str, text: str | None, call: str) -> errors.NamedShmError:
+    why = _linux.why()
+    kind: type[errors.NamedShmError] = errors.NamedShmError
+    remedy = "try again"
+    if why in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        kind, remedy = errors.OutOfResources, "close some files, or raise the limit on open files (ulimit -n)"
+    elif why in (errno.EACCES, errno.EPERM):
+        kind, remedy = (
+            errors.AccessDenied,
+            "let its security module or sandbox allow shmctl and shmat, or work where the holders do",
+        )
+    return kind(
+        f"Cannot {_verb(call)} {label}: whether it is held, and by whom, could not be told, because the system answered "
+        f"'{os.strerror(why)}'; {remedy}",
+        winerror=kind.default_winerror if kind is not errors.OutOfResources else errors.ERROR_NO_SYSTEM_RESOURCES,
+        errno=errno.ESTALE,
+        name=text,
+        call=call,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ rights

@@ -112,22 +112,26 @@ def attach_file(handle: Handle) -> None:
 
     Raises: AccessDenied if another user made the section, or the file cannot be had any more; OutOfResources without a descriptor.
     """
-    text = handle.location()
-    device, inode, size, flags, pid, number, length, rest = text.split(b":", 7)
-    label, path = rest[: int(length)], rest[int(length) :]
+    forged = errors.AccessDenied(
+        f"Cannot open {handle.name!r}: somebody forged its entry, which leads to the file of another section; "
+        "close it everywhere, and let no one create in Global\\ who is not trusted",
+        name=handle.name,
+        call="open",
+    )
+    try:
+        *numbers, rest = handle.location().split(b":", 7)
+        device, inode, size, flags, pid, descriptor, length = map(int, numbers)
+    except ValueError:
+        raise forged from None
+    label, path = rest[:length], rest[length:]
     found = (_READONLY if not handle.writable else 0) | (_EXECUTABLE if handle.executable else 0)
     # A parcel has no name; its registry is this user's own.
-    if (handle.name is not None and label != _label(handle.name)) or (int(size), int(flags)) != (handle.size, found):
-        raise errors.AccessDenied(
-            f"Cannot open {handle.name!r}: somebody forged its entry, which leads to the file of another section; "
-            "close it everywhere, and let no one create in Global\\ who is not trusted",
-            name=handle.name,
-            call="open",
-        )
-    same = (int(device), int(inode))
+    if (handle.name is not None and label != _label(handle.name)) or (size, flags) != (handle.size, found):
+        raise forged
+    same = (device, inode)
     access = os.O_RDWR if handle.access == "write" else os.O_RDONLY
     problem = "it was moved or removed"
-    for candidate, follow in ((b"/proc/%s/fd/%s" % (pid, number), 0), (path, os.O_NOFOLLOW)):
+    for candidate, follow in ((b"/proc/%d/fd/%d" % (pid, descriptor), 0), (path, os.O_NOFOLLOW)):
         try:
             fd = _open_same(candidate, follow, access, same)
         except OSError as error:

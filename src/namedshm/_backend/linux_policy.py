@@ -10,6 +10,7 @@ from namedshm import errors
 from . import _linux
 
 CONFIG = "/etc/namedshm.conf"
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class GlobalPolicy:
@@ -52,7 +53,7 @@ class GlobalPolicy:
     def trusts(self, uid: int, group: int) -> bool:
         """Whether a registry made by this user may be believed: root's, or a member's of the granted group.
 
-        Raises: OSError if it could not be told.
+        Raises: OutOfResources, NamedShmError if it could not be told.
         """
         if uid == 0:
             return True
@@ -60,7 +61,10 @@ class GlobalPolicy:
             return False
         if uid == os.geteuid():
             return _is_mine(group)
-        return _linux.user_in_group(uid, group)
+        try:
+            return _linux.user_in_group(uid, group)
+        except OSError as error:
+            raise _unanswered(f"whether user {uid} is in the group {group}", "getgrouplist", error) from error
 
 
 def _is_mine(group: int) -> bool:
@@ -74,7 +78,7 @@ def _unreadable(path: str, error: OSError) -> errors.NamedShmError:
             f"{text}make it readable for everybody (chmod 644), or set NAMEDSHM_CONFIG=/dev/null to believe root alone",
             call="open",
         )
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+    if error.errno in _FULL:
         return errors.OutOfResources(
             f"{text}close some files, or raise the limit on open files (ulimit -n)",
             winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
@@ -82,6 +86,19 @@ def _unreadable(path: str, error: OSError) -> errors.NamedShmError:
             call="open",
         )
     return errors.NamedShmError(f"{text}repair or remove it", errno=error.errno, call="open")
+
+
+def _unanswered(question: str, call: str, error: OSError) -> errors.NamedShmError:
+    reason = os.strerror(error.errno or 0)
+    text = f"Cannot tell {question}: the user database answered '{reason}'; "
+    if error.errno in _FULL:
+        return errors.OutOfResources(
+            f"{text}close some files, or raise the limit on open files (ulimit -n)",
+            winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
+            errno=error.errno,
+            call=call,
+        )
+    return errors.NamedShmError(f"{text}see what 'getent group' says", errno=error.errno, call=call)
 
 
 def group_number(group: str | int) -> int:
@@ -102,13 +119,7 @@ def group_number(group: str | int) -> int:
     except UnicodeEncodeError:
         number = None  # a lone surrogate
     except OSError as error:
-        kind = errors.OutOfResources if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) else errors.NamedShmError
-        raise kind(
-            f"Cannot look up the group {group!r}: the user database did not answer ({os.strerror(error.errno or 0)}); "
-            "try 'getent group', or give the group's number",
-            errno=error.errno,
-            call="getgrnam_r",
-        ) from error
+        raise _unanswered(f"which group {group!r} is", "getgrnam_r", error) from error
     if number is None:
         raise errors.InvalidArgument(f"There is no group {group!r}: use a name or number from getent group")
     return number
