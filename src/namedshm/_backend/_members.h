@@ -7,16 +7,24 @@
 #ifndef NAMEDSHM_MEMBERS_H
 #define NAMEDSHM_MEMBERS_H
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NSHM__ENTRY_MAX ((size_t)16 << 20) /* bytes; a group may have very many members */
 
-/* Of a look-up that found nothing. */
-static inline int nshm__settled(int e) { return e == 0 || e == ENOENT || e == ESRCH ? 0 : -e; }
+/* Of a look-up that found nothing: 0 if that is the answer.  The C library hides that it could not read its file where it asks
+ * another source after that, so the file is tried. */
+static inline int nshm__settled(int e, const char *file) {
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) close(fd);
+    else if (errno != ENOENT && errno != ENOTDIR) return -errno;
+    return e == 0 || e == ENOENT || e == ESRCH ? 0 : -e;
+}
 
 /* Set `e`, and `found` to NULL or the entry, by a call such as getpwuid_r(3), which fills `space`; the space grows as needed. */
 #define NSHM__LOOK_UP(call)                                                          \
@@ -38,7 +46,7 @@ static inline int nshm__group_number(const char *name, uint32_t *number) {
     NSHM__LOOK_UP(getgrnam_r(name, &entry, space, size, &found))
     if (found) *number = (uint32_t)entry.gr_gid;
     free(space);
-    return found ? 1 : nshm__settled(e);
+    return found ? 1 : nshm__settled(e, "/etc/group");
 }
 
 /* Does the group's own entry name the user? */
@@ -50,7 +58,7 @@ static inline int nshm__group_names(gid_t group, const char *user) {
     if (found)
         for (char **member = entry.gr_mem; *member && !named; member++) named = !strcmp(*member, user);
     free(space);
-    return found ? named : nshm__settled(e);
+    return found ? named : nshm__settled(e, "/etc/group");
 }
 
 /* Is the user a member of the group: 1 or 0. */
@@ -63,7 +71,7 @@ static inline int nshm__member(uint32_t uid, int64_t group) {
     NSHM__LOOK_UP(getpwuid_r((uid_t)uid, &entry, space, size, &found))
     if (!found) {
         free(space);
-        return nshm__settled(e);
+        return nshm__settled(e, "/etc/passwd");
     }
     for (;;) {
         int room = count;

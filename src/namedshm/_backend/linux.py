@@ -191,8 +191,10 @@ class LinuxBackend:
             try:
                 rows = _linux.objects(scope)
             except errors.Unsupported as error:
-                if error.errno not in _APART or refused is not None or len(scopes) == 1:
+                if error.errno not in _APART or len(scopes) == 1:
                     raise
+                if refused is not None:
+                    raise refused from None
                 refused = error  # this namespace is not for this process: what it sees is in the other
                 continue
             for bare, kind, size, handles, mappings, pid, uid, born, mode, data, nonce, _ in rows:
