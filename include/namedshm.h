@@ -67,7 +67,7 @@
 #define NSHM_STEP(what) ((void)0)
 #endif
 
-/* ------------------------------------------------------------------------------------------------ layout (version 2)
+/* ------------------------------------------------------------------------------------------------ layout (version 3)
  * Registry segment, exactly NSHM_REGISTRY_SIZE bytes, SHM_NORESERVE, pages touched as used:
  *
  *   offset   size  field       written by                    read without the lock because
@@ -75,16 +75,18 @@
  *   8        4     version     its creator, before magic     constant
  *   12       4     capacity    its creator, before magic     constant
  *   16       8     session     its creator, before magic     constant
- *   24       4     lock        whoever locks (robust futex)  -
  *   28       4     used        under the lock                raised before a slot beyond it is published, lowered past free ones only
- *   4096     4*N   hash[N]     under the lock                0 = free slot; published last, cleared first (release)
- *   4096+4N  1152N record[N]   under the lock                nonce validates a copy: see nshm__copy
+ *   4072     4     lock        whoever locks (robust futex)  -
+ *   4096     4096  gap         nobody                        each process lays a private page over it: see nshm__lay_gap
+ *   8192     4*N   hash[N]     under the lock                0 = free slot; published last, cleared first (release)
+ *   8192+4N  1152N record[N]   under the lock                nonce validates a copy: see nshm__copy
  */
 #define NSHM_MAGIC 0x314c42544d48534eULL /* "NSHMTBL1" */
-#define NSHM_VERSION 2u
+#define NSHM_VERSION 3u
 #define NSHM_CAPACITY 16384u
 #define NSHM_NAME_MAX 1036u /* bytes: 259 characters of at most 4 bytes of UTF-8 */
 #define NSHM_TOKEN_SPAN 65536u
+#define NSHM_WORDS_SIZE 4096u /* data of a mutex, event or semaphore */
 
 enum { NSHM_SECTION = 1, NSHM_MUTEX = 2, NSHM_EVENT = 3, NSHM_SEMAPHORE = 4, NSHM_PARCEL = 5 };
 enum { NSHM_LOCAL = 0, NSHM_GLOBAL = 1 };
@@ -114,9 +116,12 @@ typedef struct {
     uint64_t magic;
     uint32_t version, capacity;
     uint64_t session;
-    uint32_t lock;
+    uint32_t spare;
     uint32_t used;
-    char spare[4096 - 32];
+    char room[4072 - 32];
+    uint32_t lock;
+    char end[20];
+    char gap[4096];
     uint32_t hash[NSHM_CAPACITY];
     nshm_record record[NSHM_CAPACITY];
 } nshm_registry;
@@ -124,10 +129,10 @@ typedef struct {
 
 #ifdef __cplusplus
 static_assert(sizeof(nshm_record) == 1152, "registry layout");
-static_assert(offsetof(nshm_registry, hash) == 4096, "registry layout");
+static_assert(offsetof(nshm_registry, lock) == 4072 && offsetof(nshm_registry, hash) == 8192, "registry layout");
 #else
 _Static_assert(sizeof(nshm_record) == 1152, "registry layout");
-_Static_assert(offsetof(nshm_registry, hash) == 4096, "registry layout");
+_Static_assert(offsetof(nshm_registry, lock) == 4072 && offsetof(nshm_registry, hash) == 8192, "registry layout");
 #endif
 
 /* A token without an object, kept for this process's next create; touched under the registry's lock only. */
@@ -150,6 +155,7 @@ typedef struct {
     uint64_t seed, count; /* for nshm__nonce */
     nshm_spare spare;
 } nshm_scope;
+typedef nshm_scope nshm_place; /* where an object's registry is */
 
 /* A handle and its hold on the data.  Owned by the caller; not to be shared by threads without a lock of their own. */
 typedef struct {
@@ -159,6 +165,7 @@ typedef struct {
     uint64_t size, nonce;
     int token_id, data_id;
     uint32_t slot, uid, mode, props;
+    uint16_t type;
     int64_t group;
     size_t token_size;
     int readonly, created;
@@ -169,6 +176,11 @@ static inline size_t nshm_page_round(uint64_t n) { return (size_t)((n + 4095u) &
 /* Bytes of the data segment: exact, except that a reserved section's pages are followed by one bit each, set when committed. */
 static inline size_t nshm_data_size(uint64_t size, uint32_t props) {
     return props & NSHM_OBJ_RESERVE ? nshm_page_round(size) + nshm_page_round(size) / 4096 / 8 + 1 : (size_t)size;
+}
+
+/* Bytes mapped for the data: whole pages, and behind a mutex's words a private page of this process, see nshm__back. */
+static inline size_t nshm__span(uint16_t type, uint64_t size, uint32_t props) {
+    return nshm_page_round(nshm_data_size(size, props)) + (type == NSHM_MUTEX ? 4096 : 0);
 }
 
 static inline uint64_t nshm_hash64(const void *bytes, size_t n) { /* FNV-1a */
@@ -206,6 +218,21 @@ static inline void nshm__advise(void *data, uint64_t size, uint32_t props) {
 /* Detach by munmap: shmdt(2) searches by address and would also take a neighbour that was split off the same segment. */
 static inline void nshm__detach(void *p, size_t size) {
     if (p && size) munmap(p, nshm_page_round(size));
+}
+/* The robust list node of a mutex lies in the page behind its words, private to this process: the kernel and the C library follow
+ * what stands there.  In a forked child it begins as zeros.  `at`: an attachment of exactly one page, which moves (it is detached if
+ * this fails: NULL with errno). */
+static inline void *nshm__back(void *at) {
+    char *room = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int e;
+    if (room != (char *)MAP_FAILED && !madvise(room + 4096, 4096, MADV_WIPEONFORK) &&
+        mremap(at, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, room) != MAP_FAILED)
+        return room;
+    e = errno;
+    if (room != (char *)MAP_FAILED) munmap(room, 8192);
+    nshm__detach(at, 4096);
+    errno = e;
+    return NULL;
 }
 static inline int nshm__gone(int e) { return e == EINVAL || e == EIDRM; }
 
@@ -360,6 +387,12 @@ static inline void nshm__unlock(nshm_registry *t) {
  *   3. scan again.  Alone -> set magic: it is the registry.  Not alone -> the lowest id stays and scans again, the others drop
  *      theirs and start over.  Two candidates cannot both find themselves alone: each scans after marking and writing, so the
  *      one that scans later sees the other.  A candidate that turned ripe is never dropped. */
+/* Who holds two registries' locks has one of them in its robust list (see nshm__try_all), whose node lies behind the lock word: in a
+ * page of its own.  Laid before other threads can know the attachment. */
+static inline int nshm__lay_gap(nshm_registry *t) {
+    void *at = mmap(t->gap, sizeof t->gap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return at == MAP_FAILED ? -errno : 0;
+}
 static inline int nshm__registry_perm(const nshm_scope *s) { return s->global ? (s->group >= 0 ? 0664 : 0644) : 0600; }
 
 static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, int *lowest, int *found) {
@@ -410,6 +443,11 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, int *rivals, 
             }
             if (ours) {
                 nshm_registry *none = NULL;
+                int r = nshm__lay_gap(t);
+                if (r) {
+                    nshm__detach(t, NSHM_REGISTRY_SIZE);
+                    return r;
+                }
                 if (__atomic_compare_exchange_n(&s->registry, &none, t, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) s->id = id;
                 else nshm__detach(t, NSHM_REGISTRY_SIZE); /* another thread was faster */
                 *found = id;
@@ -472,6 +510,10 @@ static inline int nshm__registry(nshm_scope *s, int make) {
         }
         if (shmctl(id, IPC_RMID, NULL)) {
             r = -errno;
+            nshm__detach(t, NSHM_REGISTRY_SIZE);
+            return r;
+        }
+        if ((r = nshm__lay_gap(t))) {
             nshm__detach(t, NSHM_REGISTRY_SIZE);
             return r;
         }
@@ -625,8 +667,15 @@ static inline int nshm__adopt(nshm_scope *s, const nshm_record *f, uint32_t slot
             return e ? e : -ENOENT;
         }
         nshm__advise(data, size, f->props);
+        if (f->type == NSHM_MUTEX && (size != NSHM_WORDS_SIZE || !(data = nshm__back(data)))) {
+            e = size != NSHM_WORDS_SIZE ? EUCLEAN : errno;
+            nshm__detach(data, size);
+            nshm__detach(token, f->token_size);
+            return -e;
+        }
     }
     h->scope = s;
+    h->type = f->type;
     h->token = token;
     h->data = data;
     h->size = f->size;
@@ -765,6 +814,7 @@ static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_
         const void *neighbour = props & NSHM_OBJ_HUGE ? NULL : h->token;
         r = nshm__segment(s, nshm_data_size(size, props), (int)(0600 | (mode & 066)), extra, group, neighbour, &h->data_id, &h->data);
         nshm__advise(h->data, size, props);
+        if (!r && h->type == NSHM_MUTEX && !(h->data = nshm__back(h->data))) r = -errno;
         if (r) {
             nshm__detach(h->token, h->token_size);
             h->token = NULL;
@@ -773,7 +823,7 @@ static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_
     return r;
 }
 static inline void nshm__drop(nshm_handle *h) { /* the name first, then the memory */
-    size_t n = nshm_page_round(nshm_data_size(h->size, h->props));
+    size_t n = nshm__span(h->type, h->size, h->props);
     if (h->token && h->data && (char *)h->data + n == (char *)h->token) munmap(h->data, n + nshm_page_round(h->token_size));
     else if (h->token && h->data && (char *)h->token + nshm_page_round(h->token_size) == (char *)h->data)
         munmap(h->token, n + nshm_page_round(h->token_size));
@@ -826,6 +876,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     uint64_t stale_nonce = 0;
     memset(h, 0, sizeof *h);
     if (!n || n > NSHM_NAME_MAX) return n ? -ENAMETOOLONG : -EINVAL;
+    if (type == NSHM_MUTEX && size != NSHM_WORDS_SIZE) return -EINVAL;
     r = nshm__registry(s, 1);
     if (r == -EPERM && !(flags & NSHM_EXCLUSIVE) && !nshm__registry(s, 0) && /* no right to create, but it may exist */
         (r = nshm__lookup(s, type, name, n, readonly, 0, h, &stale, &stale_nonce)) != -ENOENT)
@@ -846,7 +897,10 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     }
     slot = stale >= 0 ? stale : nshm__slot(t); /* a dead object's slot is taken over */
     if (slot < 0) r = slot;
-    else r = nshm__make(s, size, mode, group, props, token_room, h);
+    else {
+        h->type = type;
+        r = nshm__make(s, size, mode, group, props, token_room, h);
+    }
     if (!r && fill && (r = fill(h, context))) nshm__drop(h);
     if (r) {
         nshm__unlock(t);
@@ -917,6 +971,12 @@ static inline int nshm_duplicate(const nshm_handle *h, int readonly, nshm_handle
         return -e;
     }
     nshm__advise(to->data, h->size, h->props);
+    if (h->type == NSHM_MUTEX && to->data && !(to->data = nshm__back(to->data))) {
+        int e = errno;
+        nshm__detach(to->token, to->token_size);
+        to->token = NULL;
+        return -e;
+    }
     return 0;
 }
 
@@ -959,6 +1019,7 @@ static inline void nshm_close_name(nshm_handle *h) {
  * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */
 static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *name, size_t n, int readonly, nshm_handle *parked) {
     nshm_handle token_only = *h;
+    token_only.type = NSHM_SECTION;
     uint64_t nonce = 0;
     int r, slot = -1;
     if ((r = nshm__registry(s, 1)) || (r = nshm__nonce(s, &nonce)) || (r = nshm_duplicate(h, readonly, parked))) return r;
@@ -1022,7 +1083,14 @@ static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int re
         if (nshm__copy(&s->registry->record[i], &facts) && facts.type != NSHM_PARCEL && facts.token == h->token_id) {
             h->nonce = facts.nonce;
             h->slot = i;
+            h->type = facts.type;
         }
+    }
+    if (h->type == NSHM_MUTEX && (h->size != NSHM_WORDS_SIZE || !(h->data = nshm__back(h->data)))) {
+        r = h->size != NSHM_WORDS_SIZE ? -EUCLEAN : -errno;
+        h->type = NSHM_PARCEL;
+        nshm__drop(h);
+        return r;
     }
     return 0;
 }
