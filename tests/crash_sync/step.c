@@ -10,8 +10,8 @@
  * once, and is told if the victim had it for sure; counts are as before or as after; nobody's reservation is left; the registry's
  * lock is free.
  *
- * Nobody looks again by himself: naps last an hour.  Except where the victim waits for several: there a kill may keep a wake-up, and
- * who sleeps looks again every tenth of a second.
+ * Nobody looks again by himself: naps last an hour.  Except beside a victim that waits for several: it may keep a wake-up when it is
+ * killed, and the others look again every tenth of a second.
  */
 #include "../crash/tracing.h"
 
@@ -191,7 +191,7 @@ enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 /* ------------------------------------------------------------------------------------------------ processes of a run */
 static pid_t victim, sleeper[SLEEPERS], holder;
 static int order[2];
-static int sleepers_made;
+static int sleepers_made, sleepers_nap;
 
 /* How many sleep on the word: as many as can be moved from it to where they are. */
 static int asleep(int k) {
@@ -210,6 +210,7 @@ static void start_sleeper(int k) {
     pid_t pid = fork_known();
     if (pid < 0) broken("fork");
     if (!pid) {
+        if (sleepers_nap) nap = 100000000;
         int r = acquire(k, -1);
         if (r >= 0 && things[k].type == NSHM_MUTEX) release(k);
         board->sleeper[i].result = r;
@@ -399,7 +400,7 @@ int main(int argc, char **argv) {
     if (!s || stride < 1) return fprintf(stderr, "usage: step SCENARIO [STRIDE]\n"), BROKEN;
     enter_own_world();
     running = s->name;
-    if (s->operate == do_watch || s->operate == do_wait_any_event) nap = 100000000;
+    sleepers_nap = s->operate == do_watch || s->operate == do_wait_any_event;
     board = shared_memory(sizeof *board);
     snprintf(session, sizeof session, "sync-%d-%lx", (int)getpid(), (long)time(NULL));
     for (int k = 0; k < 2; k++) nshm_scope_init(&scopes[k], k, session, -1, 1);
