@@ -42,34 +42,41 @@ def test_reading_is_advised_where_others_may_read(as_user: AsUser, name: str) ->
 
 
 # ------------------------------------------------------------------------------------------------------------ the configuration
-@pytest.mark.parametrize("uid", [ROOT, CARL])
-@pytest.mark.parametrize("broken", ["a folder", "not for us"])
-def test_a_configuration_that_cannot_be_read_is_not_no_configuration(
-    as_user: AsUser, config: Path, name: str, broken: str, uid: int
-) -> None:
-    if broken == "not for us" and uid == ROOT:
-        pytest.skip("root reads everything")
-    anna, other = as_user(ANNA, CREW, granted=True), as_user(uid, granted=True)
+def test_a_configuration_that_cannot_be_read_is_not_no_configuration(as_user: AsUser, config: Path, name: str) -> None:
+    anna, carl, member = as_user(ANNA, CREW, granted=True), as_user(CARL, granted=True), as_user(BERT, CREW, granted=True)
     anna.do("s = namedshm.create(name, 10, mode=0o666)", name=f"Global\\{name}")
-    text = config.read_text()
-    config.unlink()
-    if broken == "a folder":
-        config.mkdir()
-    else:
-        config.touch(0o600)
-    for call in ("namedshm.open(name)", "namedshm.create(name, 10)", "namedshm.describe(name)", "namedshm.list_objects()"):
-        with pytest.raises(namedshm.NamedShmError, match="cannot be read") as caught:
-            other.do(call, name=f"Global\\{name}")
-        assert str(config) in str(caught.value)
-        assert not isinstance(caught.value, FileNotFoundError)
-    assert (
-        other.do("s = namedshm.create(name, 10); namedshm.describe(name).size", name=name) == 10
-    )  # Local has nothing to do with it
-    # repaired, it works in the same process
-    config.unlink() if config.is_file() else config.rmdir()
-    config.write_text(text)
-    config.chmod(0o644)
-    assert other.do("namedshm.open(name).size", name=f"Global\\{name}") == 10
+    config.chmod(0o600)
+    for peer in (carl, member):
+        for call in (
+            "namedshm.open(name)",
+            "namedshm.create(name, 10)",
+            "namedshm.create(name, 10, exist_ok=True)",
+            "namedshm.Mutex.open(name)",
+            "namedshm.describe(name)",
+            "namedshm.list_objects()",
+        ):
+            with pytest.raises(namedshm.AccessDenied, match="cannot be read") as caught:
+                peer.do(call, name=f"Global\\{name}")
+            assert str(config) in str(caught.value)
+        # Local has nothing to do with it
+        assert peer.do("s = namedshm.create(name, 10); namedshm.describe(name).size", name=name) == 10
+    config.chmod(0o644)  # repaired, it works in the same processes
+    assert carl.do("namedshm.open(name).size", name=f"Global\\{name}") == 10
+    member.do("s = namedshm.create(name, 10)", name=f"Global\\{name}-2")
+
+
+def test_what_root_made_is_opened_without_a_readable_configuration(as_user: AsUser, config: Path, name: str) -> None:
+    root, carl = as_user(ROOT, granted=True), as_user(CARL, granted=True)
+    config.chmod(0o600)
+    with pytest.raises(namedshm.NotFound):
+        carl.do("namedshm.open(name)", name=f"Global\\{name}")
+    root.do("s = namedshm.create(name, 10, mode=0o666)", name=f"Global\\{name}")
+    assert carl.do("namedshm.open(name).size", name=f"Global\\{name}") == 10
+    assert carl.do("namedshm.create(name, 10, exist_ok=True).created", name=f"Global\\{name}") is False
+    with pytest.raises(namedshm.AlreadyExists):
+        carl.do("namedshm.create(name, 10)", name=f"Global\\{name}")
+    with pytest.raises(namedshm.AccessDenied, match="cannot be read"):
+        carl.do("namedshm.create(name, 10)", name=f"Global\\{name}-2")
 
 
 # ------------------------------------------------------------------------------------------------------------ the user database

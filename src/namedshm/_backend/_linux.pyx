@@ -3,8 +3,8 @@
 from cython cimport final
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from libc.errno cimport errno, EACCES, EBADF, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
-from libc.errno cimport EAGAIN, ENXIO, ETIMEDOUT
+from libc.errno cimport errno, EACCES, EBADF, EEXIST, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
+from libc.errno cimport EAGAIN, EBUSY, ENOSYS, ENXIO, ETIME, ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy
@@ -33,6 +33,7 @@ cdef extern from "namedshm.h" nogil:
     ctypedef struct nshm_scope:
         int is_global "global"
         uint32_t uid
+        int64_t group
         int may_create
         uint64_t session
         int (*trusted)(uint32_t, int64_t) noexcept nogil
@@ -46,6 +47,7 @@ cdef extern from "namedshm.h" nogil:
         uint64_t size, nonce
         int token_id, data_id
         uint32_t mode, props
+        uint16_t type
         size_t token_size
         int readonly, created
     ctypedef struct nshm_info:
@@ -74,6 +76,8 @@ cdef extern from "namedshm.h" nogil:
     int nshm_location(const nshm_handle *, const char **, size_t *)
 
 cdef extern from "_members.h" nogil:
+    enum:
+        NSHM_GROUP_UNKNOWN
     int nshm__member(uint32_t, int64_t)
     int nshm__group_number(const char *, uint32_t *)
 
@@ -144,14 +148,19 @@ cdef nshm_scope *scope_of(bint is_global) except NULL:
     cdef user_scope *old = s
     cdef int64_t group = -1
     cdef bint may_create = True
-    if s != NULL and s.scope.uid == uid:
+    if s != NULL and s.scope.uid == uid and s.scope.group != NSHM_GROUP_UNKNOWN:
         return &s.scope
     s = scopes
     while s != NULL and (s.scope.uid != uid or bool(s.scope.is_global) != is_global):
         s = s.next
-    if s == NULL:
-        if is_global:
+    if is_global and (s == NULL or s.scope.group == NSHM_GROUP_UNKNOWN):
+        try:
             group, may_create = global_policy.group(), global_policy.may_create()
+        except OSError:  # asked again the next time; see make_object, and linux_errors.py for what is said
+            group, may_create = NSHM_GROUP_UNKNOWN, uid == 0
+        if s != NULL:
+            s.scope.group, s.scope.may_create = group, may_create
+    if s == NULL:
         s = <user_scope *>calloc(1, sizeof(user_scope))
         if s == NULL:
             raise MemoryError()
@@ -175,6 +184,14 @@ cdef int make_object(nshm_scope *s, uint16_t type, bytes name, uint64_t size, un
     cdef const char *bare = name
     cdef size_t n = len(name)
     cdef int r
+    if s.group == NSHM_GROUP_UNKNOWN:  # what is there may be opened; whom a new registry would be for is not known
+        r = find_object(s, type, name, flags, h)
+        if r != -ENOENT:
+            if r == 0 and flags & NSHM_EXCLUSIVE:
+                nshm_close(h, False)
+                r = -EEXIST
+            return r
+        global_policy.group()  # says why, or that it is known by now
     while True:
         with nogil:
             r = nshm_create(s, type, bare, n, size, mode, group, props, flags, room, filler, context, h)
@@ -505,7 +522,7 @@ def objects(bint is_global):
             return out
         if r < 0:
             raise explain(r, "list", None, 0)
-        if info.record.type == NSHM_PARCEL:
+        if info.record.type & NSHM_PARCEL:
             continue
         out.append((shown(info.record.name[:info.record.length]), TYPES.get(info.record.type, "section"),
                     info.record.size, info.handles, info.mappings, info.record.pid, info.maker, info.record.born,
@@ -561,7 +578,7 @@ def receive_sync(bytes label, str access):
     cdef int r = nshm_receive(scope_of(False), label, len(label), False, &handle.h)
     if r < 0:
         return None
-    handle.own(None, TYPES.get((<nshm_words *>handle.h.data).type, "section"), access)
+    handle.own(None, TYPES.get(handle.h.type, "section"), access)
     return handle
 
 

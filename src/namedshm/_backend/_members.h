@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NSHM_GROUP_UNKNOWN = -2 }; /* the group that may create: it could not be told which; -1: there is none */
 #define NSHM__ENTRY_MAX ((size_t)16 << 20) /* bytes; a group may have very many members */
 
 /* Of a look-up that found nothing: 0 if that is the answer.  The C library hides that it could not read its file where it asks
@@ -67,6 +68,7 @@ static inline int nshm__member(uint32_t uid, int64_t group) {
     char *space = NULL;
     gid_t *groups = NULL;
     int e, count = 64, member = 0;
+    if (group == NSHM_GROUP_UNKNOWN) return -ENODATA;
     if (group < 0) return 0;
     NSHM__LOOK_UP(getpwuid_r((uid_t)uid, &entry, space, size, &found))
     if (!found) {

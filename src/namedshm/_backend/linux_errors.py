@@ -84,7 +84,7 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
                 call=call,
             )
         case errno.ESTALE:
-            return _could_not_tell(label, text, call)
+            return _could_not_tell(label, text, is_global, call)
         case errno.EREMCHG:
             return errors.NamedShmError(
                 f"Cannot {_verb(call)} {label}: the effective user changed meanwhile; try again", errno=number, name=text, call=call
@@ -96,6 +96,10 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
                 errno=number,
                 name=text,
                 call=call,
+            )
+        case errno.EXDEV if call == "wait":
+            return errors.InvalidArgument(
+                "Cannot wait for all of several objects of different IPC namespaces: wait for them one by one", call="wait_all"
             )
         case errno.EXDEV:
             return errors.Unsupported(
@@ -219,6 +223,23 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
                 name=text,
                 call="shmget",
             )
+        case errno.ENOLCK:
+            return errors.OutOfResources(
+                f"Cannot acquire the mutex {label}: this thread owns 1,024 mutexes, of more the kernel would not tell the death; "
+                "release some",
+                winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
+                errno=number,
+                name=text,
+                call=call,
+            )
+        case errno.ENOSYS if call == "wait-sync":
+            return errors.Unsupported(
+                f"Cannot wait for {label}: the kernel, a sandbox or the C library does not let this thread have a list of robust "
+                "futexes in which named mutexes can be; allow set_robust_list and get_robust_list, or acquire it in another thread",
+                errno=number,
+                name=text,
+                call="set_robust_list",
+            )
         case errno.ENOSYS:
             return errors.Unsupported(
                 f"Cannot {_verb(call)} {label}: this kernel or sandbox has no System V shared memory (CONFIG_SYSVIPC, seccomp); "
@@ -244,8 +265,13 @@ def _verb(call: str) -> str:
     return {"shmat": "map", "mmap": "map", "msync": "flush", "fcntl": "duplicate", "fstat": "map"}.get(call, call)
 
 
-def _could_not_tell(label: str, text: str | None, call: str) -> errors.NamedShmError:
+def _could_not_tell(label: str, text: str | None, is_global: bool, call: str) -> errors.NamedShmError:
     why = _linux.why()
+    if is_global or text is None:  # a Global registry is judged by the group that may create: perhaps that is what is not known
+        try:
+            _linux.global_policy.group()
+        except errors.NamedShmError as error:
+            return error
     kind: type[errors.NamedShmError] = errors.NamedShmError
     remedy = "try again"
     if why in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):

@@ -25,8 +25,8 @@ class GlobalPolicy:
     def group(self) -> int:
         """Number of the group that may create, or -1 if the administrator named none, or none that exists.
 
-        Only a file that is not there says so by being absent.  One that is there and cannot be read could name a group whose
-        members' memory would be overlooked: that is an error, never "no group".
+        Where there is no file, none is named.  One that is there and cannot be read could name a group whose members' memory would
+        be overlooked: that is an error, never "no group".  Opening what root made needs no group, so the error is not in its way.
 
         Raises: AccessDenied, OutOfResources, NamedShmError: it could not be told.
         """
@@ -34,7 +34,7 @@ class GlobalPolicy:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 lines = file.readlines()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return -1
         except OSError as error:
             raise _unreadable(path, error) from error
@@ -75,7 +75,8 @@ def _unreadable(path: str, error: OSError) -> errors.NamedShmError:
     text = rf"Cannot use Global\: {path}, which says who may create there, cannot be read ({error.strerror}); "
     if error.errno in (errno.EACCES, errno.EPERM):
         return errors.AccessDenied(
-            f"{text}make it readable for everybody (chmod 644), or set NAMEDSHM_CONFIG=/dev/null to believe root alone",
+            f"{text}make it readable for everybody (chmod 644, as 'namedshm grant' writes it), or set NAMEDSHM_CONFIG=/dev/null to "
+            "believe root alone",
             call="open",
         )
     if error.errno in _FULL:
