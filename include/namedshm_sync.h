@@ -202,7 +202,7 @@ static inline void nshm__unlink(uint32_t *word) {
     nshm__links *ours = nshm__links_of(word);
     struct robust_list *prev = ours->prev, *next = ours->next;
     if (prev == &nshm__me.head->list) *(struct robust_list *volatile *)&prev->next = next;
-    else *(struct robust_list *volatile *)&nshm__links_at(prev)->next = next;
+    else ((volatile nshm__links *)nshm__links_at(prev))->next = next;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (next != &nshm__me.head->list) nshm__links_at(next)->prev = prev;
 }
