@@ -227,9 +227,11 @@ static inline int nshm__claim(nshm_words *w) {
     __atomic_store_n(&p->holder, nshm__me.tid, __ATOMIC_RELEASE);
     return 1;
 }
-/* And no more.  A handle that was closed meanwhile left its attachment to us. */
-static inline void nshm__unclaim(nshm_words *w) {
-    if (__atomic_exchange_n(&nshm__behind(w)->holder, 0, __ATOMIC_ACQ_REL) & NSHM__KEPT) munmap(w, nshm__span(NSHM_MUTEX, NSHM_WORDS_SIZE, 0));
+/* And no more.  A handle that was closed meanwhile left its attachment to us.  `in_operation`: this is an operation on that handle, so
+ * nobody closes it, and nobody else changes `holder` while it is ours. */
+static inline void nshm__unclaim(nshm_words *w, int in_operation) {
+    if (in_operation) __atomic_store_n(&nshm__behind(w)->holder, 0, __ATOMIC_RELEASE);
+    else if (__atomic_exchange_n(&nshm__behind(w)->holder, 0, __ATOMIC_ACQ_REL) & NSHM__KEPT) munmap(w, nshm__span(NSHM_MUTEX, NSHM_WORDS_SIZE, 0));
 }
 
 /* ------------------------------------------------------------------------------------------------ futexes */
@@ -534,7 +536,7 @@ static inline int nshm__take_all(nshm_wait_context *c) {
             nshm_waitee *o = &c->object[k];
             if (o->type == NSHM_MUTEX) {
                 if (nshm__held_index(o->identity) >= 0) continue;
-                nshm__unclaim(o->words);
+                nshm__unclaim(o->words, 1);
             }
             nshm__unreserve(o);
         }
@@ -806,7 +808,7 @@ static inline int nshm_mutex_release(const nshm_waitee *o) {
     nshm__pending(&w->state);
     nshm__unlink(&linked->state);
     for (nshm__me.count--; k < nshm__me.count; k++) nshm__me.held[k] = nshm__me.held[k + 1];
-    nshm__unclaim(linked); /* before the word is free: its next owner may be a thread of ours */
+    nshm__unclaim(linked, linked == w); /* before the word is free: its next owner may be a thread of ours */
     if (!lost) {
         NSHM_STEP("releasing");
         v = __atomic_exchange_n(&w->state, 0, __ATOMIC_SEQ_CST);

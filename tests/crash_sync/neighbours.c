@@ -1,12 +1,13 @@
 /* neighbours.c - our mutexes and the C library's robust ones in the list of one thread: taken and released in every order, then the
  * thread dies.
  *
- *   neighbours [all|layouts]
+ *   neighbours [all|layouts|limit]
  *
  * all      two of ours, a robust mutex and a robust priority-inheriting one of the C library: every order of taking all four, every
  *          order of releasing some of them; then the kernel, and it alone, has to tell the death of the others.
  * layouts  lists registered by other C libraries: with musl's offset ours work; with one that would put their links into the shared
  *          page they are refused.
+ * limit    a thread that owns as many as it may: one more is refused, and if it dies the kernel tells of all of them.
  */
 #include "../crash/common.h"
 #include "namedshm_sync.h"
@@ -104,6 +105,53 @@ static void check_offset(int offset_, int expected_) {
     }
 }
 
+static nshm_waitee crowd[NSHM_OWNED_MAX + 1];
+
+static void expect(const char *what, int got, int wanted) {
+    if (got != wanted) failures++, fprintf(stderr, "%s: %d, not %d\n", what, got, wanted);
+}
+static void own_too_many(void) {
+    nshm_wait_context c;
+    for (int k = 0; k < NSHM_OWNED_MAX; k++) expect("taken", nshm_try(&crowd[k]), 0);
+    expect("one more", nshm_try(&crowd[NSHM_OWNED_MAX]), -ENOLCK);
+    expect("again", nshm_try(&crowd[0]), 0);
+    expect("released once", nshm_mutex_release(&crowd[0]), 0);
+    memset(&c, 0, sizeof c);
+    c.count = 2;
+    c.object[0] = crowd[1];
+    c.object[1] = crowd[NSHM_OWNED_MAX];
+    expect("any", nshm_wait(&c), 0);
+    expect("released once", nshm_mutex_release(&crowd[1]), 0);
+    c.all = 1;
+    c.begun = 0;
+    expect("all", nshm_wait(&c), -ENOLCK);
+    expect("released", nshm_mutex_release(&crowd[500]), 0);
+    expect("now", nshm_try(&crowd[NSHM_OWNED_MAX]), 0);
+}
+static void check_limit(void) {
+    int told = 0;
+    for (int k = 0; k <= NSHM_OWNED_MAX; k++) {
+        nshm_sync_start start = {NSHM_MUTEX, 0, 0, 0};
+        nshm_handle h;
+        char name[8];
+        int r = nshm_create(&scope, NSHM_MUTEX, name, (size_t)sprintf(name, "c%d", k), 4096, 0600, -1, 0, 0, 0, nshm_sync_fill, &start, &h);
+        if (r || nshm_sync_waitee(&h, NSHM_MUTEX, &crowd[k])) broken("create: %s", strerror(-r));
+    }
+    pid_t pid = fork_known();
+    if (!pid) {
+        own_too_many();
+        _exit(failures != 0);
+    }
+    int status;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    expect("the owner", status, 0);
+    for (int k = 0; k <= NSHM_OWNED_MAX; k++) {
+        told += nshm_try(&crowd[k]) == NSHM_ABANDONED;
+        nshm_mutex_release(&crowd[k]);
+    }
+    expect("abandoned", told, NSHM_OWNED_MAX);
+}
+
 int main(int argc, char **argv) {
     char session[64], plan[2 * ALL + 2];
     pthread_mutexattr_t a;
@@ -131,7 +179,8 @@ int main(int argc, char **argv) {
         check_offset(0, -ENOSYS);
         check_offset(64, -ENOSYS);
         check_offset(-4096, -ENOSYS);
-    } else go_on(plan, 0, 0);
+    } else if (argc > 1 && !strcmp(argv[1], "limit")) check_limit();
+    else go_on(plan, 0, 0);
     printf("plans=%d failures=%d\n", plans, failures);
     return failures ? CAUGHT : 0;
 }

@@ -34,3 +34,7 @@ def test_robust_mutexes_of_the_c_library_are_good_neighbours_in_every_order(prog
 @pytest.mark.parametrize("flags", [(), ("-fsanitize=undefined", "-fno-sanitize-recover=all")], ids=["", "sanitized"])
 def test_lists_of_other_c_libraries_are_joined_or_refused(program: Callable[..., Path], flags: tuple[str, ...]) -> None:
     run(program("neighbours", *flags), "layouts")
+
+
+def test_a_thread_owns_no_more_than_the_kernel_would_give_up(program: Callable[..., Path]) -> None:
+    run(program("neighbours"), "limit")
