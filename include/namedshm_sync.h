@@ -668,6 +668,14 @@ static inline void nshm__leave_all(nshm_wait_context *c) {
     nshm__pending(NULL);
 }
 
+/* Instead of a sleep: never on a reservation, for whoever made it may be dead.  One object is waited for in earnest, for several we look
+ * again soon. */
+static inline int nshm__hold_on(nshm_wait_context *c) {
+    int64_t soon = nshm_now() + NSHM_NAP;
+    if (c->count > 1) return nshm__nap(c->deadline);
+    int r = nshm_settle(&c->object[0], c->deadline < soon ? c->deadline : soon);
+    return r == -ETIMEDOUT && nshm_now() < c->deadline ? 0 : r;
+}
 /* Wait for one (all == 0: the lowest signaled index, only that one is taken) or for all of the objects (atomically). */
 static inline int nshm_wait(nshm_wait_context *c) {
     int r, mutexes = 0;
@@ -705,8 +713,9 @@ static inline int nshm_wait(nshm_wait_context *c) {
         } while (nshm_now() < end);
     }
     for (;;) {
-        /* Nobody sleeps on a reservation, for whoever made it may be dead. */
-        int slept = r == -EBUSY ? nshm__nap(c->deadline) : nshm__sleep(c), busy = r == -EBUSY;
+        int busy = r == -EBUSY, slept;
+        if (busy) slept = nshm__hold_on(c);
+        else slept = nshm__sleep(c);
         r = nshm__pass(c);
         if (!busy) nshm__leave_all(c); /* nshm__sleep has raised `waiters` of all */
         if (r != -EAGAIN && r != -EBUSY) return r;
