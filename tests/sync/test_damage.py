@@ -16,6 +16,7 @@ from .words import PAGE, STATE, Page
 
 pytestmark = pytest.mark.skipif(not on_linux, reason="on Windows the kernel keeps these words to itself")
 
+
 @pytest.fixture
 def page_of() -> Iterator[object]:
     made: list[Page] = []

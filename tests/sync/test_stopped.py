@@ -1,4 +1,4 @@
-"""A process that is stopped while it takes several objects at once: tries do not wait for it, waits end in time, changes let others run.
+"""A process is stopped while it takes several objects at once: tries do not wait for it, waits end in time, changes let others run.
 
 What it leaves is a reservation on each object, and the lock of the registry in its hand.
 """

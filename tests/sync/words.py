@@ -1,4 +1,4 @@
-"""The words of an object and of the registry, written as somebody does who has the right to, or as a process left them that was stopped."""
+"""The words of an object and of the registry, as somebody with the right to may write them, or a stopped process has left them."""
 
 from __future__ import annotations
 
