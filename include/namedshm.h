@@ -739,9 +739,8 @@ static inline int nshm__candidate(nshm_scope *s, nshm_handle *own) {
     nshm_registry *t = (nshm_registry *)(own->token = nshm__attach(own->token_id, 0));
     if (!t) {
         r = -errno;
-        if (nshm__gone(-r)) return -EAGAIN;
         shmctl(own->token_id, IPC_RMID, NULL);
-        return r;
+        return nshm__gone(-r) ? -EAGAIN : r;
     }
     NSHM_STEP("registry-attached");
     if ((r = nshm__finish_segment(own->token_id, nshm__registry_perm(s), s->group))) {
@@ -779,7 +778,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         return make && !p->writable ? -EPERM : 0;
     }
     if ((r = nshm__numbers(s))) return r;
-    int writable = !s->global || s->may_create || s->uid == 0;
+    int writable = !s->global || s->may_create || s->uid == 0, taken = 0;
     for (int round = 0; round < NSHM_REGISTRY_ROUNDS; round++) {
         if ((r = nshm__scan(s, -1, writable, &f))) return r;
         if (f.registry) {
@@ -804,7 +803,8 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         own.link = &nshm__flying;
         if (own.flight) own.flight->link = &own.flight;
         nshm__flying = &own;
-        if (!(r = nshm__candidate(s, &own))) {
+        if ((r = nshm__candidate(s, &own)) == -EAGAIN && ++taken > 64) r = nshm__unsure(EIDRM);
+        if (!r) {
             nshm_registry *t = (nshm_registry *)own.token;
             for (r = -ETIMEDOUT; round < NSHM_REGISTRY_ROUNDS; round++, nshm__step_aside(), r = -ETIMEDOUT) {
                 if ((r = nshm__scan(s, own.token_id, writable, &f)) || f.registry) break; /* an error, or somebody else's turned ripe */
@@ -1513,8 +1513,8 @@ typedef struct {
     uint32_t mappings;  /* attachments of the data, by handles and views together; 0 without data */
 } nshm_info;
 
-/* The living object in the first used slot at or after *cursor; -ENOENT at the end.  Attaches nothing.  What could not be told is an error
- * (*cursor is then past it). */
+/* The living object in the first used slot at or after *cursor; -ENOENT at the end.  Attaches nothing.  What could not be told is an error:
+ * if it was one object, *cursor has moved past it. */
 static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info) {
     struct shmid_ds d;
     nshm_place *p;
