@@ -134,12 +134,12 @@ static void use_sync(void) {
     if (kind == 0 && r >= 0) {
         count(TAKEN);
         if (dice(2)) {
-            if ((r = nshm_mutex_release(o.words, o.data_id))) failed("release", r);
+            if ((r = nshm_mutex_release(&o))) failed("release", r);
         } else if (!(r = nshm_duplicate(&h, 0, &second))) { /* the page stays mapped: the kernel must find the word */
-            nshm_close(&h, nshm_sync_keep(o.words));
+            nshm_close(&h, nshm_sync_keep(&o));
             h = second;
             if ((r = nshm_sync_waitee(&h, types[kind], &o2))) failed("waitee", r);
-            if ((r = nshm_mutex_release(o2.words, o2.data_id))) failed("release through another handle", r);
+            if ((r = nshm_mutex_release(&o2))) failed("release through another handle", r);
         } else failed("duplicate", r);
     } else if (kind == 1 && (r = dice(2) ? nshm_event_set(&o) : nshm_event_pulse(&o))) failed("set", r);
     else if (kind == 2 && r >= 0 && (r = nshm_semaphore_release(&o, 1, &previous))) failed("give", r);
@@ -189,7 +189,7 @@ static void give(int k) {
     nshm_waitee o = objects[k];
     uint32_t previous;
     int r = 0;
-    if (things[k].kind == MUTEX) r = nshm_mutex_release(o.words, o.data_id);
+    if (things[k].kind == MUTEX) r = nshm_mutex_release(&o);
     else if (o.type == NSHM_SEMAPHORE) r = nshm_semaphore_release(&o, 1, &previous);
     else if (things[k].kind == TOKEN) r = nshm_event_set(&o);
     if (r) failed(things[k].name, r);

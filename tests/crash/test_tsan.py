@@ -41,10 +41,10 @@ def test_threads_creating_opening_and_closing_do_not_race(directory: Path) -> No
 
 #: Each takes one order away that a release or an acquisition rests on: text in the header, what it becomes.
 PLANTED = {
-    "a mutex is released in no order": (
+    "an event is set in no order": (
         "namedshm_sync.h",
-        r"__atomic_exchange_n\(&w->state, (.*?), __ATOMIC_\w+\)",
-        r"__atomic_exchange_n(&w->state, \1, __ATOMIC_RELAXED)",
+        r"(__atomic_compare_exchange_n\(&w->state, &v, NSHM_SET, 0), __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST\)",
+        r"\1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)",
     ),
     "the registry's lock is released in no order": (
         "namedshm.h",
