@@ -35,6 +35,14 @@ static const char *counter_name[COUNTERS] = {"creates", "opens", "maps", "duplic
 static _Atomic long counters[COUNTERS];
 static void count(int which) { atomic_fetch_add_explicit(&counters[which], 1, memory_order_relaxed); }
 
+/* Changes do not wait while somebody's wait-all decides: then, again. */
+#define SETTLED(o, change) ({ \
+    int result_; \
+    while ((result_ = (change)) == -EBUSY && !nshm_settle(&(o), INT64_MAX)) \
+        ; \
+    result_; \
+})
+
 /* ------------------------------------------------------------------------------------------------ names */
 static nshm_scope *any_scope(void) { return dice(4) ? &local : &global; }
 
@@ -129,7 +137,7 @@ static void use_sync(void) {
     }
     count(h.created ? CREATES : OPENS);
     if ((r = nshm_sync_waitee(&h, types[kind], &o))) failed("waitee", r);
-    r = nshm_try(&o);
+    r = SETTLED(o, nshm_try(&o));
     if (r < 0 && r != -EAGAIN) failed("try", r);
     if (kind == 0 && r >= 0) {
         count(TAKEN);
@@ -141,8 +149,8 @@ static void use_sync(void) {
             if ((r = nshm_sync_waitee(&h, types[kind], &o2))) failed("waitee", r);
             if ((r = nshm_mutex_release(&o2))) failed("release through another handle", r);
         } else failed("duplicate", r);
-    } else if (kind == 1 && (r = dice(2) ? nshm_event_set(&o) : nshm_event_pulse(&o))) failed("set", r);
-    else if (kind == 2 && r >= 0 && (r = nshm_semaphore_release(&o, 1, &previous))) failed("give", r);
+    } else if (kind == 1 && (r = SETTLED(o, dice(2) ? nshm_event_set(&o) : nshm_event_pulse(&o)))) failed("set", r);
+    else if (kind == 2 && r >= 0 && (r = SETTLED(o, nshm_semaphore_release(&o, 1, &previous)))) failed("give", r);
     nshm_close(&h, 0);
 }
 
@@ -190,8 +198,8 @@ static void give(int k) {
     uint32_t previous;
     int r = 0;
     if (things[k].kind == MUTEX) r = nshm_mutex_release(&o);
-    else if (o.type == NSHM_SEMAPHORE) r = nshm_semaphore_release(&o, 1, &previous);
-    else if (things[k].kind == TOKEN) r = nshm_event_set(&o);
+    else if (o.type == NSHM_SEMAPHORE) r = SETTLED(o, nshm_semaphore_release(&o, 1, &previous));
+    else if (things[k].kind == TOKEN) r = SETTLED(o, nshm_event_set(&o));
     if (r) failed(things[k].name, r);
 }
 static void wait_for_some(void) {
@@ -223,9 +231,9 @@ static void ring(void) { /* what anybody may change at any time */
     int k = OBJECTS - 2 + (int)dice(2), r = -EINVAL;
     nshm_waitee o = objects[k];
     switch (dice(3)) {
-    case 0: r = nshm_event_set(&o); break;
-    case 1: r = nshm_event_reset(&o); break;
-    case 2: r = nshm_event_pulse(&o); break;
+    case 0: r = SETTLED(o, nshm_event_set(&o)); break;
+    case 1: r = SETTLED(o, nshm_event_reset(&o)); break;
+    case 2: r = SETTLED(o, nshm_event_pulse(&o)); break;
     }
     if (r) failed("ring", r);
     count(CHANGES);
@@ -281,21 +289,41 @@ static _Atomic int parcel_number;
 
 static size_t parcel_name(int number, char *name) { return (size_t)sprintf(name, "parcel %d", number); }
 
+#ifdef NSHM_NOTE
+typedef nshm_parked parked_parcel;
+static int send_it(const nshm_handle *h, const char *name, size_t n, parked_parcel *k) { return nshm_send(&local, h, 0, name, n, 0, k); }
+static void wait_for_receiver(const parked_parcel *k) {
+    while (!nshm_parcel_claimed(k)) sched_yield();
+}
+static int take_back(parked_parcel *k) { return nshm_unsend(k, 1); }
+static int receive_it(const char *name, size_t n, nshm_handle *h) {
+    nshm_note note;
+    return nshm_receive(&local, &global, name, n, h, &note);
+}
+#else
+typedef nshm_handle parked_parcel;
+static int send_it(const nshm_handle *h, const char *name, size_t n, parked_parcel *k) { return nshm_send(&local, h, name, n, 0, k); }
+static void wait_for_receiver(const parked_parcel *k) { nshm_parcel_wait(k); }
+static int take_back(parked_parcel *k) {
+    nshm_unsend(k);
+    return 0;
+}
+static int receive_it(const char *name, size_t n, nshm_handle *h) { return nshm_receive(&local, name, n, 0, h); }
+#endif
+
 static void hand_over(void) {
     char name[32];
-    nshm_handle h, parked;
+    nshm_handle h;
+    parked_parcel parked;
     int number = 1 + atomic_fetch_add(&parcel_number, 1), none = 0, r;
     _Atomic int *place = &offered[dice(PARCELS)];
     if (dice(2) ? nshm_create_unnamed(&local, SIZE, 0600, 0, &h) : get_section(&local, "section 0", &h)) return;
-    if ((r = nshm_send(&local, &h, name, parcel_name(number, name), 0, &parked))) failed("send", r);
+    if ((r = send_it(&h, name, parcel_name(number, name), &parked))) failed("send", r);
     else {
         int mine = atomic_compare_exchange_strong(place, &none, number);
         for (int i = 0; mine && i < 50 && atomic_load(place) == number; i++) sched_yield();
-        if (!mine || atomic_compare_exchange_strong(place, &number, 0)) nshm_unsend(&parked); /* nobody wants it */
-        else {
-            nshm_parcel_wait(&parked);
-            nshm_unsend(&parked);
-        }
+        if (mine && !atomic_compare_exchange_strong(place, &(int){number}, 0)) wait_for_receiver(&parked);
+        if ((r = take_back(&parked))) failed("unsend", r);
     }
     nshm_close(&h, 0);
 }
@@ -304,7 +332,7 @@ static void accept_parcel(void) {
     nshm_handle h;
     int number = atomic_exchange(&offered[dice(PARCELS)], 0), r;
     if (!number) return;
-    if ((r = nshm_receive(&local, name, parcel_name(number, name), 0, &h))) {
+    if ((r = receive_it(name, parcel_name(number, name), &h))) {
         failed("receive", r);
         return;
     }

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from .build import build, numbers
 
-FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-builtin", "-fsanitize=thread", "-Wno-tsan")
+FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-builtin", "-fsanitize=thread", "-Wno-tsan", "-Wno-maybe-uninitialized")
 FOUND = 66
 OPTIONS = f"history_size=7 exitcode={FOUND}"
 
