@@ -74,10 +74,10 @@ def home() -> Path:
 
 
 @contextlib.contextmanager
-def locked() -> Iterator[None]:
-    """One process at a time makes things; its end, however it comes, lets the next one in."""
+def locked(what: str) -> Iterator[None]:
+    """One process at a time makes it; its end, however it comes, lets the next one in."""
     home().mkdir(parents=True, exist_ok=True)
-    with (home() / "lock").open("w") as lock:
+    with (home() / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -190,7 +190,8 @@ class Flavour:
             probe = subprocess.run(["gcc", "-E", "-"], input=f"#include <{header}>\n", capture_output=True, text=True, check=False)
             if probe.returncode:
                 raise Missing(f"{header} is missing: apt-get install {package}")
-        source = get_source()
+        with locked("source"):
+            source = get_source()
         build, prefix = self.folder / "build", self.folder / "python"
         nice = ["nice", *(without_random_layout() if self.tsan else ())]
         quiet = {**os.environ, "TSAN_OPTIONS": "report_bugs=0"}  # building runs the interpreter: not what is to be tested
@@ -306,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passed_on = given[cut:]
     flavour = Flavour(chosen.tsan)
     try:
-        with locked():
+        with locked(flavour.folder.name):
             flavour.make_python()
             if chosen.command != "setup":
                 flavour.install()
