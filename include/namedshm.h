@@ -888,11 +888,34 @@ static inline void nshm_scope_release(nshm_scope *s) {
 }
 
 /* ------------------------------------------------------------------------------------------------ slots */
+/* A record may be read while it is written: its nonce tells whether what was read is whole.  So both sides access it by relaxed atomic
+ * words; plain accesses would be undefined, and a compiler free to make them in pieces, or twice. */
+typedef uint64_t __attribute__((may_alias)) nshm__word;
+static inline void nshm__put(void *shared, const void *from, size_t n) { /* up to the next word is written: with zeros */
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = 0;
+        memcpy(&word, (const char *)from + k, n - k < 8 ? n - k : 8);
+        __atomic_store_n((nshm__word *)((char *)shared + k), word, __ATOMIC_RELAXED);
+    }
+}
+static inline void nshm__get(void *to, const void *shared, size_t n) {
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = __atomic_load_n((const nshm__word *)((const char *)shared + k), __ATOMIC_RELAXED);
+        memcpy((char *)to + k, &word, n - k < 8 ? n - k : 8);
+    }
+}
+static inline int nshm__same(const char *shared, const char *mine, size_t n) {
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = __atomic_load_n((const nshm__word *)(shared + k), __ATOMIC_RELAXED);
+        if (memcmp(&word, mine + k, n - k < 8 ? n - k : 8)) return 0;
+    }
+    return 1;
+}
 /* The first 64 bytes of a record are its facts, validated by the nonce: it is cleared before a record changes and set last. */
 static inline int nshm__copy(const nshm_record *r, nshm_record *facts) {
     uint64_t n = __atomic_load_n(&r->nonce, __ATOMIC_ACQUIRE);
     if (!n) return 0;
-    memcpy(facts, r, offsetof(nshm_record, name));
+    nshm__get(facts, r, offsetof(nshm_record, name));
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == n && facts->nonce == n && facts->length <= NSHM_NAME_MAX;
 }
@@ -907,7 +930,7 @@ static inline int nshm__find(const nshm_registry *t, uint32_t from, uint32_t has
     for (uint32_t i = from; i < used; i++) {
         if (__atomic_load_n(&t->hash[i], __ATOMIC_ACQUIRE) != hash) continue;
         const nshm_record *r = &t->record[i];
-        if (!nshm__copy(r, facts) || facts->length != n || memcmp(r->name, name, n)) continue;
+        if (!nshm__copy(r, facts) || facts->length != n || !nshm__same(r->name, name, n)) continue;
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == facts->nonce) return (int)i;
     }
@@ -1072,11 +1095,13 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
 /* An identity: unique, not secret.  Two calls differ in time, thread or count, two machines' lives in the seed. */
 static inline int nshm__nonce(nshm_scope *s, uint64_t *nonce) {
     struct timespec now;
-    uint64_t x;
-    while (!s->seed)
-        if (getrandom(&s->seed, sizeof s->seed, 0) < 0 && errno != EINTR) return -errno;
+    uint64_t x, seed = __atomic_load_n(&s->seed, __ATOMIC_RELAXED), fresh = 0;
+    while (!seed) { /* several threads may come here at once: one's seed is everybody's */
+        if (getrandom(&fresh, sizeof fresh, 0) < 0 && errno != EINTR) return -errno;
+        if (fresh && __atomic_compare_exchange_n(&s->seed, &seed, fresh, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) seed = fresh;
+    }
     clock_gettime(CLOCK_MONOTONIC, &now);
-    x = s->seed + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30) + ((uint64_t)syscall(SYS_gettid) << 42) +
+    x = seed + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30) + ((uint64_t)syscall(SYS_gettid) << 42) +
         __atomic_fetch_add(&s->count, 0x9e3779b97f4a7c15ULL, __ATOMIC_RELAXED);
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL; /* the mixer of splitmix64: a bijection, so what went in distinct stays so */
     x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
@@ -1195,29 +1220,30 @@ static inline void nshm__drop(nshm_handle *h) {
 /* Under the lock: write the record of a free (or dead) slot, then let it be found. */
 static inline void nshm__publish(nshm_registry *t, uint32_t slot, const nshm_handle *h, uint16_t type, uint64_t nonce,
                                  const char *name, size_t n) {
-    nshm_record *rec = &t->record[slot];
+    nshm_record *rec = &t->record[slot], fresh;
+    fresh.size = h->size;
+    fresh.token = h->token_id;
+    fresh.data = h->data_id;
+    fresh.token_size = (uint32_t)h->token_size;
+    fresh.maker = h->scope->global ? h->scope->uid : 0;
+    fresh.mode = h->mode;
+    fresh.props = h->props;
+    fresh.type = type;
+    fresh.length = (uint16_t)n;
+    fresh.hash = nshm__name_hash(name, n);
+    fresh.born = time(NULL);
+    fresh.pid = getpid();
+    fresh.closing = 0;
     __atomic_store_n(&t->hash[slot], 0, __ATOMIC_RELEASE);
     __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST); /* copies taken from here on are refused ... */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     NSHM_STEP("filling");
-    rec->size = h->size;
-    rec->token = h->token_id;
-    rec->data = h->data_id;
-    rec->token_size = (uint32_t)h->token_size;
-    rec->maker = h->scope->global ? h->scope->uid : 0;
-    rec->mode = h->mode;
-    rec->props = h->props;
-    rec->type = type;
-    rec->length = (uint16_t)n;
-    rec->hash = nshm__name_hash(name, n);
-    rec->born = time(NULL);
-    rec->pid = getpid();
-    rec->closing = 0;
-    memcpy(rec->name, name, n);
+    nshm__put((char *)rec + sizeof rec->nonce, (char *)&fresh + sizeof fresh.nonce, offsetof(nshm_record, name) - sizeof fresh.nonce);
+    nshm__put(rec->name, name, n);
     if (slot >= nshm__used(t)) __atomic_store_n(&t->used, slot + 1, __ATOMIC_RELEASE);
     NSHM_STEP("filled");
     /* The nonce last: who still has an old hash in mind, the same as ours, must not find the object before everybody does. */
-    __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->hash[slot], fresh.hash, __ATOMIC_RELEASE);
     NSHM_STEP("publishing");
     __atomic_store_n(&rec->nonce, nonce, __ATOMIC_RELEASE); /* ... until here: the name exists from here on */
     NSHM_STEP("published");
@@ -1466,7 +1492,7 @@ static inline uint32_t *nshm__low_half(uint64_t *word) {
 /* Take a parcel back, or bury a claimed one.  Its slot must go with it: its token may be the spare of this process next. */
 static inline void nshm_unsend(nshm_handle *parked) {
     nshm_registry *t = parked->place->registry;
-    if (t->record[parked->slot].nonce == parked->nonce && !nshm__lock(t, 1)) {
+    if (__atomic_load_n(&t->record[parked->slot].nonce, __ATOMIC_RELAXED) == parked->nonce && !nshm__lock(t, 1)) {
         if (t->record[parked->slot].nonce == parked->nonce) nshm__free(t, parked->slot);
         nshm__unlock(t);
     }
@@ -1525,7 +1551,7 @@ static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info) {
     for (; *cursor < nshm__used(p->registry); ++*cursor) {
         const nshm_record *rec = &p->registry->record[*cursor];
         if (!__atomic_load_n(&p->registry->hash[*cursor], __ATOMIC_ACQUIRE) || !nshm__copy(rec, &info->record)) continue;
-        memcpy(info->record.name, rec->name, info->record.length);
+        nshm__get(info->record.name, rec->name, info->record.length);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&rec->nonce, __ATOMIC_RELAXED) != info->record.nonce || !nshm__sound(&info->record)) continue;
         int lives = nshm__lives(s, &info->record);
