@@ -744,7 +744,9 @@ static inline int nshm__recycle(nshm_handle *h) {
 static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_t group, uint32_t props, size_t token_room, nshm_handle *h) {
     int r = nshm__nonce(s, &h->nonce);
     unsigned readers = (mode >> 2 | mode >> 1) & 011; /* whoever may read or write the data may hold the name */
+    unsigned bits = mode & 066;
     if (r) return r;
+    if (props & NSHM_OBJ_EXECUTABLE) bits |= (mode & 044) >> 2; /* SHM_EXEC asks for the right to execute, of readers as well */
     h->token_size = token_room + 1 + h->nonce % NSHM_TOKEN_SPAN;
     h->size = size;
     h->uid = s->uid;
@@ -763,7 +765,7 @@ static inline int nshm__make(nshm_scope *s, uint64_t size, unsigned mode, int64_
     if (!(props & NSHM_OBJ_FILE) && size) {
         int extra = props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0;
         const void *neighbour = props & NSHM_OBJ_HUGE ? NULL : h->token;
-        r = nshm__segment(s, nshm_data_size(size, props), (int)(0600 | (mode & 066)), extra, group, neighbour, &h->data_id, &h->data);
+        r = nshm__segment(s, nshm_data_size(size, props), (int)(0600 | bits), extra, group, neighbour, &h->data_id, &h->data);
         nshm__advise(h->data, size, props);
         if (r) {
             nshm__detach(h->token, h->token_size);
@@ -955,10 +957,36 @@ static inline void nshm_close_name(nshm_handle *h) {
 }
 
 /* ------------------------------------------------------------------------------------------------ handing a handle over
- * A parcel is a record of its own under a name no user can choose, leading to the same segments.  The sender keeps `parked`
- * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */
-static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *name, size_t n, int readonly, nshm_handle *parked) {
+ * A parcel is a record of its own, in the user's Local registry under a name no user can choose, leading to the same segments.
+ * Nobody can attach memory for another process, so the sender keeps `parked` until the receiver has attached it and freed the
+ * record (which changes its nonce), or is gone.  What is handed over besides the segments stands in a note behind the longest name. */
+typedef struct {
+    uint64_t nonce;  /* the object's: the parcel's record has one of its own */
+    uint32_t slot;   /* of the object's own record, and in which registry */
+    int32_t global;
+    uint16_t type;   /* of the object: the record says NSHM_PARCEL */
+    uint16_t readonly;
+    uint32_t access; /* the caller's own */
+} nshm_note;
+#define NSHM_NOTE 1056u /* where in nshm_record.name; a multiple of 8 */
+#ifdef __cplusplus
+static_assert(NSHM_NOTE > NSHM_NAME_MAX && NSHM_NOTE + sizeof(nshm_note) <= sizeof(((nshm_record *)0)->name), "note layout");
+#else
+_Static_assert(NSHM_NOTE > NSHM_NAME_MAX && NSHM_NOTE + sizeof(nshm_note) <= sizeof(((nshm_record *)0)->name), "note layout");
+#endif
+
+static inline uint32_t *nshm__low_half(uint64_t *word) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (uint32_t *)word + 1;
+#else
+    return (uint32_t *)word;
+#endif
+}
+/* `s` is the Local scope, wherever the object is.  `type` is the object's, `access` what nshm_receive shall tell. */
+static inline int nshm_send(nshm_scope *s, const nshm_handle *h, uint16_t type, uint32_t access, const char *name, size_t n,
+                            int readonly, nshm_handle *parked) {
     nshm_handle token_only = *h;
+    nshm_note note = {h->nonce, h->slot, h->scope->global, type, (uint16_t)!!readonly, access};
     uint64_t nonce = 0;
     int r, slot = -1;
     if ((r = nshm__registry(s, 1)) || (r = nshm__nonce(s, &nonce)) || (r = nshm_duplicate(h, readonly, parked))) return r;
@@ -974,56 +1002,62 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
         parked->token_size = token_only.token_size;
     }
     if (!r) {
+        parked->scope = s;
         parked->slot = (uint32_t)slot;
         parked->nonce = nonce;
+        /* Nobody believes the note before the nonce is there; what stood here of a dead record nobody reads any more. */
+        __atomic_store_n(&t->record[slot].nonce, 0, __ATOMIC_SEQ_CST);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        memcpy(t->record[slot].name + NSHM_NOTE, &note, sizeof note);
         nshm__publish(t, parked->slot, parked, NSHM_PARCEL, parked->nonce, name, n);
     }
     nshm__unlock(t);
     if (r) nshm__drop(parked);
     return r;
 }
-static inline uint32_t *nshm__low_half(uint64_t *word) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return (uint32_t *)word + 1;
-#else
-    return (uint32_t *)word;
-#endif
+/* Has the receiver attached it?  The word's change is told to who sleeps on its low half (a shared futex). */
+static inline uint64_t *nshm_parcel_word(const nshm_handle *parked) { return &parked->scope->registry->record[parked->slot].nonce; }
+static inline int nshm_parcel_claimed(const nshm_handle *parked) {
+    return __atomic_load_n(nshm_parcel_word(parked), __ATOMIC_ACQUIRE) != parked->nonce;
 }
-/* Take a parcel back, or bury a claimed one.  Its slot must go with it: its token may be the spare of this process next. */
-static inline void nshm_unsend(nshm_handle *parked) {
+/* Let go of a parcel, claimed or not.  Its slot must go with it: its token may be the spare of this process next.  Not done, and to
+ * be tried again: -EBUSY without `wait`, else -EINTR or -ETIMEDOUT. */
+static inline int nshm_unsend(nshm_handle *parked, int wait) {
     nshm_registry *t = parked->scope->registry;
-    if (t->record[parked->slot].nonce == parked->nonce && !nshm__lock(t, 1)) {
+    int r;
+    if (!nshm_parcel_claimed(parked)) {
+        if ((r = nshm__lock(t, wait))) return r;
         if (t->record[parked->slot].nonce == parked->nonce) nshm__free(t, parked->slot);
         nshm__unlock(t);
     }
     nshm__drop(parked);
+    return 0;
 }
-/* Sleep until the parcel was claimed: its record's nonce changes, and the receiver wakes us. */
-static inline void nshm_parcel_wait(const nshm_handle *parked) {
-    uint64_t *nonce = &parked->scope->registry->record[parked->slot].nonce;
-    while (__atomic_load_n(nonce, __ATOMIC_ACQUIRE) == parked->nonce)
-        syscall(SYS_futex, nshm__low_half(nonce), FUTEX_WAIT, (uint32_t)parked->nonce, NULL, NULL, 0);
-}
-/* Adopt a parcel and free its slot.  The handle gets the identity of the object it leads to, where that one is named. */
-static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int readonly, nshm_handle *h) {
-    int stale;
-    uint64_t stale_nonce;
-    int r = nshm__registry(s, 0);
-    if (r || (r = nshm__lookup(s, NSHM_PARCEL, name, n, readonly, 0, h, &stale, &stale_nonce)))
-        return r == -EAGAIN ? -ENOENT : r; /* somebody else was taking it */
-    if (!(r = nshm__lock(s->registry, 1))) {
-        nshm_record *parcel = &s->registry->record[h->slot];
-        if (parcel->nonce == h->nonce) nshm__free(s->registry, h->slot);
+/* Adopt a parcel and free its slot.  The handle is one to the object itself: its identity, its record and its registry.
+ * `global` is the scope of a Global object. */
+static inline int nshm_receive(nshm_scope *s, nshm_scope *global, const char *name, size_t n, nshm_handle *h, nshm_note *note) {
+    nshm_record facts;
+    nshm_record *parcel;
+    int slot, r = nshm__registry(s, 0);
+    memset(h, 0, sizeof *h);
+    if (r) return r;
+    if ((slot = nshm__find(s->registry, 0, nshm__name_hash(name, n), name, n, &facts)) < 0 || facts.type != NSHM_PARCEL) return -ENOENT;
+    parcel = &s->registry->record[slot];
+    memcpy(note, parcel->name + NSHM_NOTE, sizeof *note);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&parcel->nonce, __ATOMIC_RELAXED) != facts.nonce) return -ENOENT; /* somebody else was taking it */
+    if (note->global && (r = nshm__registry(global, 0))) return r;
+    if ((r = nshm__adopt(s, &facts, (uint32_t)slot, note->readonly, h))) return r == -EAGAIN ? -ENOENT : r;
+    while ((r = nshm__lock(s->registry, 1)) == -EINTR)
+        ;
+    if (!r) {
+        if (parcel->nonce == facts.nonce) nshm__free(s->registry, (uint32_t)slot);
         nshm__unlock(s->registry);
         syscall(SYS_futex, nshm__low_half(&parcel->nonce), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    } /* else a stopped creator holds the lock: the sender keeps its handle a little longer */
-    for (uint32_t i = 0; i < nshm__used(s->registry); i++) {
-        nshm_record facts;
-        if (nshm__copy(&s->registry->record[i], &facts) && facts.type != NSHM_PARCEL && facts.token == h->token_id) {
-            h->nonce = facts.nonce;
-            h->slot = i;
-        }
-    }
+    } /* else a stopped creator holds the lock: the sender keeps its handle for as long as we live */
+    h->nonce = note->nonce;
+    h->slot = note->slot;
+    if (note->global) h->scope = global;
     return 0;
 }
 

@@ -34,8 +34,11 @@ static int op_open(nshm_handle *h) { return open_it("X", 0, h); }
 static int op_open_readonly(nshm_handle *h) { return open_it("X", NSHM_READONLY, h); }
 static int op_unnamed(nshm_handle *h) { return nshm_create_unnamed(&scope, SIZE, 0600, 0, h); }
 static int op_duplicate(nshm_handle *h) { return nshm_duplicate(&held, 0, h); }
-static int op_send(nshm_handle *h) { return nshm_send(&scope, &held, "\001parcel", 7, 0, h); }
-static int op_receive(nshm_handle *h) { return nshm_receive(&scope, "\001parcel", 7, 0, h); }
+static int op_send(nshm_handle *h) { return nshm_send(&scope, &held, NSHM_SECTION, 0, "\001parcel", 7, 0, h); }
+static int op_receive(nshm_handle *h) {
+    nshm_note note;
+    return nshm_receive(&scope, NULL, "\001parcel", 7, h, &note);
+}
 static int op_list(nshm_handle *h) {
     nshm_info info;
     uint32_t cursor = 0;
@@ -155,7 +158,7 @@ static int run_with_fault(const operation *o, int call) {
         nshm_close(&h, 0);
     }
     if ((o->world & HELD) && create("X", 0, &held)) broken("create X");
-    if ((o->world & PARCEL) && nshm_send(&scope, &held, "\001parcel", 7, 0, &parked)) broken("send");
+    if ((o->world & PARCEL) && nshm_send(&scope, &held, NSHM_SECTION, 0, "\001parcel", 7, 0, &parked)) broken("send");
     before = attachments();
     fault_arm(call, number, error_number);
     r = o->operate(&h);
