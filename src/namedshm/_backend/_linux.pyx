@@ -4,7 +4,7 @@ from cython cimport final, no_gc_clear
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from libc.errno cimport errno, EACCES, EBADF, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
-from libc.errno cimport EAGAIN, EBUSY, ESRCH, ETIMEDOUT
+from libc.errno cimport EAGAIN, EBUSY, ENOSYS, ESRCH, ETIME, ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset, strlen
@@ -23,7 +23,7 @@ cdef extern from "namedshm.h" nogil:
     ctypedef struct nshm_record:
         uint64_t nonce, size
         int32_t token, data
-        uint32_t uid, mode, props
+        uint32_t mode, props
         uint16_t type, length
         int64_t born
         int32_t pid
@@ -32,11 +32,12 @@ cdef extern from "namedshm.h" nogil:
         void *at
         int id
     ctypedef struct nshm_scope:
+        int is_global "global"
         uint32_t uid
-        int writable
-        int id
-        void *registry
+        int may_create
         int (*trusted)(uint32_t, int64_t) noexcept nogil
+    ctypedef struct nshm_place:
+        int id, writable
         nshm_spare spare
     ctypedef struct nshm_handle:
         nshm_scope *scope
@@ -45,15 +46,18 @@ cdef extern from "namedshm.h" nogil:
         uint64_t size, nonce
         int token_id, data_id
         uint32_t mode, props
+        uint16_t type
         size_t token_size
         int readonly, created
     ctypedef struct nshm_info:
         nshm_record record
-        uint32_t handles, mappings
+        uint32_t maker, handles, mappings
     ctypedef int (*nshm_filler)(nshm_handle *, void *) noexcept nogil
     size_t nshm_page_round(uint64_t)
     size_t nshm_data_size(uint64_t, uint32_t)
     void nshm_scope_init(nshm_scope *, int, const char *, int64_t, int)
+    void nshm_scope_release(nshm_scope *)
+    int nshm_place_of(nshm_scope *, int, nshm_place **)
     int nshm_create(nshm_scope *, uint16_t, const char *, size_t, uint64_t, unsigned, int64_t, uint32_t, int, size_t,
                     nshm_filler, void *, nshm_handle *)
     int nshm_create_unnamed(nshm_scope *, uint64_t, unsigned, uint32_t, nshm_handle *)
@@ -63,15 +67,19 @@ cdef extern from "namedshm.h" nogil:
     void nshm_close(nshm_handle *, int)
     void nshm_close_name(nshm_handle *)
     int nshm_next(nshm_scope *, uint32_t *, nshm_info *)
+    void nshm_flight_begin(nshm_handle *)
+    void nshm_flight_end(nshm_handle *)
     ctypedef struct nshm_note:
-        uint16_t type, readonly
+        uint16_t readonly
         uint32_t access
-    int nshm_send(nshm_scope *, const nshm_handle *, uint16_t, uint32_t, const char *, size_t, int, nshm_handle *)
+    ctypedef struct nshm_parked:
+        pass
+    int nshm_send(nshm_scope *, const nshm_handle *, uint32_t, const char *, size_t, int, nshm_parked *)
     int nshm_receive(nshm_scope *, nshm_scope *, const char *, size_t, nshm_handle *, nshm_note *)
 
 cdef extern from "_parcels.h" nogil:
     ctypedef struct nshm_parcel:
-        nshm_handle h
+        nshm_parked kept
     int nshm_check_receiver(int)
     int nshm_parcel_new(int, nshm_parcel **)
     int nshm_parcel_list(nshm_parcel *)
@@ -79,9 +87,8 @@ cdef extern from "_parcels.h" nogil:
     void nshm_parcel_done(nshm_parcel *)
     void nshm_parcel_free "nshm__parcel_free"(nshm_parcel *)
 
-cdef extern from "_flight.h" nogil:
-    void nshm_flight_begin(nshm_handle *)
-    void nshm_flight_end(nshm_handle *)
+cdef extern from "_members.h" nogil:
+    int nshm__member(uint32_t, int64_t)
 
 cdef extern from "_cow.h" nogil:
     int nshm__cow_watch(void *, size_t, int)
@@ -122,7 +129,7 @@ TYPES = {NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM
 
 #: Set by linux.py: makes the exception for a negative errno.
 explain = None
-#: Set by linux.py: facts about Global\ (group id or -1, whether this process may create, a function judging a registry's maker).
+#: Set by linux.py: facts about Global\ (group id or -1, whether this process may create).
 global_policy = None
 cdef bytes session = b""
 
@@ -133,35 +140,42 @@ def set_session(bytes name):
 
 
 # ------------------------------------------------------------------------------------------------------------ scopes
-# A scope belongs to an effective user.  A process that changes users gets new ones; the old ones stay for handles that use them.
-cdef nshm_scope *local_scope = NULL
-cdef nshm_scope *global_scope = NULL
+# A scope belongs to an effective user.  A process that changes users gets another one, and lets go of what the old one keeps for
+# its next use; it finds the old one again when it changes back.  Scopes are never freed: handles lead to them.
+cdef struct user_scope:
+    nshm_scope scope
+    user_scope *next
 
-
-cdef int trusted(uint32_t uid, int64_t group) noexcept nogil:
-    with gil:
-        try:
-            return bool(global_policy.trusts(uid, group))
-        except Exception:  # an unreadable user database means: trust root alone
-            return False
+cdef user_scope *scopes = NULL
+cdef user_scope *current[2]
 
 
 cdef nshm_scope *scope_of(bint is_global) except NULL:
-    global local_scope, global_scope
-    cdef nshm_scope *s = global_scope if is_global else local_scope
-    if s != NULL and s.uid == geteuid():
-        return s
-    s = <nshm_scope *>calloc(1, sizeof(nshm_scope))
+    global scopes
+    cdef uint32_t uid = geteuid()
+    cdef user_scope *s = current[is_global]
+    cdef user_scope *old = s
+    cdef int64_t group = -1
+    cdef bint may_create = True
+    if s != NULL and s.scope.uid == uid:
+        return &s.scope
+    s = scopes
+    while s != NULL and (s.scope.uid != uid or bool(s.scope.is_global) != is_global):
+        s = s.next
     if s == NULL:
-        raise MemoryError()
-    if is_global:
-        nshm_scope_init(s, 1, session, global_policy.group(), global_policy.may_create())
-        s.trusted = trusted
-        global_scope = s
-    else:
-        nshm_scope_init(s, 0, session, -1, 1)
-        local_scope = s
-    return s
+        if is_global:
+            group, may_create = global_policy.group(), global_policy.may_create()
+        s = <user_scope *>calloc(1, sizeof(user_scope))
+        if s == NULL:
+            raise MemoryError()
+        nshm_scope_init(&s.scope, is_global, session, group, may_create)
+        s.scope.trusted = nshm__member
+        s.next = scopes
+        scopes = s
+    current[is_global] = s
+    if old != NULL:
+        nshm_scope_release(&old.scope)
+    return &s.scope
 
 
 cdef inline bytes encode(str bare):
@@ -169,7 +183,8 @@ cdef inline bytes encode(str bare):
 
 
 # The two ways to a named object, of any type.  Both may sleep on the registry's lock; signal handlers run meanwhile.
-# They leave the handle in flight: its owner says when it has it.
+# They leave the handle in flight: its owner says when it has it.  Until then no Python code may run in this thread, for it could
+# fork, and the child would drop what it is about to own: names are taken apart before.
 cdef int make_object(nshm_scope *s, uint16_t type, bytes name, uint64_t size, unsigned mode, int64_t group, uint32_t props,
                      int flags, size_t room, nshm_filler filler, void *context, nshm_handle *h) except 1:
     cdef const char *bare = name
@@ -203,6 +218,8 @@ cdef int find_object(nshm_scope *s, uint16_t type, bytes name, int flags, nshm_h
 
 # The two ways to let go: what is dropped is a copy, so that a handle's own facts never change.
 cdef void drop_handle(nshm_handle gone, bint keep_data) noexcept:
+    if keep_data:
+        gone.data = NULL  # before it is in flight: others have it, also in a child
     nshm_flight_begin(&gone)
     with nogil:
         nshm_close(&gone, keep_data)
@@ -508,6 +525,7 @@ def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_
     cdef text t
     cdef nshm_filler filler = NULL
     cdef nshm_scope *s
+    cdef object label = None if name is None else name.text
     if name is None:
         s = scope_of(False)
         nshm_flight_begin(&handle.h)
@@ -526,7 +544,7 @@ def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_
     if r < 0:
         raise explain(r, "create", name, size)
     handle.h.readonly = readonly
-    handle.own(None if name is None else name.text, readonly)
+    handle.own(label, readonly)
     return handle
 
 
@@ -534,10 +552,11 @@ def open(name, str access):
     cdef Handle handle = Handle.__new__(Handle)
     cdef bint readonly = access == "read"
     cdef int flags = NSHM_READONLY if readonly else 0
+    cdef object label = name.text
     cdef int r = find_object(scope_of(name.is_global), NSHM_SECTION, encode(name.bare), flags, &handle.h)
     if r < 0:
         raise explain(r, "open", name, 0)
-    handle.own(name.text, readonly)
+    handle.own(label, readonly)
     return handle
 
 
@@ -555,10 +574,10 @@ def objects(bint is_global):
             return out
         if r < 0:
             raise explain(r, "list", None, 0)
-        if info.record.type == NSHM_PARCEL:
+        if info.record.type & NSHM_PARCEL:
             continue
         out.append((info.record.name[:info.record.length].decode("utf-8", "surrogatepass"), TYPES.get(info.record.type, "section"),
-                    info.record.size, info.handles, info.mappings, info.record.pid, info.record.uid, info.record.born,
+                    info.record.size, info.handles, info.mappings, info.record.pid, info.maker, info.record.born,
                     info.record.mode, info.record.data, info.record.nonce))
 
 
@@ -578,7 +597,6 @@ def send(handle, int pid, bytes label not None, str access not None):
     cdef SyncHandle sync = handle if isinstance(handle, SyncHandle) else None
     cdef Handle section = None if sync is not None else <Handle?>handle
     cdef uint32_t right = SYNC_ACCESS.index(access) if sync is not None else 0
-    cdef uint16_t type = sync.waitee.type if sync is not None else NSHM_SECTION
     cdef bint readonly = section is not None and access == "read"
     cdef const nshm_handle *h
     cdef const char *text = label
@@ -600,7 +618,7 @@ def send(handle, int pid, bytes label not None, str access not None):
                 r = nshm_parcel_list(p)
                 if not r:
                     with nogil:
-                        r = nshm_send(s, h, type, right, text, n, readonly, &p.h)
+                        r = nshm_send(s, h, right, text, n, readonly, &p.kept)
                         if not r:
                             nshm_parcel_done(p)
                 if not r:
@@ -644,12 +662,12 @@ def receive(bytes label not None):
         return None
     if r < 0:
         raise explain(r, "receive", None, 0)
-    if note.type == NSHM_SECTION:
+    if h.type == NSHM_SECTION:
         section.h = h
         section.own(None, note.readonly)
         return section
     sync.h = h
-    sync.own(None, TYPES.get(note.type, "section"), SYNC_ACCESS[min(note.access, 2)])
+    sync.own(None, TYPES.get(h.type, "section"), SYNC_ACCESS[min(note.access, 2)])
     return sync
 
 
@@ -698,8 +716,14 @@ def flush(Mapping m not None, Py_ssize_t offset, Py_ssize_t length):
 
 def scope_state(bint is_global):
     cdef nshm_scope *s = scope_of(is_global)
-    return {"registry": s.id if s.registry != NULL else None, "writable": bool(s.writable), "uid": s.uid, "capacity": NSHM_CAPACITY,
-            "spare": s.spare.id if s.spare.at != NULL else None}
+    cdef nshm_place *p = NULL
+    cdef int r = nshm_place_of(s, 0, &p)
+    state = {"registry": None, "writable": bool(s.may_create), "uid": s.uid, "capacity": NSHM_CAPACITY, "spare": None}
+    if p != NULL:
+        state.update(registry=p.id, writable=bool(p.writable), spare=p.spare.id if p.spare.at != NULL else None)
+    if r < 0 and r != -ENOENT:
+        raise explain(r, "look for the registry of", None, 0)
+    return state
 
 
 cdef extern from "<errno.h>" nogil:

@@ -7,7 +7,7 @@ cdef extern from "namedshm_sync.h" nogil:
         uint32_t type, manual, maximum, state
     ctypedef struct nshm_waitee:
         nshm_words *words
-        int data_id
+        uint64_t identity
         uint32_t type
     ctypedef struct nshm_wait_context:
         nshm_waitee *object
@@ -20,15 +20,15 @@ cdef extern from "namedshm_sync.h" nogil:
     int64_t nshm_now()
     int nshm_wait(nshm_wait_context *)
     int nshm_try_once(nshm_waitee *)
-    int nshm_reserved(const nshm_waitee *)
-    int nshm_mutex_release(nshm_words *, int)
+    int nshm_settle(nshm_waitee *, int64_t)
+    int nshm_mutex_release(const nshm_waitee *)
     int nshm_event_set(nshm_waitee *)
     int nshm_event_reset(nshm_waitee *)
     int nshm_event_pulse(nshm_waitee *)
     int nshm_semaphore_release(nshm_waitee *, uint32_t, uint32_t *)
     int nshm_sync_fill(nshm_handle *, void *)
     int nshm_sync_waitee(const nshm_handle *, uint32_t, nshm_waitee *)
-    int nshm_sync_keep(nshm_words *)
+    int nshm_sync_keep(const nshm_waitee *)
     int NSHM_WATCH_MAX
     int nshm_watch(nshm_wait_context **, int, uint32_t *, uint32_t, unsigned char *)
     void nshm__wake(uint32_t *, int)
@@ -48,6 +48,12 @@ def set_acquisitions(got, abandoned, not_got, error):
     global acquired, abandoned_acquired, not_acquired, abandoned_error
     acquired, abandoned_acquired, not_acquired, abandoned_error = got, abandoned, not_got, error
 
+
+# A signal interrupts a sleep.  One that comes just before it, or that another thread gets, interrupts nothing: its handler runs
+# when the waiting thread looks the next time, after so many nanoseconds.
+cdef int64_t LOOK = 500_000_000
+# So long somebody's wait-all may hold up a change, in nanoseconds, until we say that its process was stopped.
+cdef int64_t SETTLE = 10_000_000_000
 
 ctypedef int (*changer)(nshm_waitee *) noexcept nogil
 
@@ -130,7 +136,7 @@ cdef class SyncHandle:
         cdef nshm_handle gone = self.h
         if self.nameless:
             gone.token = NULL
-        drop_handle(gone, nshm_sync_keep(self.waitee.words))
+        drop_handle(gone, nshm_sync_keep(&self.waitee))
 
     def close(self):
         cdef Py_ssize_t others = nshm_gate_close(&self.gate)
@@ -190,7 +196,7 @@ cdef class SyncHandle:
     def release_mutex(self):
         cdef int r
         self.enter(True, "release")
-        r = nshm_mutex_release(self.waitee.words, self.waitee.data_id) if self.waitee.type == NSHM_MUTEX else -EPERM
+        r = nshm_mutex_release(&self.waitee) if self.waitee.type == NSHM_MUTEX else -EPERM
         self.leave()
         if r < 0:
             raise explain_sync(r, "release", self.name)
@@ -204,25 +210,21 @@ cdef class SyncHandle:
         memcpy(&c.object[0], &self.waitee, sizeof(nshm_waitee))
         return sleep_on(&c, patience, spin, self.name)
 
-    # Changes are quick, a store and at most a wake-up, and keep the GIL, unless somebody's wait-all is deciding, or died over it.
+    # Changes are quick, a store and at most a wake-up, and keep the GIL, unless somebody's wait-all is deciding.
     @final
     cdef int change(self, changer what, str call) except -1:
         cdef nshm_waitee o
+        cdef int64_t until = 0
         cdef int r
         self.enter(self.may_modify, "modify")
         try:
             if self.waitee.type != NSHM_EVENT:
                 raise TypeError(f"a {self.kind} is no event")
             memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
-            while True:
-                if not nshm_reserved(&o):
-                    r = what(&o)
-                else:
-                    with nogil:
-                        r = what(&o)
-                if r != -EINTR:
-                    break
-                PyErr_CheckSignals()
+            r = what(&o)
+            while r == -EBUSY:
+                settle(&o, &until, call, self.name)
+                r = what(&o)
         finally:
             self.leave()
         if r < 0:
@@ -265,21 +267,17 @@ cdef class SyncHandle:
     def release_semaphore(self, uint32_t count):
         cdef nshm_waitee o
         cdef uint32_t previous = 0
+        cdef int64_t until = 0
         cdef int r
         self.enter(self.may_modify, "modify")
         try:
             if self.waitee.type != NSHM_SEMAPHORE:
                 raise TypeError(f"a {self.kind} is no semaphore")
             memcpy(&o, &self.waitee, sizeof(o))
-            while True:
-                if not nshm_reserved(&o):
-                    r = nshm_semaphore_release(&o, count, &previous)
-                else:
-                    with nogil:
-                        r = nshm_semaphore_release(&o, count, &previous)
-                if r != -EINTR:
-                    break
-                PyErr_CheckSignals()
+            r = nshm_semaphore_release(&o, count, &previous)
+            while r == -EBUSY:
+                settle(&o, &until, "release", self.name)
+                r = nshm_semaphore_release(&o, count, &previous)
         finally:
             self.leave()
         if r < 0:
@@ -288,7 +286,7 @@ cdef class SyncHandle:
 
 
 cdef object explain_sync(int code, str call, object name):
-    return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW) else call, name, 0)
+    return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW, -ENOSYS) else call, name, 0)
 
 
 def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group,
@@ -296,22 +294,24 @@ def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group
     cdef SyncHandle handle = SyncHandle.__new__(cls)
     cdef uint16_t type = KINDS[kind]
     cdef nshm_sync_start start
+    cdef object label = name.text
     cdef int flags = 0 if exist_ok else NSHM_EXCLUSIVE, r
     start.type, start.manual, start.maximum, start.initial = type, manual, maximum, initial
     r = make_object(scope_of(name.is_global), type, encode(name.bare), SYNC_SIZE, mode, group, 0, flags, 0,
                     nshm_sync_fill, &start, &handle.h)
     if r < 0:
         raise explain(r, "create", name, 0)
-    handle.own(name.text, kind, "full")
+    handle.own(label, kind, "full")
     return handle
 
 
 def open_sync(cls, str kind, name, str access):
     cdef SyncHandle handle = SyncHandle.__new__(cls)
+    cdef object label = name.text
     cdef int r = find_object(scope_of(name.is_global), KINDS[kind], encode(name.bare), 0, &handle.h)
     if r < 0:
         raise explain(r, "open", name, 0)
-    handle.own(name.text, kind, access)
+    handle.own(label, kind, access)
     return handle
 
 
@@ -325,14 +325,24 @@ cdef tuple several(handles):
     return waited
 
 
-# A signal interrupts a sleep.  One that comes just before it, or that another thread gets, interrupts nothing: its handler runs
-# when the waiting thread looks the next time, after so many nanoseconds.
-cdef int64_t LOOK = 500_000_000
+# Somebody's wait-all is deciding, on a page that the caller keeps: wait for that, without the GIL.  *until: when to give up, 0 at first.
+cdef int settle(nshm_waitee *o, int64_t *until, str call, object name) except -1:
+    cdef int r
+    if not until[0]:
+        until[0] = nshm_now() + SETTLE
+    with nogil:
+        r = nshm_settle(o, min(until[0], nshm_now() + LOOK))
+    PyErr_CheckSignals()
+    if r == -ETIMEDOUT and nshm_now() >= until[0]:
+        raise explain_sync(-ETIME, call, name)
+    if r and r != -ETIMEDOUT and r != -EINTR:
+        raise explain_sync(r, call, name)
+    return 0
 
 
 # Wait for what c.count, c.all and c.object say, whose pages the caller keeps: an index (plus NSHM_ABANDONED), or -ETIMEDOUT.
 cdef int sleep_on(nshm_wait_context *c, int64_t patience, double spin, object name) except -1000:
-    cdef int64_t end = 0
+    cdef int64_t end = 0, spin_end = 0
     cdef int r
     c.begun = 0
     c.abandoned = 0
@@ -341,15 +351,16 @@ cdef int sleep_on(nshm_wait_context *c, int64_t patience, double spin, object na
     if patience:
         end = INT64_MAX if patience == INT64_MAX else nshm_now() + patience
         if spin > 0:
-            c.spin = min(patience, <int64_t>(min(spin, 1e9) * 1e9))
+            spin_end = nshm_now() + <int64_t>(min(spin, 9e9) * 1e9)
     while True:
         if end:
             c.deadline = min(end, nshm_now() + LOOK)
+            if spin_end:
+                c.spin = spin_end - nshm_now()
         with nogil:
             r = nshm_wait(c)
         if r != -EINTR and (r != -ETIMEDOUT or c.deadline == end):
             break
-        c.spin = 0
         PyErr_CheckSignals()
     if r < 0 and r != -ETIMEDOUT:
         raise explain_sync(r, "wait", name)

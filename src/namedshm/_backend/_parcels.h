@@ -1,8 +1,8 @@
 /* _parcels.h - handles on their way to other processes, kept until the receiver has them or is gone.
  *
- * What:   nshm_send of namedshm.h leaves a parked handle with the sender.  Here one thread of the process, which never enters
+ * What:   nshm_send of namedshm.h leaves something to keep with the sender.  Here one thread of the process, which never enters
  *         Python, waits for all of them: for the parcel's record to change (the receiver has attached it) and for the end of the
- *         receiver; then it lets the parked handle go.  It ends when there is nothing to wait for.
+ *         receiver; then it lets go.  It ends when there is nothing to wait for.
  * Why:    a thread, for the name must go with the receiver's handle though the sender be busy, or asleep for ever.  Not a Python
  *         one: those need the threading module and the interpreter, are greenlets under gevent, and are interrupted by nothing.
  *         A thread of the kernel's own kind, with every signal blocked, is none of that.
@@ -32,8 +32,8 @@
 
 typedef struct nshm_parcel {
     struct nshm_parcel *next;
-    nshm_handle h;
-    int listed, sent; /* in the list; the handle is parked */
+    nshm_parked kept;
+    int listed, sent; /* in the list; there is something kept */
     int pid, pidfd;
     uint64_t started; /* of the receiver, without a pidfd: clock ticks after boot, 0 unknown */
 } nshm_parcel;
@@ -116,7 +116,7 @@ static int nshm__post_round(struct nshm__watched *v, int *all) {
     unsigned n = 0;
     *all = 1;
     while ((p = *link)) {
-        if (p->sent && (nshm_parcel_claimed(&p->h) || nshm__receiver_gone(p)) && !nshm_unsend(&p->h, 0)) {
+        if (p->sent && (nshm_parcel_claimed(&p->kept) || nshm__receiver_gone(p)) && !nshm_unsend(&p->kept, 0)) {
             *link = p->next;
             nshm__parcel_free(p);
             continue;
@@ -127,8 +127,8 @@ static int nshm__post_round(struct nshm__watched *v, int *all) {
             *all = 0;
             continue;
         }
-        v[n].val = (uint32_t)p->h.nonce;
-        v[n].uaddr = (uint64_t)(uintptr_t)nshm__low_half(nshm_parcel_word(&p->h));
+        v[n].val = (uint32_t)p->kept.box.nonce;
+        v[n].uaddr = (uint64_t)(uintptr_t)nshm__low_half(nshm_parcel_word(&p->kept));
         v[n].flags = 2; /* FUTEX_32, shared between processes */
         v[n++].reserved = 0;
     }
@@ -191,7 +191,7 @@ static void nshm__post_child(void) {
     nshm_parcel *p;
     while ((p = nshm__parcels)) {
         nshm__parcels = p->next;
-        nshm__drop(&p->h); /* the attachments only: the record is the parent's */
+        nshm_parked_inherited(&p->kept);
         nshm__parcel_free(p);
     }
     nshm__postman = 0;
@@ -199,7 +199,7 @@ static void nshm__post_child(void) {
 }
 
 /* ------------------------------------------------------------------------------------------------ sending
- * new, list, nshm_send into its h, then either done, or withdraw (and again, or free). */
+ * new, list, nshm_send into `kept`, then either done, or withdraw (and again, or free). */
 static int nshm_parcel_new(int pid, nshm_parcel **made) {
     nshm_parcel *p = (nshm_parcel *)calloc(1, sizeof *p);
     int r = p ? nshm__receiver(pid, p) : -ENOMEM;
