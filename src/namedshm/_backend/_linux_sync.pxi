@@ -36,6 +36,8 @@ cdef extern from "namedshm_sync.h" nogil:
     void nshm__pause()
     int nshm__signaled(nshm_waitee *)
 
+from namedshm._arguments import check_on_abandoned, seconds
+
 KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
 
@@ -143,6 +145,9 @@ cdef class SyncHandle:
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
         cdef int r
+        timeout = seconds(timeout, "acquire", self.name) if timeout is not None else None
+        if on_abandoned != "tell":
+            check_on_abandoned(on_abandoned)
         # The quick way, with the GIL: nothing is copied, for trying a mutex leaves nothing in the waitee.
         if self.closed or not self.may_wait or self.waitee.type != NSHM_MUTEX:
             r = -EINVAL
@@ -230,6 +235,7 @@ cdef class SyncHandle:
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
         cdef int r, k
+        timeout = seconds(timeout, "wait", self.name) if timeout is not None else None
         r = self.attempt()
         if r == -EAGAIN and timeout is not None and timeout <= 0:
             return False
@@ -309,7 +315,7 @@ def wait(handles, bint all, timeout, double spin):
     """
     cdef nshm_wait_context c
     cdef SyncHandle handle
-    cdef double seconds
+    cdef double length
     cdef int64_t end
     cdef int r, k = 0
     waited = several(handles)  # the caller's own list may change meanwhile
@@ -324,13 +330,13 @@ def wait(handles, bint all, timeout, double spin):
     if timeout is None:
         c.deadline = INT64_MAX
     else:
-        seconds = timeout
-        if seconds != seconds:
+        length = timeout
+        if length != length:
             raise explain(-EINVAL, "wait", None, 0)
-        if seconds <= 0:
+        if length <= 0:
             c.deadline = 0
         else:
-            c.deadline = INT64_MAX if seconds > 9e9 else nshm_now() + <int64_t>(seconds * 1e9)
+            c.deadline = INT64_MAX if length > 9e9 else nshm_now() + <int64_t>(length * 1e9)
     c.spin = <int64_t>(spin * 1e9) if c.deadline else 0
     end = c.deadline
     for handle in waited:

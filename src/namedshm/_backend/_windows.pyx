@@ -23,6 +23,7 @@ from libc.stdlib cimport calloc
 from namedshm._core cimport Mapping, Pager as CorePager, fill
 
 from .. import errors
+from .._arguments import check_on_abandoned, seconds
 
 cdef extern from *:
     """

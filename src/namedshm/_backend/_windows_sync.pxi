@@ -103,6 +103,9 @@ cdef class SyncHandle:
         raise self._failed(GetLastError(), "WaitForSingleObject", "wait for {}")
 
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
+        timeout = seconds(timeout, "acquire", self.name) if timeout is not None else None
+        if on_abandoned != "tell":
+            check_on_abandoned(on_abandoned)
         got = self.try_acquire()
         if got < 0:
             if timeout is not None and timeout <= 0:
@@ -117,6 +120,7 @@ cdef class SyncHandle:
         return abandoned_acquired
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
+        timeout = seconds(timeout, "wait", self.name) if timeout is not None else None
         if self.try_acquire() >= 0:
             return True
         if timeout is not None and timeout <= 0:

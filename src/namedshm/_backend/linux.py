@@ -8,24 +8,28 @@ Refuses: System V IPC missing, creation that memory or the cgroup cannot hold, a
 from __future__ import annotations
 
 import os
-from _thread import RLock
+
+from namedshm import errors
 
 from . import _linux
+from .linux_errors import explain
+from .linux_files import file_facts
+from .linux_files import open_file as _open_file
+from .linux_memory import huge_pages as _huge_pages
+from .linux_memory import refuse_if_short as _refuse_if_short
+from .linux_policy import GlobalPolicy, group_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TypeVar
 
-    from namedshm import errors
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
     from .contract import Access, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
-else:
-    from namedshm._core import errors  # loaded when needed
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 _PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
@@ -44,55 +48,44 @@ class _Hidden:
 
 
 class _FutexWatcher:
-    """contract.Watcher by futex_waitv(2): it takes nothing, so there is nothing to give back."""
+    """contract.Watcher by futex_waitv(2): it takes nothing, so there is nothing to give back.
+
+    Without a lock: the collector and signal handlers end waits in the middle of anything here, and a fork would leave it locked for
+    ever in the child.  Whoever takes a wait out of the dictionary has it; each single operation on one is atomic.
+    """
 
     def __init__(self) -> None:
         self.wakes = 0
         self._control = _linux.Control()
         self._waits: dict[_linux.Wait, None] = {}
-        self._lock = RLock()  # garbage collection may end a wait in here
 
     def add(self, wait: _linux.Wait) -> bool:
-        with self._lock:
-            if sum(map(len, self._waits)) + len(wait) > _linux.WATCH_MAX:
-                return False
-            self._waits[wait] = None
+        self._waits[wait] = None
+        # Entered first and counted then: of several that enter at the same time, the last to count sees all of them.
+        if sum(map(len, list(self._waits))) > _linux.WATCH_MAX and self._waits.pop(wait, self) is None:
+            return False
         self._control.change()
         return True
 
     def remove(self, wait: _linux.Wait) -> None:
-        with self._lock:
-            if wait not in self._waits:
-                return
-            del self._waits[wait]
-        self._control.change()
+        if self._waits.pop(wait, self) is None:
+            self._control.change()
 
     def ready(self) -> list[_linux.Wait]:
         seen = self._control.value  # before the copy: whatever is added later changes it
-        with self._lock:
-            waits = list(self._waits)
-        found = _linux.watch(waits, self._control, seen)
+        found = _linux.watch(_fitting(list(self._waits)), self._control, seen)
         self.wakes += 1
-        with self._lock:
-            found = [wait for wait in found if wait in self._waits]
-            for wait in found:
-                del self._waits[wait]
-            return found
+        return [wait for wait in found if self._waits.pop(wait, self) is None]
 
 
-class _LazyPolicy:
-    """GlobalPolicy, imported when the first Global name is used."""
-
-    def __getattr__(self, name: str) -> Any:
-        from .linux_policy import GlobalPolicy
-
-        return getattr(GlobalPolicy(), name)
-
-
-def _explain(code: int, call: str, name: Any, size: int) -> Exception:
-    from .linux_errors import explain
-
-    return explain(code, call, name, size)
+def _fitting(waits: list[_linux.Wait]) -> list[_linux.Wait]:
+    """As many as can be watched: one more may be there for the moment until add() refuses it, and changes the control if not."""
+    room = _linux.WATCH_MAX
+    for number, wait in enumerate(waits):
+        room -= len(wait)
+        if room < 0:
+            return waits[:number]
+    return waits
 
 
 # ------------------------------------------------------------------------------------------------------------ the backend
@@ -103,8 +96,8 @@ class LinuxBackend:
     def __init__(self) -> None:
         if os.sysconf("SC_PAGE_SIZE") != self.page_size:
             raise ImportError("namedshm supports Linux with 4 KiB pages only, so far")
-        _linux.explain = _explain
-        _linux.global_policy = _LazyPolicy()
+        _linux.explain = explain
+        _linux.global_policy = GlobalPolicy()
         _linux.set_session(os.fsencode(os.environ.get("NAMEDSHM_SESSION", "")))
 
     def create_section(
@@ -135,8 +128,6 @@ class LinuxBackend:
         elif file is None and size > _CHECK_MEMORY_ABOVE:
             _refuse_if_short(name, size)
         if file is not None:
-            from .linux_files import file_facts
-
             props |= _linux.OBJ_FILE
             size, location = file_facts(name, size, file, writable)
             target = name or _Hidden()
@@ -275,30 +266,8 @@ class LinuxBackend:
         }
 
 
-def _refuse_if_short(name: Name | None, size: int) -> None:
-    from .linux_memory import refuse_if_short
-
-    refuse_if_short(name, size)
-
-
-def _huge_pages(name: Name | None, size: int, wish: HugePages) -> bool:
-    from .linux_memory import huge_pages
-
-    return huge_pages(name, size, wish)
-
-
-def _open_file(handle: _linux.Handle) -> None:
-    from .linux_files import open_file
-
-    open_file(handle)
-
-
 def _group(group: str | int | None) -> int:
-    if group is None:
-        return -1
-    from .linux_policy import group_number
-
-    return group_number(group)
+    return -1 if group is None else group_number(group)
 
 
 def _resident() -> dict[int, int]:

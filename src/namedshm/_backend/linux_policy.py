@@ -2,7 +2,9 @@ r"""Who may create in ``Global\``."""
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 
 from namedshm import errors
 
@@ -43,8 +45,6 @@ class GlobalPolicy:
 
     def trusts(self, uid: int, group: int) -> bool:
         """Whether a registry made by this user may be believed: root's, or a member's of the granted group."""
-        import pwd
-
         if uid == 0:
             return True
         if group < 0:
@@ -60,8 +60,6 @@ class GlobalPolicy:
 
 def group_number(group: str | int) -> int:
     """Number of a group given by name or number.  Raises InvalidArgument."""
-    import grp
-
     if isinstance(group, str) and group.isascii() and group.isdigit():
         group = int(group)
     if isinstance(group, int) and not isinstance(group, bool):
