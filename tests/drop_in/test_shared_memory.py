@@ -186,7 +186,7 @@ def test_pickling_sends_the_name(library: Library, protocol: int) -> None:
     block.close()
     block.unlink()
     with pytest.raises(FileNotFoundError):
-        pickle.loads(data).buf[0]  # noqa: B018  # the standard library's raises in loads(), ours when it is used
+        pickle.loads(data).buf[0]  # the standard library's raises in loads(), ours when it is used
 
 
 class _Ours(SharedMemory):
