@@ -114,8 +114,9 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         module = __import__(f"{__name__}.{_LAZY[name]}", fromlist=[name])  # importlib.import_module is slow to import
-        value = globals()[name] = getattr(module, name)
-        return value
+        # All that comes from there at once: the next may be used first when nothing can be imported any more.
+        globals().update({other: getattr(module, other) for other, place in _LAZY.items() if place == _LAZY[name]})
+        return globals()[name]
     raise AttributeError(f"module 'namedshm' has no attribute {name!r}")
 
 

@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the typing module alone costs more than all of this package
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
     from ._backend import contract
     from ._backend.contract import Access, HugePages, ViewAccess
@@ -28,6 +29,7 @@ __all__ = ["Section", "View"]
 _GRANULARITY = backend.granularity
 _PAGE = backend.page_size
 _SIZE_LIMIT = 1 << 63
+_copying: Any = None  # the module, from the first time on that it is needed
 
 
 class View(Mapping):
@@ -95,9 +97,10 @@ class View(Mapping):
             OutOfResources: there is no memory for them (Linux; where it tells).
             NamedShmError: the file behind them was cut shorter, or a page is on broken memory (Linux).
         """
-        from .copying import populate
-
-        populate(self, offset, length, threads)
+        global _copying
+        if _copying is None:
+            from . import copying as _copying
+        _copying.populate(self, offset, length, threads)
 
     def __enter__(self) -> View:
         return self

@@ -408,9 +408,11 @@ cdef DWORD _create(
 
 
 # -------------------------------------------------------------------------------------------------------- errors and strings
-cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
-    from .windows import failure  # late: it imports this module
+#: Set by windows.py: makes the exception for a number of GetLastError().
+failure = None
 
+
+cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
     return failure(code, call, name, doing, kind)
 
 
