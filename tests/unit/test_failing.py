@@ -86,7 +86,7 @@ def failing():
     yield "OutOfResources", lambda: namedshm.create("x", 1 << 63)
     yield "OutOfResources", lambda: namedshm.create("x", 1 << 60, reserve=True)
     if sys.platform == "linux":
-        yield "InvalidArgument", lambda: namedshm.create("Global\\x", 1, mode=0o660, group="no such group")
+        yield "InvalidArgument", lambda: namedshm.create("Global\\\\x", 1, mode=0o660, group="no such group")
         yield "NamedShmError", lambda: namedshm.create("x", 10, file=999)
         yield "Unsupported", lambda: namedshm.create("x", 10, huge_pages="require")
     yield "NotOwned", lambda: mutex.release()
