@@ -1582,7 +1582,7 @@ typedef struct {
     int id;
     uint32_t cuid, gid, mode; /* creator, group and permission bits */
     int cpid;                 /* the creator's process, in the caller's PID namespace; 0 from another one */
-    uint64_t attached;        /* how many processes have it attached */
+    uint64_t attached;        /* attachments; a process may count several times */
     uint32_t version;         /* of the format; 0: may not be read here, or not ready */
     uint64_t session;
 } nshm_registry_facts;
