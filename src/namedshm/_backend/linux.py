@@ -248,9 +248,11 @@ class LinuxBackend:
         label = _PARCEL % (os.getpid(), value, b"")
         handle: SectionHandle | SyncHandle | None
         for access in ("write", "read"):
-            handle = _linux.receive(label + access.encode(), access == "read")
-            if handle is not None:
-                return handle
+            section = _linux.receive(label + access.encode(), access == "read")
+            if section is not None:
+                if section.file_backed:
+                    attach_file(section)
+                return section
         for right in _SYNC_RIGHTS:
             handle = _linux.receive_sync(label + right.encode(), right)
             if handle is not None:
