@@ -439,6 +439,7 @@ static inline void *nshm__back(void *at) {
 }
 
 #define NSHM_MARK 0100 /* owner-execute: without meaning for shm(2); marks segments of ours */
+#define NSHM_FILE_MARK 0010 /* group-execute: from birth on tokens of sections of files, see nshm_location */
 
 /* Rights first, then the mark of removal.  A segment is made for its maker alone (0600): the group that group bits mean is set in the
  * same step as the bits.  Until then nobody else can attach it, and who has it attached keeps it. */
@@ -1188,7 +1189,8 @@ static inline int nshm__make(nshm_place *p, uint16_t type, uint64_t size, unsign
     h->data_id = -1;
     if (token_room > NSHM_TOKEN_ROOM || size > NSHM_SIZE_MAX) return -EINVAL;
     if (!(nshm__recyclable(s, mode, props, group) && !token_room && nshm__take_spare(p, h))) {
-        r = nshm__segment(p, h->token_size, (int)(0600 | (readers & 077) << 2), SHM_NORESERVE, group, NULL, &h->token_id, &h->token);
+        r = nshm__segment(p, h->token_size, (int)(0600 | (readers & 077) << 2), SHM_NORESERVE | (props & NSHM_OBJ_FILE ? NSHM_FILE_MARK : 0),
+                          group, NULL, &h->token_id, &h->token);
         if (r) return r;
     }
     if (!(props & NSHM_OBJ_FILE) && size) {
@@ -1648,16 +1650,13 @@ out:
  * creating group writes the Global registry, and can let a record lead to any segment.  The kernel's facts of the segment do prove it:
  * its creator (which nobody can change) is this user, nobody else could ever write it, and its mode, which no other segment has, says
  * that it is such a text and not some data of this user's that repeats what others said. */
-#define NSHM_FILE_MODE (0600 | NSHM_MARK | 0010) /* of no other segment: those that the group may execute it may also read */
+#define NSHM_FILE_MODE (0600 | NSHM_MARK | NSHM_FILE_MARK) /* of no other segment: those that the group may execute it may also read */
 
-/* For a nshm_filler: `text` of `n` bytes and its end go into the token, which has room for them. */
+/* For a nshm_filler of an object of mode 0600: `text` of `n` bytes and its end go into the token, which has room for them. */
 static inline int nshm_write_location(nshm_handle *h, const char *text, size_t n) {
-    struct shmid_ds d;
     memcpy(h->token, text, n);
     ((char *)h->token)[n] = 0;
-    if (shmctl(h->token_id, IPC_STAT, &d)) return -errno;
-    d.shm_perm.mode = NSHM_FILE_MODE;
-    return shmctl(h->token_id, IPC_SET, &d) ? -errno : 0;
+    return 0;
 }
 /* The text of an open handle's token.  -EPERM: another user's, not to be followed; -EUCLEAN: no such text. */
 static inline int nshm_location(const nshm_handle *h, const char **text, size_t *n) {
@@ -1677,7 +1676,7 @@ typedef struct {
     int id;
     uint32_t cuid, gid, mode; /* creator, group and permission bits */
     int cpid;                 /* the creator's process, in the caller's PID namespace; 0 from another one */
-    uint64_t attached;        /* how many processes have it attached */
+    uint64_t attached;        /* attachments; a process may count several times */
     uint32_t version;         /* of the format; 0: may not be read here, or not ready */
     uint64_t session;
 } nshm_registry_facts;

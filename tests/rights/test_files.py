@@ -216,6 +216,25 @@ def test_what_replaced_the_file_is_not_taken_for_it_and_nobody_waits(
     assert secret.read_bytes() == SECRET
 
 
+@pytest.mark.parametrize("what", ["the file", "fifo", "other file"])
+@pytest.mark.timeout(30)
+def test_without_proc_the_path_is_followed_and_checked(
+    as_user: AsUser, session_name: str, folder: Path, name: str, what: str
+) -> None:
+    maker, path = as_user(ROOT), folder / "file"
+    maker.do(MAKE, path=str(path), name=name)
+    script = 'mount -t tmpfs none /proc && exec "$@"'
+    prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+    with Peer(prefix=prefix, session=session_name) as opener:
+        assert opener.do("os.path.exists('/proc/self')") is False
+        if what == "the file":
+            assert opener.do("s = namedshm.open(name); s.map()[:6]", name=name) == b"public"
+        else:
+            _replace(path, what, path)
+            with pytest.raises(namedshm.AccessDenied, match="keep the file where it was"):
+                opener.do("namedshm.open(name)", name=name)
+
+
 @pytest.mark.timeout(30)
 def test_a_file_that_was_cut_is_an_error_and_no_bus_error(as_user: AsUser, folder: Path, name: str) -> None:
     maker, opener = as_user(ROOT), as_user(ROOT)

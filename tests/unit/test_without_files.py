@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,7 @@ CALLS = {
     "namedshm.Mutex.open('missing')": "NotFound",
     "namedshm.describe('missing')": "NotFound",
     "namedshm.describe('held').handles >= 1 or 1 / 0": "",
+    "namedshm.describe('held').resident is None or 1 / 0": "",
     "len(namedshm.list_objects()) >= 2 or 1 / 0": "OutOfResources",
     "pickle.loads(pickled)": "",
     "namedshm.Mutex('mutex').acquire(1)": "",
@@ -134,3 +136,32 @@ def test_every_call_works_or_says_truly_why_not(place: Peer, held: tuple[str, by
         if kind not in expected or (kind == "OutOfResources" and "ulimit -n" not in text):
             wrong[call] = kind, text
     assert not wrong
+
+
+def test_more_than_the_machine_ever_has_is_refused_all_the_same(place: Peer) -> None:
+    with pytest.raises(namedshm.OutOfResources, match="the machine's memory and swap has room for"):
+        place.do("namedshm.create('x', 1 << 50)")
+
+
+def test_the_command_line_works_without_the_files_of_proc(name: str) -> None:
+    script = 'mount -t proc -o subset=pid proc /proc && exec "$@"'
+    prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+    if not is_root or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare")
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("proc cannot be mounted so here")
+    pytest.importorskip("click")
+
+    def run(*arguments: str) -> str:
+        command = [*prefix, sys.executable, "-m", "namedshm.cli", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    with namedshm.create(name, 100):
+        assert name in run("list")
+        assert '"resident": null' in run("list", "--json")
+        assert "100" in run("show", name)
+        assert f"Holding section {name}" in run("hold", name, "--for", "0.1s")
+        assert "new section" in run("hold", f"{name}-large", "--create", "40MiB", "--for", "0.1s")

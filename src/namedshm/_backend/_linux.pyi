@@ -65,12 +65,6 @@ class Handle:
 
     def close(self) -> None: ...
 
-class Parcel:
-    """A handle on its way to another process, kept until that process has taken it over."""
-
-    def wait(self) -> None:
-        """Return when the receiver has taken it over; the parcel is spent then."""
-
 def create(
     name: Name | None,
     size: int,
@@ -111,9 +105,15 @@ def memory() -> int | None:
 def segment_limits() -> tuple[int, int, int, int, int] | None:
     """(shmmni, segments used, shmall, pages used, shmmax) of this IPC namespace (shmctl(2)); None without System V memory."""
 
-def send(handle: Handle | SyncHandle, label: bytes, access: Access | SyncAccess) -> Parcel: ...
-def receive(label: bytes, readonly: bool) -> Handle | None: ...
-def receive_sync(label: bytes, access: SyncAccess) -> SyncHandle | None: ...
+def check_receiver(pid: int) -> int:
+    """0; -ESRCH: there is no such process (any more); -EPERM: it is another user's."""
+
+def send(handle: Handle | SyncHandle, pid: int, label: bytes, access: Access | SyncAccess) -> int:
+    """Leave a parcel for a process, kept until it is taken; returns what :func:`check_receiver` does."""
+
+def receive(label: bytes) -> Handle | SyncHandle | None:
+    """What a parcel of this label brings; None if there is none."""
+
 def commit_view(mapping: Mapping, offset: int, length: int) -> None: ...
 def reach(mapping: Mapping) -> int: ...
 

@@ -211,7 +211,8 @@ class Backend(Protocol):
             mode: permission bits as of a file: 0o600 the user alone, 0o604 others read, 0o666 everybody; 0o060 means ``group``.
             group: name or number of the group meant by the group bits; None: the process's group.
             writable: False makes the object read-only for good.
-            file: a descriptor (POSIX) or handle (Windows) of an open file to map instead of memory.
+            file: a descriptor (POSIX) or handle (Windows) of an open file to map instead of memory.  On Linux only this user's
+                processes open such a section, whatever ``mode`` says.
             inheritable: Windows: child processes may inherit the handle.
             huge_pages: not with ``reserve`` or ``file``.  Every mapping of the object, in every process, asks for them.
 

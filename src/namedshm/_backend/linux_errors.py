@@ -385,14 +385,20 @@ def _other_version(is_global: bool) -> str:
         return ""
     words = []
     for segment, maker, _, _, _, attached, version in found:
-        pids = holders(segment)
-        processes = "1 process" if attached == 1 else f"{attached} processes"
-        named = f", among them {', '.join(map(str, pids[:_HOLDERS]))}" if pids else ""
-        words.append(f"version {version}, made by user {maker}, held by {processes}{named}")
+        words.append(f"version {version}, made by user {maker}, {held_by(segment, attached)}")
     return f" ({'; '.join(words)}; this is version {_linux.FORMAT_VERSION})" if words else ""
 
 
-def holders(segment: int) -> list[int]:
+def held_by(segment: int, attached: int) -> str:
+    """Who else has a segment attached, in words."""
+    pids = [pid for pid in _holders(segment) if pid != os.getpid()]
+    if not pids:
+        return f"attached {attached} times, by processes that cannot be seen from here"
+    more = f" and {len(pids) - _HOLDERS} more" if len(pids) > _HOLDERS else ""
+    return f"held by process{'' if len(pids) == 1 else 'es'} {', '.join(map(str, pids[:_HOLDERS]))}{more}"
+
+
+def _holders(segment: int) -> list[int]:
     """Processes that have a segment attached, those /proc lets us see."""
     found = []
     try:

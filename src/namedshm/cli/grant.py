@@ -141,14 +141,9 @@ def _split(before: int, after: int) -> str:
 
 
 def _who(segment: int, maker: int, group: int, mode: int, pid: int, attached: int, version: int) -> str:
-    from namedshm._backend.linux_errors import holders
+    from namedshm._backend.linux_errors import held_by
 
-    pids = holders(segment)
-    if os.getpid() in pids:  # it was looked at just now
-        pids.remove(os.getpid())
-        attached -= 1
-    named = f": {', '.join(map(str, pids[:_NAMES]))}" if pids else ""
-    return f"made by user {user(maker)}, held by {attached} process{'' if attached == 1 else 'es'}{named}"
+    return f"made by user {user(maker)}, {held_by(segment, attached)}"
 
 
 def _show() -> None:
