@@ -16,9 +16,9 @@ from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
 from libc.string cimport memcpy, memmove
 from libc.stdint cimport uint64_t, uintptr_t
 
-from namedshm import errors  # now: when the first one is made, nothing may be importable any more
 from namedshm._gate cimport (
     nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
+from namedshm import errors  # now: when the first one is made, nothing may be importable any more
 
 cdef extern from *:
     """
@@ -342,12 +342,16 @@ cdef object write_older(char *target, Py_ssize_t size, Py_buffer *b):
     return version
 
 
-def again(kind, Mapping mapping):
+def again(kind, Mapping mapping not None):
     """Another view of the same bytes, a `kind`: the memory stays mapped once."""
     cdef Mapping twin = kind.__new__(kind)
-    fill(twin, mapping._address, mapping._length, mapping._readonly, mapping._owner, mapping._name)
-    twin._guard = mapping._guard
-    twin._window = mapping._window
+    mapping._enter()
+    try:
+        fill(twin, mapping._address, mapping._length, mapping._readonly, mapping._owner, mapping._name)
+        twin._guard = mapping._guard
+        twin._window = mapping._window
+    finally:
+        mapping._leave()
     return twin
 
 

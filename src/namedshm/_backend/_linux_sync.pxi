@@ -61,22 +61,14 @@ ctypedef int (*changer)(nshm_waitee *) noexcept nogil
 
 
 # Nanoseconds of a timeout: 0 for none, INT64_MAX for ever.  Converting may run Python code: before anything is looked at.
-cdef int64_t nanoseconds(object timeout) except -1:
-    cdef double length
-    if timeout is not None and type(timeout) is not float:
-        timeout = seconds(timeout, "wait")
+cdef int64_t nanoseconds(object timeout, str call, object name) except -1:
+    cdef object length
     if timeout is None:
         return INT64_MAX
-    length = timeout
-    if not 0 <= length <= 9e9:
-        timeout = seconds(timeout, "wait")
-        return INT64_MAX if timeout is None else 0
-    return <int64_t>(length * 1e9)
-
-
-cdef bint tells(object on_abandoned) except -1:
-    check_on_abandoned(on_abandoned)
-    return on_abandoned == "tell"
+    if type(timeout) is int and timeout == 0:  # a try: the most frequent one
+        return 0
+    length = seconds(timeout, call, name)
+    return INT64_MAX if length is None else <int64_t>(<double>length * 1e9)
 
 
 @no_gc_clear
@@ -178,9 +170,12 @@ cdef class SyncHandle:
 
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
     def acquire_mutex(self, timeout=None, *, on_abandoned=TELL, double spin=SPIN):
-        cdef bint tell = on_abandoned is TELL or tells(on_abandoned)
-        cdef int64_t patience = nanoseconds(timeout)
+        cdef bint tell = on_abandoned is TELL
+        cdef int64_t patience = nanoseconds(timeout, "acquire", self.name)
         cdef int r
+        if not tell:
+            check_on_abandoned(on_abandoned)
+            tell = on_abandoned == "tell"
         self.enter(self.may_wait, "wait")
         r = nshm_try_once(&self.waitee) if self.waitee.type == NSHM_MUTEX else -EBUSY  # leaves nothing in the waitee of a mutex
         if r < 0:
@@ -250,7 +245,7 @@ cdef class SyncHandle:
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
         cdef nshm_waitee o
-        cdef int64_t patience = nanoseconds(timeout)
+        cdef int64_t patience = nanoseconds(timeout, "wait", self.name)
         cdef int r, k
         self.enter(self.may_wait, "wait")
         try:
@@ -405,7 +400,7 @@ def wait(handles, bint all, timeout, double spin):
     """
     cdef nshm_wait_context c
     cdef tuple waited = several(handles)  # the caller's own list may change meanwhile
-    cdef int64_t patience = nanoseconds(timeout)
+    cdef int64_t patience = nanoseconds(timeout, "wait", None)
     cdef int r
     enter_all(waited, &c, all)
     try:

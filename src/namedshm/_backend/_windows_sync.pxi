@@ -52,13 +52,11 @@ def set_acquisitions(got, abandoned, not_got, error):
 
 
 # Milliseconds of a timeout, rounded up: 0 for none, negative for ever.  Converting may run Python code: before anything is looked at.
-cdef long long _milliseconds(object timeout) except -2:
-    cdef double length
-    timeout = seconds(timeout, "WaitForMultipleObjects")
-    if timeout is None:
+cdef long long _milliseconds(object timeout, str call, object name) except -2:
+    cdef object length = seconds(timeout, call, name)
+    if length is None:
         return -1
-    length = timeout
-    return <long long>(length * 1000 + 0.999)
+    return <long long>min(<double>length * 1000 + 0.999, 1e15) if length > 0 else 0
 
 
 @no_gc_clear
@@ -139,9 +137,9 @@ cdef class SyncHandle:
 
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
         cdef bint tell = on_abandoned == "tell"
+        cdef long long patience = _milliseconds(timeout, "acquire", self.name)
         if not tell:
             check_on_abandoned(on_abandoned)
-        cdef long long patience = _milliseconds(timeout)
         got = self.try_acquire()
         if got < 0:
             if not patience:
@@ -156,7 +154,7 @@ cdef class SyncHandle:
         raise abandoned_error(self.name)
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
-        cdef long long patience = _milliseconds(timeout)
+        cdef long long patience = _milliseconds(timeout, "wait", self.name)
         if self.try_acquire() >= 0:
             return True
         if not patience:
@@ -289,7 +287,7 @@ def open_sync(cls, str kind, text, path, str access, bint inheritable):
 
 
 def wait(handles, bint all, timeout):
-    return wait_for(tuple(handles), all, _milliseconds(timeout))  # the caller's own list may change meanwhile
+    return wait_for(tuple(handles), all, _milliseconds(timeout, "wait", None))  # the caller's own list may change meanwhile
 
 
 cdef tuple wait_for(tuple handles, bint all, long long patience):

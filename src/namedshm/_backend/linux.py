@@ -244,7 +244,7 @@ class LinuxBackend:
         if handle is None:
             raise errors.ClosedHandle(f"Handle {value:#x} is not open in this process", call="receive_handle")
         if isinstance(handle, _linux.Handle) and handle.file_backed:
-            _open_file(handle)
+            attach_file(handle)
         return handle
 
     def check_process(self, pid: int) -> None:
