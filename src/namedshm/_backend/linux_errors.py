@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from _io import open  # the builtin of that name is gone when the interpreter ends, before the last __del__ runs
 
 from namedshm import errors
 

@@ -3,9 +3,8 @@ r"""Who may create in ``Global\``."""
 from __future__ import annotations
 
 import errno
-import grp
 import os
-import pwd
+from _io import open  # the builtin of that name is gone when the interpreter ends, before the last __del__ runs
 
 from namedshm import errors
 
