@@ -232,7 +232,7 @@ static inline void nshm__pause(void) {
  * try: 0 taken, NSHM_ABANDONED taken from a dead owner, -EAGAIN not signaled, -EBUSY reserved by somebody's wait-all. */
 typedef struct {
     nshm_words *words;
-    nshm_scope *scope;
+    nshm_place *place;
     int data_id;
     uint32_t type, manual, maximum; /* copied at opening: the page's own could be overwritten */
     uint32_t pulse;                 /* generation at which this wait began */
@@ -348,11 +348,11 @@ static inline int nshm__settle(nshm_waitee *o, int *patience) {
         if (!(__atomic_load_n(&o->words->state, __ATOMIC_ACQUIRE) & nshm__bit(o))) return 0;
         sched_yield();
     }
-    if (!o->scope->writable || !o->scope->registry) return (*patience)-- > 0 ? 0 : -ETIME;
-    int r = nshm__lock_registry(o->scope->registry);
+    if (!o->place->writable) return (*patience)-- > 0 ? 0 : -ETIME;
+    int r = nshm__lock_registry(o->place->registry);
     if (r) return r;
     __atomic_fetch_and(&o->words->state, ~nshm__bit(o), __ATOMIC_SEQ_CST);
-    nshm__unlock_registry(o->scope->registry);
+    nshm__unlock_registry(o->place->registry);
     nshm__wake(&o->words->state, INT_MAX);
     return 0;
 }
@@ -485,11 +485,11 @@ static inline int nshm__try_all(nshm_wait_context *c) {
     nshm_registry *first = NULL, *second = NULL; /* Local before Global: nobody locks them the other way round */
     int r, k;
     for (k = 0; k < c->count; k++) {
-        nshm_scope *s = c->object[k].scope;
+        nshm_place *p = c->object[k].place;
         if (!nshm__signaled(&c->object[k])) return -EAGAIN;
-        if (!s->registry || !s->writable) return -EPERM;
-        if (s->global) second = s->registry;
-        else first = s->registry;
+        if (!p->writable) return -EPERM;
+        if (p->global) second = p->registry;
+        else first = p->registry;
     }
     if (!first) {
         first = second;
@@ -831,7 +831,7 @@ static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_fil
         w->space = nshm__me.space;
     }
     if (start->type == NSHM_MUTEX && start->initial) { /* owned by this thread from the first instant */
-        nshm_waitee o = {w, h->scope, h->data_id, NSHM_MUTEX, 0, 0, 0};
+        nshm_waitee o = {w, h->place, h->data_id, NSHM_MUTEX, 0, 0, 0};
         int r;
         if (!nshm__me.head) return -ENOSYS;
         if ((r = nshm__reserve_room(1))) return r;
@@ -843,7 +843,7 @@ static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_fil
 /* What waits and changes work on.  -EUCLEAN: the page is not of that type. */
 static inline int nshm_sync_waitee(const nshm_handle *h, uint32_t type, nshm_waitee *o) {
     o->words = (nshm_words *)h->data;
-    o->scope = h->scope;
+    o->place = h->place;
     o->data_id = h->data_id;
     o->type = o->words->type;
     o->manual = o->words->manual;

@@ -128,7 +128,7 @@ static int attachments(void) { /* of this process, to segments that are not regi
     while (fgets(line, sizeof line, f))
         if (strstr(line, "/SYSV")) n++;
     fclose(f);
-    return n - (scope.registry != NULL);
+    return n - (nshm__places != NULL);
 }
 
 static const operation *now;
@@ -147,9 +147,10 @@ enum { REACHED = 0, NOT_REACHED = 10, BAD = 11 };
 
 static int run_with_fault(const operation *o, int call) {
     nshm_handle h, again;
+    nshm_place *place;
     int r, bad = 0, hit, before, after, r2;
     alarm(20);
-    if (!(o->world & (NEW_WORLD | NO_ATTACH)) && nshm__registry(&scope, 0)) broken("no registry");
+    if (!(o->world & (NEW_WORLD | NO_ATTACH)) && nshm_place_of(&scope, 0, &place)) broken("no registry");
     if (o->world & SPARE) {
         if (create("Z", 0, &h)) broken("create Z");
         nshm_close(&h, 0);
@@ -203,12 +204,12 @@ static pid_t start_holder(const char *name, int dies, int lock) {
         nshm_handle h;
         if (create(name, NSHM_EXCLUSIVE, &h)) broken("holder of %s", name);
         if (dies) _exit(0);
-        if (lock && nshm__lock(scope.registry, 1)) _exit(BROKEN);
+        if (lock && nshm__lock(nshm__places->registry, 1)) _exit(BROKEN);
         if (write(ready[1], "!", 1) != 1) _exit(BROKEN);
         if (lock) { /* until somebody waits for it */
-            while (!(__atomic_load_n(&scope.registry->lock, __ATOMIC_RELAXED) & FUTEX_WAITERS)) sched_yield();
+            while (!(__atomic_load_n(&nshm__places->registry->lock, __ATOMIC_RELAXED) & FUTEX_WAITERS)) sched_yield();
             usleep(2000);
-            nshm__unlock(scope.registry);
+            nshm__unlock(nshm__places->registry);
         }
         for (;;) pause();
     }
@@ -245,7 +246,7 @@ static int one_run(const operation *o, int call) {
     if (result == BROKEN) exit(BROKEN);
     end_holder(witness);
     end_holder(other);
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     /* where the kernel refused to remove something, or said that it was removed already, an empty segment may wait for the next creator */
     int may_wait = call == FAULT_REMOVE || (call == FAULT_SHMAT && (error_number == EIDRM || error_number == EINVAL));
     if (left.attached || left.resident || left.keyed > may_wait || left.candidates > may_wait || (left.strays && o->operate != op_unnamed)) {
@@ -257,7 +258,7 @@ static int one_run(const operation *o, int call) {
     if (left.keyed || left.candidates || left.strays) { /* the next creator heals it */
         pid_t healer = start_holder("heal", 0, 0);
         end_holder(healer);
-        left = find_leftovers(NSHM_REGISTRY_SIZE);
+        left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
         if (left.keyed || left.candidates) {
             complain("not healed: keyed %d, candidates %d", left.keyed, left.candidates);
             result = BAD;

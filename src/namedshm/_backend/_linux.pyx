@@ -21,7 +21,7 @@ cdef extern from "namedshm.h" nogil:
     ctypedef struct nshm_record:
         uint64_t nonce, size
         int32_t token, data
-        uint32_t uid, mode, props
+        uint32_t mode, props
         uint16_t type, length
         int64_t born
         int32_t pid
@@ -30,11 +30,12 @@ cdef extern from "namedshm.h" nogil:
         void *at
         int id
     ctypedef struct nshm_scope:
+        int is_global "global"
         uint32_t uid
-        int writable
-        int id
-        void *registry
+        int may_create
         int (*trusted)(uint32_t, int64_t) noexcept nogil
+    ctypedef struct nshm_place:
+        int id, writable
         nshm_spare spare
     ctypedef struct nshm_handle:
         nshm_scope *scope
@@ -47,11 +48,13 @@ cdef extern from "namedshm.h" nogil:
         int readonly, created
     ctypedef struct nshm_info:
         nshm_record record
-        uint32_t handles, mappings
+        uint32_t maker, handles, mappings
     ctypedef int (*nshm_filler)(nshm_handle *, void *) noexcept nogil
     size_t nshm_page_round(uint64_t)
     size_t nshm_data_size(uint64_t, uint32_t)
     void nshm_scope_init(nshm_scope *, int, const char *, int64_t, int)
+    void nshm_scope_release(nshm_scope *)
+    int nshm_place_of(nshm_scope *, int, nshm_place **)
     int nshm_create(nshm_scope *, uint16_t, const char *, size_t, uint64_t, unsigned, int64_t, uint32_t, int, size_t,
                     nshm_filler, void *, nshm_handle *)
     int nshm_create_unnamed(nshm_scope *, uint64_t, unsigned, uint32_t, nshm_handle *)
@@ -65,6 +68,9 @@ cdef extern from "namedshm.h" nogil:
     int nshm_receive(nshm_scope *, const char *, size_t, int, nshm_handle *)
     void nshm_parcel_wait(const nshm_handle *)
     void nshm_unsend(nshm_handle *)
+
+cdef extern from "_members.h" nogil:
+    int nshm__member(uint32_t, int64_t)
 
 cdef extern from "_cow.h" nogil:
     int nshm__cow_watch(void *, size_t)
@@ -105,7 +111,7 @@ TYPES = {NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM
 
 #: Set by linux.py: makes the exception for a negative errno.
 explain = None
-#: Set by linux.py: facts about Global\ (group id or -1, whether this process may create, a function judging a registry's maker).
+#: Set by linux.py: facts about Global\ (group id or -1, whether this process may create).
 global_policy = None
 cdef bytes session = b""
 
@@ -116,35 +122,42 @@ def set_session(bytes name):
 
 
 # ------------------------------------------------------------------------------------------------------------ scopes
-# A scope belongs to an effective user.  A process that changes users gets new ones; the old ones stay for handles that use them.
-cdef nshm_scope *local_scope = NULL
-cdef nshm_scope *global_scope = NULL
+# A scope belongs to an effective user.  A process that changes users gets another one, and lets go of what the old one keeps for
+# its next use; it finds the old one again when it changes back.  Scopes are never freed: handles lead to them.
+cdef struct user_scope:
+    nshm_scope scope
+    user_scope *next
 
-
-cdef int trusted(uint32_t uid, int64_t group) noexcept nogil:
-    with gil:
-        try:
-            return bool(global_policy.trusts(uid, group))
-        except Exception:  # an unreadable user database means: trust root alone
-            return False
+cdef user_scope *scopes = NULL
+cdef user_scope *current[2]
 
 
 cdef nshm_scope *scope_of(bint is_global) except NULL:
-    global local_scope, global_scope
-    cdef nshm_scope *s = global_scope if is_global else local_scope
-    if s != NULL and s.uid == geteuid():
-        return s
-    s = <nshm_scope *>calloc(1, sizeof(nshm_scope))
+    global scopes
+    cdef uint32_t uid = geteuid()
+    cdef user_scope *s = current[is_global]
+    cdef user_scope *old = s
+    cdef int64_t group = -1
+    cdef bint may_create = True
+    if s != NULL and s.scope.uid == uid:
+        return &s.scope
+    s = scopes
+    while s != NULL and (s.scope.uid != uid or bool(s.scope.is_global) != is_global):
+        s = s.next
     if s == NULL:
-        raise MemoryError()
-    if is_global:
-        nshm_scope_init(s, 1, session, global_policy.group(), global_policy.may_create())
-        s.trusted = trusted
-        global_scope = s
-    else:
-        nshm_scope_init(s, 0, session, -1, 1)
-        local_scope = s
-    return s
+        if is_global:
+            group, may_create = global_policy.group(), global_policy.may_create()
+        s = <user_scope *>calloc(1, sizeof(user_scope))
+        if s == NULL:
+            raise MemoryError()
+        nshm_scope_init(&s.scope, is_global, session, group, may_create)
+        s.scope.trusted = nshm__member
+        s.next = scopes
+        scopes = s
+    current[is_global] = s
+    if old != NULL:
+        nshm_scope_release(&old.scope)
+    return &s.scope
 
 
 cdef inline bytes encode(str bare):
@@ -462,7 +475,7 @@ def objects(bint is_global):
         if info.record.type == NSHM_PARCEL:
             continue
         out.append((info.record.name[:info.record.length].decode("utf-8", "surrogatepass"), TYPES.get(info.record.type, "section"),
-                    info.record.size, info.handles, info.mappings, info.record.pid, info.record.uid, info.record.born,
+                    info.record.size, info.handles, info.mappings, info.record.pid, info.maker, info.record.born,
                     info.record.mode, info.record.data, info.record.nonce))
 
 
@@ -554,8 +567,14 @@ def flush(Mapping m, Py_ssize_t offset, Py_ssize_t length):
 
 def scope_state(bint is_global):
     cdef nshm_scope *s = scope_of(is_global)
-    return {"registry": s.id if s.registry != NULL else None, "writable": bool(s.writable), "uid": s.uid, "capacity": NSHM_CAPACITY,
-            "spare": s.spare.id if s.spare.at != NULL else None}
+    cdef nshm_place *p = NULL
+    cdef int r = nshm_place_of(s, 0, &p)
+    state = {"registry": None, "writable": bool(s.may_create), "uid": s.uid, "capacity": NSHM_CAPACITY, "spare": None}
+    if p != NULL:
+        state.update(registry=p.id, writable=bool(p.writable), spare=p.spare.id if p.spare.at != NULL else None)
+    if r < 0 and r != -ENOENT:
+        raise explain(r, "look for the registry of", None, 0)
+    return state
 
 
 cdef extern from "<errno.h>" nogil:
