@@ -265,12 +265,9 @@ class Protocol:
         size = yield ("stat-size", REGISTRY)
         return size == "registry" or (size == "registry of another" and self.flaw == "the registry is told by its id")
 
-    def gone(self, answer: str) -> Steps:
-        """What an error of the kernel means: GONE is a fact only in the registry's own namespace."""
-        if answer == DENIED:
-            return GONE if self.flaw == "refused is dead" else UNSURE
-        here = yield from self.here()
-        return GONE if here else UNSURE
+    def gone(self, answer: str) -> Any:
+        """What an error of the kernel means to who has seen that the registry is here."""
+        return UNSURE if answer == DENIED and self.flaw != "refused is dead" else GONE
 
     def is_it(self, segment: Segment) -> Steps:
         """True, GONE or UNSURE, of what was attached."""
@@ -279,7 +276,7 @@ class Protocol:
         size = yield ("stat-size", segment.id)
         if size == segment.size:
             return True
-        return (yield from self.gone(size))
+        return self.gone(size)
 
     def dead(self, token: Segment) -> Steps:
         answer = yield from self.is_it(token)
@@ -333,6 +330,11 @@ class Protocol:
         if self.flaw not in ("freed without the lock", "no lock") and not (yield ("lock", False)):
             return
         same = (yield ("load", slot, NONCE)) == nonce
+        if self.flaw != "tidied without comparing" and same:
+            same = yield from self.here()
+            token = (yield ("load-ids", slot))[0]
+            if same:
+                same = yield from self.dead(token)
         if same or self.flaw == "tidied without comparing":
             yield from self.free(slot)
         if self.flaw not in ("freed without the lock", "no lock"):
@@ -344,7 +346,7 @@ class Protocol:
         if self.flaw != "the index is believed":
             got = yield ("attach", token.id)
             if isinstance(got, str):
-                return (yield from self.gone(got))
+                return self.gone(got)
             is_it = yield from self.is_it(token)
             if is_it is not True:
                 yield ("detach", got)
@@ -367,7 +369,7 @@ class Protocol:
                 at = yield ("attach", data.id)
                 is_it = True
                 if isinstance(at, str):
-                    is_it = yield from self.gone(at)
+                    is_it = self.gone(at)
                 else:
                     is_it = yield from self.is_it(data)
                     if is_it is not True:
@@ -401,6 +403,9 @@ class Protocol:
 
     def open(self, name: str) -> Steps:
         yield from self.guard()
+        here = yield from self.here()
+        if not here:
+            return UNSURE
         result, stale = yield from self.lookup(name, False)
         if result == AGAIN:
             if self.flaw == "a change under way is an end":
@@ -414,6 +419,9 @@ class Protocol:
 
     def create(self, nonce: str, name: str, exclusive: bool) -> Steps:
         yield from self.guard()
+        here = yield from self.here()
+        if not here:
+            return UNSURE
         stale, first = (-1, ""), (-1, "")
         if not exclusive:
             result, first = yield from self.lookup(name, False)
@@ -433,10 +441,6 @@ class Protocol:
                 result = EXISTS
             yield from self.unlock()
             return result
-        here = yield from self.here()
-        if not here:
-            yield from self.unlock()
-            return UNSURE
         slot = stale[0]
         if slot < 0:
             slot = yield from self.slot()
@@ -514,16 +518,21 @@ class Protocol:
         """Close by keeping the token: True if the name is gone."""
         if not h.created:
             return False
-        if (yield ("load", h.slot, NONCE)) != h.nonce:
+        at = yield ("spare-at",)
+        if at or (yield ("load", h.slot, NONCE)) != h.nonce:
+            return False
+        here = True
+        if self.flaw != "alone is asked by id":
+            here = yield from self.here()
+        if not here:
             return False
         if self.flaw != "no lock" and not (yield ("lock", False)):
             return False
         kept = False
         same = (yield ("load", h.slot, NONCE)) == h.nonce
-        at = yield ("spare-at",)
-        if same and not at and self.flaw == "it asks before it marks":
+        if same and self.flaw == "it asks before it marks":
             same = yield from self.alone(h.token)
-        if same and not at:
+        if same:
             if self.flaw != "closing is not marked":
                 yield ("store", h.slot, CLOSING, 1)
             kept = True
@@ -557,9 +566,7 @@ class Protocol:
             yield from self.drop(h)
             size = yield ("stat-size", h.token.id)
             if size == GONE:
-                gone = yield from self.gone(GONE)
-                if gone == GONE:
-                    yield from self.tidy(h.slot, h.nonce)
+                yield from self.tidy(h.slot, h.nonce)
         yield from self.unguard()
 
 
@@ -667,7 +674,7 @@ class Machine:
     def seen(self, w: World, i: int, number: int) -> Any:
         """size and attachments of a segment, as the thread sees the kernel."""
         view = w.processes[w.threads[i].process].view
-        if view == "denied":
+        if view == "denied" and number != REGISTRY:
             return DENIED
         if view == "away":  # a registry like ours, made first there as well; and every other number is somebody's
             return ("registry of another" if number == REGISTRY else "away", 1)
