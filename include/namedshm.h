@@ -537,7 +537,7 @@ static inline int nshm__lock(nshm_registry *t, int wait) {
     struct timespec start = {0, 0}, now, pause = {0, 100000000};
     for (int spins = 0;;) {
         uint32_t v = __atomic_load_n(&t->lock, __ATOMIC_RELAXED);
-        if (!(v & FUTEX_TID_MASK)) { /* free; or its owner died; or a mark that nobody's sleep needs any more */
+        if (!(v & FUTEX_TID_MASK) || (v & FUTEX_OWNER_DIED)) { /* free, its sleepers perhaps not yet awake; or its owner died */
             uint32_t mine = me | waiters | (v & FUTEX_WAITERS);
             nshm__pend(r, &t->lock);
             if (__atomic_compare_exchange_n(&t->lock, &v, mine, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
@@ -1420,6 +1420,7 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
     nshm_place *p;
     uint64_t nonce = 0;
     int r, slot = -1;
+    nshm__blank(parked);
     if ((r = nshm__enter())) return r;
     if (!(r = nshm__registry(s, 1, &p)) && !(r = nshm__nonce(s, &nonce))) r = nshm__duplicate(h, readonly, parked);
     nshm__exit();
@@ -1477,6 +1478,7 @@ static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int re
     nshm_place *p;
     int stale, r;
     uint64_t stale_nonce;
+    nshm__blank(h);
     if ((r = nshm__enter())) return r;
     if (!(r = nshm__registry(s, 0, &p))) r = nshm__lookup(p, NSHM_PARCEL, name, n, readonly, 0, h, &stale, &stale_nonce);
     nshm__exit();

@@ -109,7 +109,7 @@ enum { FAULTS = sizeof faults / sizeof *faults, OPERATIONS = sizeof operations /
 
 /* what namedshm.h documents */
 static int documented(int r) {
-    static const int known[] = {ENOENT, EEXIST, EACCES, EPERM, EBADMSG, ENOSPC, ENOMEM, EINVAL, ENOSYS, ENFILE, ETIMEDOUT, EINTR, EUCLEAN};
+    static const int known[] = {ENOENT, EEXIST, EACCES, EPERM, EBADMSG, ENOSPC, ENOMEM, EINVAL, ENOSYS, ENFILE, ETIMEDOUT, EINTR, EUCLEAN, ESTALE};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (r == -known[i]) return 1;
     return 0;
