@@ -99,7 +99,7 @@
  *   40       4     sweep       under the lock                -
  *   4072     4     lock        whoever locks (robust futex)  -
  *   4096     4096  gap         nobody                        a process that holds two registries' locks lays a private page over it
- *   8192     4*N   hash[N]     under the lock                0 = free slot; published last, cleared first (release)
+ *   8192     4*N   hash[N]     under the lock                0 = free slot; set before the nonce, cleared before it (release)
  *   8192+4N  1152N record[N]   under the lock                nonce validates a copy: see nshm__copy
  */
 #define NSHM_MAGIC 0x314c42544d48534eULL /* "NSHMTBL1" */
@@ -112,7 +112,7 @@
 #define NSHM_SIZE_MAX (1ULL << 62)
 #define NSHM_WORDS_SIZE 4096u /* data of a mutex, event or semaphore */
 
-enum { NSHM_SECTION = 1, NSHM_MUTEX = 2, NSHM_EVENT = 3, NSHM_SEMAPHORE = 4, NSHM_PARCEL = 5 };
+enum { NSHM_SECTION = 1, NSHM_MUTEX = 2, NSHM_EVENT = 3, NSHM_SEMAPHORE = 4, NSHM_PARCEL = 8 };
 enum { NSHM_LOCAL = 0, NSHM_GLOBAL = 1 };
 /* flags of create and open */
 enum { NSHM_READONLY = 1, NSHM_EXCLUSIVE = 2 };
@@ -127,7 +127,7 @@ typedef struct {
     uint32_t maker;      /* Global: shm_perm.cuid of both segments, as the user namespace that owns the IPC namespace numbers it; Local: 0 */
     uint32_t mode;       /* permission bits of data */
     uint32_t props;      /* NSHM_OBJ_* */
-    uint16_t type;       /* NSHM_SECTION... */
+    uint16_t type;       /* NSHM_SECTION...; NSHM_PARCEL and the type of what it carries */
     uint16_t length;     /* of the name, bytes */
     uint32_t hash;
     int64_t born;        /* CLOCK_REALTIME seconds */
@@ -407,10 +407,11 @@ static inline int nshm__facts(int id, struct shmid_ds *d) {
 }
 /* Is the segment that has this id the one meant?  1 yes; 0 no, which is proof; negative: could not tell.  Callers have seen that
  * the registry is where we are.  An attached id cannot recur: asked after attaching, the answer lasts. */
-static inline int nshm__is(const nshm_scope *s, int id, size_t size, uint32_t maker) {
+static inline int nshm__is(const nshm_scope *s, int id, size_t size, uint32_t maker, int attached) {
     struct shmid_ds d;
     int r = nshm__facts(id, &d);
-    if (r) return r == -ENOENT ? 0 : r;
+    if (r == -ENOENT) return attached ? nshm__unsure(EIDRM) : 0; /* attached and unknown: somebody between us and the kernel */
+    if (r) return r;
     if (d.shm_segsz != size || !(d.shm_perm.mode & SHM_DEST)) return 0;
     if (d.shm_perm.cuid == (s->global ? maker : s->uid)) return 1;
     return (r = nshm__numbers(s)) ? nshm__unsure(-r) : 0; /* a stranger's; unless our view of users has changed */
@@ -643,10 +644,9 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, nshm__scanned
             continue;
         }
         size_t size = d.shm_segsz;
-        if (shmctl(id, IPC_STAT, &d)) {
+        if (shmctl(id, IPC_STAT, &d)) { /* attached, so it exists, whatever this says */
             r = errno;
             nshm__detach(t, size);
-            if (nshm__gone(r)) continue;
             return nshm__unsure(r);
         }
         if (!nshm__registry_sized(d.shm_segsz) || !(d.shm_perm.mode & SHM_DEST) || nshm__believed(s, d.shm_perm.cuid) <= 0) {
@@ -743,7 +743,7 @@ static inline int nshm__candidate(nshm_scope *s, nshm_handle *own) {
     t->identity = random[1] ? random[1] : 1;
     /* The same for all who use this registry, whatever number its user has in their user namespaces. */
     uint64_t seed[3] = {s->uid, s->session, (uint64_t)s->global}, h = nshm_hash64(seed, sizeof seed);
-    t->key = (uint32_t)(h ^ (h >> 32)) >> 1 | 1;
+    t->key = (uint32_t)(h ^ (h >> 32)) | 0x40000001u;
     t->sweep = 256;
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* our session is to be seen by whoever scans after us */
     return 0;
@@ -915,9 +915,8 @@ static inline int nshm__sound(const nshm_record *f) {
     if (f->token < 0 || !f->token_size || f->token_size > NSHM_TOKEN_SPAN + NSHM_TOKEN_ROOM || !f->length || f->length > NSHM_NAME_MAX ||
         (f->mode & ~0666u) || (f->props & ~(uint32_t)NSHM_OBJ_ALL))
         return 0;
-    switch (f->type) {
+    switch (f->type & ~NSHM_PARCEL) {
     case NSHM_SECTION: return f->size && f->size <= NSHM_SIZE_MAX && (f->props & NSHM_OBJ_FILE ? f->data == -1 : f->data >= 0);
-    case NSHM_PARCEL: return f->size <= NSHM_SIZE_MAX && f->data >= -1;
     case NSHM_MUTEX:
     case NSHM_EVENT:
     case NSHM_SEMAPHORE: return f->size == NSHM_WORDS_SIZE && f->data >= 0 && !f->props;
@@ -925,7 +924,7 @@ static inline int nshm__sound(const nshm_record *f) {
     }
 }
 /* Does the object of this record live?  1, 0 (proved dead), or negative: could not tell. */
-static inline int nshm__lives(const nshm_scope *s, const nshm_record *r) { return nshm__is(s, r->token, r->token_size, r->maker); }
+static inline int nshm__lives(const nshm_scope *s, const nshm_record *r) { return nshm__is(s, r->token, r->token_size, r->maker, 0); }
 
 /* Under the lock: a free slot.  Dead ones (of killed holders) are collected when the table has grown to twice of what lived at the
  * last collection, so that it costs each creator the same in the long run. */
@@ -979,6 +978,7 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
     const nshm_scope *s = p->scope;
     const nshm_record *now = &p->registry->record[slot];
     size_t size = nshm_data_size(f->size, f->props);
+    uint16_t type = f->type & (uint16_t)~NSHM_PARCEL;
     int e;
     void *token = nshm__attach(f->token, 1), *data = NULL;
     NSHM_STEP("adopt-token");
@@ -989,7 +989,7 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
         e = nshm__lives(s, f);
         return e > 0 ? -EACCES : e ? e : -ENOENT;
     }
-    if ((e = nshm__lives(s, f)) <= 0) {
+    if ((e = nshm__is(s, f->token, f->token_size, f->maker, 1)) <= 0) {
         nshm__detach_stranger(f->token, token, f->token_size);
         return e ? e : -ENOENT;
     }
@@ -1001,19 +1001,19 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
         return -EAGAIN;
     }
     if (f->data >= 0) {
-        data = nshm__attach_data(f->type, f->size, f->props, f->data, readonly, token);
+        data = nshm__attach_data(type, f->size, f->props, f->data, readonly, token);
         NSHM_STEP("adopt-data");
         if (!data) {
             e = errno; /* gone: its last holder is just being torn down */
             nshm__detach(token, f->token_size);
             return nshm__gone(e) ? -ENOENT : e == EACCES || e == ENOMEM ? -e : nshm__unsure(e);
         }
-        if ((e = nshm__is(s, f->data, size, f->maker)) <= 0) {
+        if ((e = nshm__is(s, f->data, size, f->maker, 1)) <= 0) {
             nshm__detach_stranger(f->data, data, size);
             nshm__detach(token, f->token_size);
             return e ? e : -ENOENT;
         }
-        if ((e = nshm__place_data(f->type, f->size, f->props, &data))) {
+        if ((e = nshm__place_data(type, f->size, f->props, &data))) {
             nshm__detach(token, f->token_size);
             return e;
         }
@@ -1031,7 +1031,7 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
     h->slot = slot;
     h->mode = f->mode;
     h->props = f->props;
-    h->type = f->type;
+    h->type = type;
     h->readonly = readonly;
     h->group = -1;
     h->created = 0;
@@ -1047,7 +1047,7 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
     *stale = -1;
     while ((slot = nshm__find(p->registry, (uint32_t)(slot + 1), hash, name, n, &facts)) >= 0) {
         if (!nshm__sound(&facts)) return -EUCLEAN;
-        if (facts.type != type) {
+        if (type == NSHM_PARCEL ? !(facts.type & NSHM_PARCEL) : facts.type != type) {
             r = nshm__lives(p->scope, &facts);
             r = r > 0 ? -EBADMSG : r ? r : -ENOENT;
         } else if ((r = nshm__adopt(p, &facts, (uint32_t)slot, readonly, h)) == -EAGAIN && locked) {
@@ -1211,9 +1211,10 @@ static inline void nshm__publish(nshm_registry *t, uint32_t slot, const nshm_han
     memcpy(rec->name, name, n);
     if (slot >= nshm__used(t)) __atomic_store_n(&t->used, slot + 1, __ATOMIC_RELEASE);
     NSHM_STEP("filled");
-    __atomic_store_n(&rec->nonce, nonce, __ATOMIC_RELEASE); /* ... until here */
+    /* The nonce last: who still has an old hash in mind, the same as ours, must not find the object before everybody does. */
+    __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE);
     NSHM_STEP("publishing");
-    __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE); /* the name exists from here on */
+    __atomic_store_n(&rec->nonce, nonce, __ATOMIC_RELEASE); /* ... until here: the name exists from here on */
     NSHM_STEP("published");
 }
 
@@ -1259,7 +1260,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     if ((r = nshm__enter())) return r;
     r = nshm__registry(s, 1, &p);
     /* Without the right to create, too: it may exist. */
-    if ((!r || (r == -EPERM && (p || !nshm__registry(s, 0, &p)))) && !(flags & NSHM_EXCLUSIVE)) {
+    if (!(flags & NSHM_EXCLUSIVE) && (!r || (r == -EPERM && (p || !nshm__registry(s, 0, &p))))) {
         int found = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, 0, h, &stale, &stale_nonce);
         if (found != -ENOENT && found != -EAGAIN) {
             nshm__exit();
@@ -1443,7 +1444,7 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *nam
         parked->place = p;
         parked->slot = (uint32_t)slot;
         parked->nonce = nonce;
-        nshm__publish(t, parked->slot, parked, NSHM_PARCEL, parked->nonce, name, n);
+        nshm__publish(t, parked->slot, parked, NSHM_PARCEL | parked->type, parked->nonce, name, n);
     }
     nshm__exit();
     nshm__unlock(t);
@@ -1491,7 +1492,7 @@ static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int re
     } /* else a stopped creator holds the lock: the sender keeps its handle a little longer */
     for (uint32_t i = 0; i < nshm__used(p->registry); i++) {
         nshm_record facts;
-        if (nshm__copy(&p->registry->record[i], &facts) && facts.type != NSHM_PARCEL && facts.token == h->token_id) {
+        if (nshm__copy(&p->registry->record[i], &facts) && !(facts.type & NSHM_PARCEL) && facts.token == h->token_id) {
             h->nonce = facts.nonce;
             h->slot = i;
         }

@@ -472,7 +472,7 @@ def objects(bint is_global):
             return out
         if r < 0:
             raise explain(r, "list", None, 0)
-        if info.record.type == NSHM_PARCEL:
+        if info.record.type & NSHM_PARCEL:
             continue
         out.append((info.record.name[:info.record.length].decode("utf-8", "surrogatepass"), TYPES.get(info.record.type, "section"),
                     info.record.size, info.handles, info.mappings, info.record.pid, info.maker, info.record.born,
