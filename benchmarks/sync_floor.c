@@ -108,7 +108,7 @@ int main(int argc, char **argv) {
                     }
                     s->counter++;
                     work(inside);
-                    nshm_mutex_release(c.object[0].words, c.object[0].data_id);
+                    nshm_mutex_release(&c.object[0]);
                 } else {
                     pthread_mutex_lock(&s->mutex);
                     s->counter++;

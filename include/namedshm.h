@@ -98,7 +98,7 @@
  *   36       4     used        under the lock                raised before a slot beyond it is published, lowered past free ones only
  *   40       4     sweep       under the lock                -
  *   4072     4     lock        whoever locks (robust futex)  -
- *   4096     4096  gap         nobody                        a process that holds two registries' locks lays a private page over it
+ *   4096     4096  gap         nobody                        each process that may write lays a private page over it: see nshm__lay_gap
  *   8192     4*N   hash[N]     under the lock                0 = free slot; set before the nonce, cleared before it (release)
  *   8192+4N  1152N record[N]   under the lock                nonce validates a copy: see nshm__copy
  */
@@ -423,13 +423,17 @@ static inline void nshm__detach_stranger(int id, void *at, size_t size) {
 }
 
 /* The robust list node of a mutex lies in the page behind its words, private to this process: the kernel and the C library follow
- * what stands there.  `at`: an attachment of exactly one page, which moves.  NULL with errno. */
+ * what stands there.  In a forked child it begins as zeros.  `at`: an attachment of exactly one page, which moves (it is detached if
+ * this fails: NULL with errno). */
 static inline void *nshm__back(void *at) {
     char *room = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == (char *)MAP_FAILED) return NULL;
-    if (mremap(at, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, room) == room) return room;
-    int e = errno;
-    munmap(room, 8192);
+    int e;
+    if (room != (char *)MAP_FAILED && !madvise(room + 4096, 4096, MADV_WIPEONFORK) &&
+        mremap(at, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, room) != MAP_FAILED)
+        return room;
+    e = errno;
+    if (room != (char *)MAP_FAILED) munmap(room, 8192);
+    nshm__detach(at, 4096);
     errno = e;
     return NULL;
 }
@@ -674,6 +678,13 @@ static inline int nshm__scan(nshm_scope *s, int own, int writable, nshm__scanned
     return 0;
 }
 
+/* Who holds two registries' locks has one of them in its robust list (see nshm__try_all of namedshm_sync.h), whose node lies behind the
+ * lock word: in a page of this process's own. */
+static inline int nshm__lay_gap(nshm_registry *t) {
+    void *at = mmap(t->gap, sizeof t->gap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return at == MAP_FAILED ? -errno : 0;
+}
+
 /* The place of a registry just attached: one that this process has already (then `t` is let go), or a new one. */
 static inline int nshm__settle_place(nshm_scope *s, nshm_registry *t, int id, const struct shmid_ds *d, int writable, nshm_place **place) {
     for (nshm_place *p = nshm__places; p; p = p->next)
@@ -685,9 +696,11 @@ static inline int nshm__settle_place(nshm_scope *s, nshm_registry *t, int id, co
             return 0;
         }
     nshm_place *p = (nshm_place *)calloc(1, sizeof *p);
-    if (!p) {
+    int r = !p ? -ENOMEM : writable ? nshm__lay_gap(t) : 0;
+    if (r) {
+        free(p);
         nshm__detach(t, d->shm_segsz);
-        return -ENOMEM;
+        return r;
     }
     p->registry = t;
     p->scope = s;
@@ -705,7 +718,7 @@ static inline int nshm__settle_place(nshm_scope *s, nshm_registry *t, int id, co
 #ifndef NSHM_REGISTRY_ROUNDS
 #define NSHM_REGISTRY_ROUNDS 25000 /* of 0.2 ms and more: about 10 s until a stopped rival is reported */
 #endif
-static inline void nshm__nap(void) { /* others may fork meanwhile */
+static inline void nshm__step_aside(void) { /* others may fork meanwhile */
     struct timespec nap = {0, 200000};
     nshm__exit();
     nanosleep(&nap, NULL);
@@ -780,7 +793,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         }
         if (f.forbidden && !writable && round > 50) return nshm__unsure(EACCES);
         if (f.rivals) {
-            nshm__nap();
+            nshm__step_aside();
             continue;
         }
         if (!make) return -ENOENT;
@@ -793,7 +806,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         nshm__flying = &own;
         if (!(r = nshm__candidate(s, &own))) {
             nshm_registry *t = (nshm_registry *)own.token;
-            for (r = -ETIMEDOUT; round < NSHM_REGISTRY_ROUNDS; round++, nshm__nap(), r = -ETIMEDOUT) {
+            for (r = -ETIMEDOUT; round < NSHM_REGISTRY_ROUNDS; round++, nshm__step_aside(), r = -ETIMEDOUT) {
                 if ((r = nshm__scan(s, own.token_id, writable, &f)) || f.registry) break; /* an error, or somebody else's turned ripe */
                 if (!f.rivals && (shmctl(own.token_id, IPC_STAT, &f.d) ? (r = nshm__unsure(errno)) : 1)) {
                     NSHM_STEP("registry-alone");
@@ -817,7 +830,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
             return make && !writable ? -EPERM : 0;
         }
         if (r && r != -EAGAIN) return r;
-        nshm__nap();
+        nshm__step_aside();
     }
     return -ETIMEDOUT;
 }
@@ -961,16 +974,8 @@ static inline void *nshm__attach_data(uint16_t type, uint64_t size, uint32_t pro
                               readonly || (props & NSHM_OBJ_READONLY));
 }
 static inline int nshm__place_data(uint16_t type, uint64_t size, uint32_t props, void **data) {
-    if (type == NSHM_MUTEX) {
-        void *moved = nshm__back(*data);
-        if (!moved) {
-            int e = errno;
-            nshm__detach(*data, 4096);
-            *data = NULL;
-            return -e;
-        }
-        *data = moved;
-    } else nshm__advise(*data, size, props);
+    if (type == NSHM_MUTEX) return (*data = nshm__back(*data)) ? 0 : -errno;
+    nshm__advise(*data, size, props);
     return 0;
 }
 /* Attach what the facts name.  -ENOENT: dead.  The kernel decides: a token that can be attached is held by somebody. */

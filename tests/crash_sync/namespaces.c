@@ -57,7 +57,7 @@ static int carry_out(int order) {
     case OPEN: return open_it();
     case TRY: return nshm_try(&mutex);
     case WAIT: return wait_for_it();
-    default: return nshm_mutex_release(mutex.words, mutex.data_id);
+    default: return nshm_mutex_release(&mutex);
     }
 }
 static void __attribute__((noreturn)) play(int role) {

@@ -10,14 +10,17 @@
  * once, and is told if the victim had it for sure; counts are as before or as after; nobody's reservation is left; the registry's
  * lock is free.
  *
- * Nobody looks again by himself: naps last an hour.
+ * Nobody looks again by himself: naps last an hour.  Except beside a victim that waits for several: it may keep a wake-up when it is
+ * killed, and the others look again every tenth of a second.
  */
 #include "../crash/tracing.h"
 
 static void at_step(const char *what);
 #define NSHM_STEP(what) at_step(what)
-#define NSHM_NAP 3600000000000LL
+static int64_t nap = 3600000000000LL; /* nanoseconds */
+#define NSHM_NAP nap
 #include "namedshm_sync.h"
+#include "settled.h"
 
 #ifndef PATIENCE
 #define PATIENCE 4 /* seconds; what is due takes microseconds */
@@ -60,8 +63,8 @@ static void __attribute__((format(printf, 1, 2))) violation(const char *format, 
     va_end(list);
     fprintf(stderr, "\n");
     for (int k = 0; k < OBJECTS; k++)
-        fprintf(stderr, "    %s: state %x waiters %u multi %u pulse %x\n", things[k].name, objects[k].words->state, objects[k].words->waiters,
-                objects[k].words->multi, objects[k].words->pulse);
+        fprintf(stderr, "    %s: state %x waiters %u pulse %x\n", things[k].name, objects[k].words->state, objects[k].words->waiters,
+                objects[k].words->pulse);
 }
 
 /* ------------------------------------------------------------------------------------------------ operations */
@@ -77,7 +80,7 @@ static int wait_for(int all, int64_t seconds_, int count, const int *set) { /* -
     return r;
 }
 static int acquire(int k, int64_t seconds_) { return wait_for(0, seconds_, 1, &k); }
-static int release(int k) { return nshm_mutex_release(objects[k].words, objects[k].data_id); }
+static int release(int k) { return nshm_mutex_release(&objects[k]); }
 
 static void nothing(void) {}
 static void own(void) { acquire(M, 0); }
@@ -135,13 +138,13 @@ static int do_wait_any_event(void) { return wait_for(0, -1, 2, (int[]){E, M}); }
 static int do_wait_all(void) { return wait_for(1, -1, 4, (int[]){M, E, G, S}); }
 static int do_wait_all_of_both_scopes(void) { return wait_for(1, -1, 4, (int[]){MG, E, M, S}); }
 static int do_wait_all_recursively(void) { return wait_for(1, -1, 3, (int[]){M2, M, S}); }
-static int do_set(void) { return nshm_event_set(&objects[E]); }
-static int do_set_manual(void) { return nshm_event_set(&objects[G]); }
-static int do_reset(void) { return nshm_event_reset(&objects[G]); }
-static int do_pulse(void) { return nshm_event_pulse(&objects[E]); }
+static int do_set(void) { return settled(&objects[E], nshm_event_set(&objects[E])); }
+static int do_set_manual(void) { return settled(&objects[G], nshm_event_set(&objects[G])); }
+static int do_reset(void) { return settled(&objects[G], nshm_event_reset(&objects[G])); }
+static int do_pulse(void) { return settled(&objects[E], nshm_event_pulse(&objects[E])); }
 static int do_release_semaphore(void) {
     uint32_t previous;
-    return nshm_semaphore_release(&objects[S], 2, &previous);
+    return settled(&objects[S], nshm_semaphore_release(&objects[S], 2, &previous));
 }
 static int do_create_owned(void) {
     nshm_sync_start start = {NSHM_MUTEX, 0, 0, 1};
@@ -188,7 +191,7 @@ enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 /* ------------------------------------------------------------------------------------------------ processes of a run */
 static pid_t victim, sleeper[SLEEPERS], holder;
 static int order[2];
-static int sleepers_made;
+static int sleepers_made, sleepers_nap;
 
 /* How many sleep on the word: as many as can be moved from it to where they are. */
 static int asleep(int k) {
@@ -207,6 +210,7 @@ static void start_sleeper(int k) {
     pid_t pid = fork_known();
     if (pid < 0) broken("fork");
     if (!pid) {
+        if (sleepers_nap) nap = 100000000;
         int r = acquire(k, -1);
         if (r >= 0 && things[k].type == NSHM_MUTEX) release(k);
         board->sleeper[i].result = r;
@@ -325,8 +329,8 @@ static int inspect(const scenario *s, int done) {
         release(k);
     }
     for (int k = E; k <= G; k++) {
-        if ((r = nshm_event_reset(&objects[k]))) return fprintf(stderr, "ERR: reset: %s\n", strerror(-r));
-        if ((r = nshm_event_set(&objects[k]))) return fprintf(stderr, "ERR: set: %s\n", strerror(-r));
+        if ((r = settled(&objects[k], nshm_event_reset(&objects[k])))) return fprintf(stderr, "ERR: reset: %s\n", strerror(-r));
+        if ((r = settled(&objects[k], nshm_event_set(&objects[k])))) return fprintf(stderr, "ERR: set: %s\n", strerror(-r));
         if ((r = acquire(k, 0))) return fprintf(stderr, "ERR: %s is set, but: %s\n", things[k].name, strerror(-r));
         if (k == E && acquire(k, 0) != -ETIMEDOUT) return fprintf(stderr, "DOUBLE: E was taken twice\n");
     }
@@ -337,7 +341,7 @@ static int inspect(const scenario *s, int done) {
     if (s->operate == do_wait_semaphore) most = 2 - took - done, least = 0; /* the victim may have had one, and who sleeps may not have said so yet */
     if (s->operate == do_wait_all || s->operate == do_wait_all_of_both_scopes || s->operate == do_wait_all_recursively) least--, most -= done;
     if (had < least || had > most) return fprintf(stderr, "COUNT: %d are left, not %d to %d\n", had, least, most);
-    if ((r = nshm_semaphore_release(&objects[S], 1, &previous))) return fprintf(stderr, "ERR: release S: %s\n", strerror(-r));
+    if ((r = settled(&objects[S], nshm_semaphore_release(&objects[S], 1, &previous)))) return fprintf(stderr, "ERR: release S: %s\n", strerror(-r));
     if ((r = wait_for(1, PATIENCE, 5, (int[]){M, G, S, M2, MG}))) return fprintf(stderr, "STUCK: wait-all: %s\n", strerror(-r));
     nshm_sync_start start = {NSHM_MUTEX, 0, 0, 0};
     if ((r = nshm_create(&scopes[NSHM_GLOBAL], NSHM_MUTEX, "probe", 5, 4096, 0600, -1, 0, 0, 0, nshm_sync_fill, &start, &h)))
@@ -396,6 +400,7 @@ int main(int argc, char **argv) {
     if (!s || stride < 1) return fprintf(stderr, "usage: step SCENARIO [STRIDE]\n"), BROKEN;
     enter_own_world();
     running = s->name;
+    sleepers_nap = s->operate == do_watch || s->operate == do_wait_any_event;
     board = shared_memory(sizeof *board);
     snprintf(session, sizeof session, "sync-%d-%lx", (int)getpid(), (long)time(NULL));
     for (int k = 0; k < 2; k++) nshm_scope_init(&scopes[k], k, session, -1, 1);

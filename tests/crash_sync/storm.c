@@ -29,6 +29,7 @@
 static void storm_step(const char *what);
 #define NSHM_STEP(what) storm_step(what)
 #include "namedshm_sync.h"
+#include "settled.h"
 
 enum { ACTORS = 40, FIRST = 7, THREADS = 3 };
 enum { MUTEX, SEMAPHORE, TOKEN, GATE, BELL };
@@ -171,18 +172,19 @@ static void give(int k) {
     atomic_store(&me->window[k], 1);
     if (things[k].kind == MUTEX && me->held[k] > 1) {
         me->held[k]--;
-        r = nshm_mutex_release(objects[k].words, objects[k].data_id);
+        r = nshm_mutex_release(&objects[k]);
     } else if (me->held[k]) {
         if (things[k].kind != SEMAPHORE && !atomic_compare_exchange_strong(&world->inside[k], &mine, 0))
             violation(DOUBLE, "%s: thread %d is inside of what thread %d has", things[k].name, mine, my_number);
         atomic_store(&me->held[k], 0);
-        if (things[k].type == NSHM_MUTEX) r = nshm_mutex_release(objects[k].words, objects[k].data_id);
-        else if (things[k].type == NSHM_EVENT) r = nshm_event_set(&objects[k]);
-        else r = nshm_semaphore_release(&objects[k], 1, &previous);
+        if (things[k].type == NSHM_MUTEX) r = nshm_mutex_release(&objects[k]);
+        else if (things[k].type == NSHM_EVENT) r = settled(&objects[k], nshm_event_set(&objects[k]));
+        else r = settled(&objects[k], nshm_semaphore_release(&objects[k], 1, &previous));
     }
     if (r) violation(ERR, "give %s: %s", things[k].name, strerror(-r));
     atomic_store(&me->window[k], 0);
 }
+static int pulse(int k) { return settled(&objects[k], nshm_event_pulse(&objects[k])); }
 static void give_all(void) {
     int start = (int)dice(OBJECTS);
     for (int i = 0; i < OBJECTS; i++)
@@ -251,10 +253,10 @@ static void operate(void) {
         if ((size = choose(set, 4, 0))) count(ANYS), take(set, size, 0, some_patience());
     } else if (what < 75) {
         if ((size = choose(set, 3, 0))) count(ALLS), take(set, size, 1, some_patience());
-    } else if (what < 79) r = nshm_event_set(&objects[6]);
-    else if (what < 82) r = nshm_event_reset(&objects[6]);
-    else if (what < 84) r = nshm_event_pulse(&objects[dice(2) ? 6 : 7]);
-    else if (what < 89) r = nshm_event_set(&objects[7]);
+    } else if (what < 79) r = settled(&objects[6], nshm_event_set(&objects[6]));
+    else if (what < 82) r = settled(&objects[6], nshm_event_reset(&objects[6]));
+    else if (what < 84) r = pulse(dice(2) ? 6 : 7);
+    else if (what < 89) r = settled(&objects[7], nshm_event_set(&objects[7]));
     else if (what < 99) give_all();
     else if (holds_only_mutexes() && !atomic_load(&world->over)) {
         /* Not exec by another thread than the first: the kernel renames it before it looks at its robust list, and finds nothing. */
@@ -324,12 +326,12 @@ static void collect(int id) {
         for (int k = 0; k < OBJECTS; k++) {
             int inside = number;
             if (things[k].kind == TOKEN && atomic_compare_exchange_strong(&world->inside[k], &inside, 0)) {
-                r = things[k].type == NSHM_EVENT ? nshm_event_set(&objects[k]) : nshm_semaphore_release(&objects[k], 1, &previous);
+                r = things[k].type == NSHM_EVENT ? settled(&objects[k], nshm_event_set(&objects[k])) : settled(&objects[k], nshm_semaphore_release(&objects[k], 1, &previous));
                 definite_losses++;
             } else if (atomic_load(&dead->window[k]) && !(things[k].kind == MUTEX && atomic_load(&world->inside[k]) == number)) {
                 window_deaths[k]++;
             } else if (things[k].kind == SEMAPHORE && atomic_load(&dead->held[k])) {
-                r = nshm_semaphore_release(&objects[k], 1, &previous);
+                r = settled(&objects[k], nshm_semaphore_release(&objects[k], 1, &previous));
                 definite_losses++;
             }
             if (r) violation(ERR, "restore %s: %s", things[k].name, strerror(-r));
@@ -383,8 +385,7 @@ static void show_objects(void) {
         fprintf(stderr, "\n");
     }
     for (int k = 0; k < OBJECTS; k++)
-        fprintf(stderr, "    %s: state %x owner %lx depth %u waiters %u multi %u pulse %x inside %d\n", things[k].name, objects[k].words->state,
-                (long)objects[k].words->owner, objects[k].words->depth, objects[k].words->waiters, objects[k].words->multi,
+        fprintf(stderr, "    %s: state %x waiters %u pulse %x inside %d\n", things[k].name, objects[k].words->state, objects[k].words->waiters,
                 objects[k].words->pulse, world->inside[k]);
 }
 enum { PATIENCE = 4 }; /* seconds; what is due takes microseconds */
@@ -443,7 +444,7 @@ static void take_stock(int exact) {
                 violation(MISTOLD, "%s: %ld unexplained abandonments, %ld deaths", things[k].name, (long)world->told_from_windows[k], window_deaths[k]);
             atomic_store(&world->inside[k], 0);
             world->second[k] = world->first[k];
-            if ((r = nshm_mutex_release(objects[k].words, objects[k].data_id))) violation(ERR, "release: %s", strerror(-r));
+            if ((r = nshm_mutex_release(&objects[k]))) violation(ERR, "release: %s", strerror(-r));
         } else if (things[k].kind == SEMAPHORE || things[k].kind == TOKEN) {
             while ((r = have_now(k, 0)) == 0 && had <= things[k].initial) had++;
             if (r < 0 && r != -ETIMEDOUT) violation(ERR, "%s: %s", things[k].name, strerror(-r));
@@ -453,17 +454,17 @@ static void take_stock(int exact) {
     }
     for (int k = 0; k < OBJECTS; k++) { /* not before all was counted: a sleeper may take what is put back */
         if (things[k].kind != SEMAPHORE && things[k].kind != TOKEN) continue;
-        if (things[k].type == NSHM_EVENT) nshm_event_set(&objects[k]);
-        else nshm_semaphore_release(&objects[k], (uint32_t)things[k].initial, &previous);
+        if (things[k].type == NSHM_EVENT) settled(&objects[k], nshm_event_set(&objects[k]));
+        else settled(&objects[k], nshm_semaphore_release(&objects[k], (uint32_t)things[k].initial, &previous));
     }
 }
 /* Everything is back: with the gate open and the bell ringing, each sleeper gets what it waits for in the end. */
 static void wake_everybody(void) {
     double start = seconds();
-    nshm_event_set(&objects[6]);
+    settled(&objects[6], nshm_event_set(&objects[6]));
     while (reap()) {
         kill_lingering();
-        if (!nshm__signaled(&objects[7])) nshm_event_set(&objects[7]);
+        if (!nshm__signaled(&objects[7])) settled(&objects[7], nshm_event_set(&objects[7]));
         if (seconds() - start > PATIENCE) {
             violation(STUCK, "everything is there, somebody sleeps on");
             show_objects();

@@ -63,7 +63,7 @@ int main(int argc, char **argv) {
                 for (;;) pause();
             }
             own_and_end(NULL);
-            if (!strcmp(kind, "release")) nshm_mutex_release(mutex.words, mutex.data_id);
+            if (!strcmp(kind, "release")) nshm_mutex_release(&mutex);
             _exit(0);
         }
         while (!board->owned) sched_yield();
@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
         if (r < 0) wrong++, fprintf(stderr, "round %d: %s\n", i, strerror(-r));
         else {
             if (r != (strcmp(kind, "release") ? NSHM_ABANDONED : 0)) wrong++, fprintf(stderr, "round %d: got %x\n", i, r);
-            nshm_mutex_release(mutex.words, mutex.data_id);
+            nshm_mutex_release(&mutex);
         }
         kill(owner, SIGKILL);
         while (waitpid(owner, &status, 0) < 0 && errno == EINTR) {}

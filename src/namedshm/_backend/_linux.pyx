@@ -4,7 +4,7 @@ from cython cimport final
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from libc.errno cimport errno, EACCES, EBADF, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
-from libc.errno cimport EAGAIN, ETIMEDOUT
+from libc.errno cimport EAGAIN, EBUSY, ENOSYS, ETIME, ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, strlen
@@ -44,6 +44,7 @@ cdef extern from "namedshm.h" nogil:
         uint64_t size, nonce
         int token_id, data_id
         uint32_t mode, props
+        uint16_t type
         size_t token_size
         int readonly, created
     ctypedef struct nshm_info:
@@ -528,7 +529,7 @@ def receive_sync(bytes label, str access):
     cdef int r = nshm_receive(scope_of(False), label, len(label), False, &handle.h)
     if r < 0:
         return None
-    handle.own(None, TYPES.get((<nshm_words *>handle.h.data).type, "section"), access)
+    handle.own(None, TYPES.get(handle.h.type, "section"), access)
     return handle
 
 

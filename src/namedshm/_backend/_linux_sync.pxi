@@ -7,7 +7,7 @@ cdef extern from "namedshm_sync.h" nogil:
         uint32_t type, manual, maximum, state
     ctypedef struct nshm_waitee:
         nshm_words *words
-        int data_id
+        uint64_t identity
         uint32_t type
     ctypedef struct nshm_wait_context:
         nshm_waitee *object
@@ -21,15 +21,15 @@ cdef extern from "namedshm_sync.h" nogil:
     int nshm_wait(nshm_wait_context *)
     int nshm_try(nshm_waitee *)
     int nshm_try_once(nshm_waitee *)
-    int nshm_reserved(const nshm_waitee *)
-    int nshm_mutex_release(nshm_words *, int)
+    int nshm_settle(nshm_waitee *, int64_t)
+    int nshm_mutex_release(const nshm_waitee *)
     int nshm_event_set(nshm_waitee *)
     int nshm_event_reset(nshm_waitee *)
     int nshm_event_pulse(nshm_waitee *)
     int nshm_semaphore_release(nshm_waitee *, uint32_t, uint32_t *)
     int nshm_sync_fill(nshm_handle *, void *)
     int nshm_sync_waitee(const nshm_handle *, uint32_t, nshm_waitee *)
-    int nshm_sync_keep(nshm_words *)
+    int nshm_sync_keep(const nshm_waitee *)
     int NSHM_WATCH_MAX
     int nshm_watch(nshm_wait_context **, int, uint32_t *, uint32_t, unsigned char *)
     void nshm__wake(uint32_t *, int)
@@ -48,6 +48,12 @@ def set_acquisitions(got, abandoned, not_got, error):
     global acquired, abandoned_acquired, not_acquired, abandoned_error
     acquired, abandoned_acquired, not_acquired, abandoned_error = got, abandoned, not_got, error
 
+
+# A signal interrupts a sleep.  One that comes just before it, or that another thread gets, interrupts nothing: its handler runs
+# when the waiting thread looks the next time, after so many nanoseconds.
+cdef int64_t LOOK = 500_000_000
+# So long somebody's wait-all may hold up a change, in nanoseconds, until we say that its process was stopped.
+cdef int64_t SETTLE = 10_000_000_000
 
 ctypedef int (*changer)(nshm_waitee *) noexcept nogil
 
@@ -124,7 +130,7 @@ cdef class SyncHandle:
 
     @final
     cdef void drop(self):
-        nshm_close(&self.h, nshm_sync_keep(self.waitee.words))
+        nshm_close(&self.h, nshm_sync_keep(&self.waitee))
 
     def close(self):
         if self.closed:
@@ -149,7 +155,7 @@ cdef class SyncHandle:
         else:
             r = nshm_try_once(&self.waitee)
         if r < 0 and r != -EAGAIN:
-            r = self.attempt()  # says what is wrong, or waits until a wait-all has decided
+            r = self.attempt()  # says what is wrong, or gives a wait-all a moment to decide
         if r == 0:
             return acquired
         if r == -EAGAIN:
@@ -171,27 +177,41 @@ cdef class SyncHandle:
         cdef int r
         if self.closed:
             raise explain(-EBADF, "release", self.name, 0)
-        r = nshm_mutex_release(self.waitee.words, self.waitee.data_id)
+        r = nshm_mutex_release(&self.waitee)
         if r < 0:
             raise explain_sync(r, "release", self.name)
 
     # Changes are quick, a store and at most a wake-up, and keep the GIL; only waits give it away.
     @final
     cdef int change(self, changer what, str call) except -1:
+        cdef int64_t patience = 0
         cdef int r
         while True:
             self.modifiable()  # each time: whoever ran meanwhile may have closed it
-            if not nshm_reserved(&self.waitee):
-                r = what(&self.waitee)
-            else:  # somebody's wait-all is deciding, or died over it: that may take a while
-                self.enter()
-                with nogil:
-                    r = what(&self.waitee)
-                self.leave()
-            if r != -EINTR:
+            r = what(&self.waitee)
+            if r != -EBUSY:
                 break
-            PyErr_CheckSignals()
+            self.settle(&patience, call)
         if r < 0:
+            raise explain_sync(r, call, self.name)
+        return 0
+
+    @final
+    cdef int settle(self, int64_t *patience, str call) except -1:
+        """Somebody's wait-all is deciding: wait for that, without the GIL.  `patience`: until when in all, 0 at first."""
+        cdef nshm_waitee o
+        cdef int r
+        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
+        if not patience[0]:
+            patience[0] = nshm_now() + SETTLE
+        self.enter()
+        with nogil:
+            r = nshm_settle(&o, min(patience[0], nshm_now() + LOOK))
+        self.leave()
+        PyErr_CheckSignals()
+        if r == -ETIMEDOUT and nshm_now() >= patience[0]:
+            raise explain_sync(-ETIME, call, self.name)
+        if r and r != -ETIMEDOUT and r != -EINTR:
             raise explain_sync(r, call, self.name)
         return 0
 
@@ -200,12 +220,11 @@ cdef class SyncHandle:
         """Take it now: 0, NSHM_ABANDONED or -EAGAIN."""
         cdef nshm_waitee o
         cdef int r
-        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
+        memcpy(&o, &self.waitee, sizeof(o))
         while True:
             self.waitable()  # each time: whoever ran meanwhile may have closed it
-            if not nshm_reserved(&o):
-                r = nshm_try(&o)
-            else:
+            r = nshm_try_once(&o)
+            if r == -EBUSY:
                 self.enter()
                 with nogil:
                     r = nshm_try(&o)
@@ -247,20 +266,21 @@ cdef class SyncHandle:
 
     def release_semaphore(self, uint32_t count):
         cdef uint32_t previous = 0
+        cdef int64_t patience = 0
         cdef int r
         while True:
             self.modifiable()
-            r = nshm_semaphore_release(&self.waitee, count, &previous)  # quick: with the GIL
-            if r != -EINTR:
+            r = nshm_semaphore_release(&self.waitee, count, &previous)
+            if r != -EBUSY:
                 break
-            PyErr_CheckSignals()
+            self.settle(&patience, "release")
         if r < 0:
             raise explain_sync(r, "release", self.name)
         return previous
 
 
 cdef object explain_sync(int code, str call, object name):
-    return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW) else call, name, 0)
+    return explain(code, call + "-sync" if code in (-EPERM, -EOVERFLOW, -ENOSYS) else call, name, 0)
 
 
 def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group,
@@ -297,11 +317,6 @@ cdef tuple several(handles):
     return waited
 
 
-# A signal interrupts a sleep.  One that comes just before it, or that another thread gets, interrupts nothing: its handler runs
-# when the waiting thread looks the next time, after so many nanoseconds.
-cdef int64_t LOOK = 500_000_000
-
-
 def wait(handles, bint all, timeout, double spin):
     """Wait for SyncHandles: (index or -1 when the time is up, bit mask of abandoned mutexes).
 
@@ -310,7 +325,7 @@ def wait(handles, bint all, timeout, double spin):
     cdef nshm_wait_context c
     cdef SyncHandle handle
     cdef double seconds
-    cdef int64_t end
+    cdef int64_t end, spin_end
     cdef int r, k = 0
     waited = several(handles)  # the caller's own list may change meanwhile
     c.count = len(waited)
@@ -331,7 +346,7 @@ def wait(handles, bint all, timeout, double spin):
             c.deadline = 0
         else:
             c.deadline = INT64_MAX if seconds > 9e9 else nshm_now() + <int64_t>(seconds * 1e9)
-    c.spin = <int64_t>(spin * 1e9) if c.deadline else 0
+    spin_end = nshm_now() + <int64_t>(min(spin, 9e9) * 1e9) if spin > 0 else 0
     end = c.deadline
     for handle in waited:
         handle.enter()
@@ -339,11 +354,11 @@ def wait(handles, bint all, timeout, double spin):
         while True:
             if end:
                 c.deadline = min(end, nshm_now() + LOOK)
+            c.spin = spin_end - nshm_now() if spin_end else 0
             with nogil:
                 r = nshm_wait(&c)
             if r != -EINTR and (r != -ETIMEDOUT or c.deadline == end):
                 break
-            c.spin = 0
             PyErr_CheckSignals()
     finally:
         for handle in waited:
@@ -396,7 +411,7 @@ cdef class Wait:
         self.c.deadline = 0
         self.c.abandoned = 0
         r = nshm_wait(&self.c)
-        if r == -ETIMEDOUT:
+        if r == -ETIMEDOUT or r == -EINTR:  # the loop runs signal handlers
             return None
         if r < 0:
             raise explain_sync(r, "wait", None)

@@ -143,6 +143,27 @@ def explain(code: int, call: str, name: Any, size: int) -> Exception:
                 name=text,
                 call="shmget",
             )
+        case errno.ENOLCK:
+            return errors.OutOfResources(
+                f"Cannot acquire the mutex {label}: this thread owns 1,024 mutexes, of more the kernel would not tell the death; "
+                "release some",
+                winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
+                errno=number,
+                name=text,
+                call=call,
+            )
+        case errno.EXDEV if call == "wait":
+            return errors.InvalidArgument(
+                "Cannot wait for all of several objects of different IPC namespaces: wait for them one by one", call="wait_all"
+            )
+        case errno.ENOSYS if call == "wait-sync":
+            return errors.Unsupported(
+                f"Cannot wait for {label}: the kernel, a sandbox or the C library does not let this thread have a list of robust "
+                "futexes in which named mutexes can be; allow set_robust_list and get_robust_list, or acquire it in another thread",
+                errno=number,
+                name=text,
+                call="set_robust_list",
+            )
         case errno.ENOSYS:
             return errors.Unsupported(
                 f"Cannot {call} {label}: this kernel or sandbox has no System V shared memory (CONFIG_SYSVIPC, seccomp); "
