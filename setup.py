@@ -22,6 +22,7 @@ if sys.platform == "linux":
                 "include/namedshm_sync.h",
                 "src/namedshm/_backend/_cow.h",
                 "src/namedshm/_backend/_members.h",
+                "src/namedshm/_backend/_linux_facts.pxi",
                 "src/namedshm/_backend/_linux_pages.pxi",
                 "src/namedshm/_backend/_linux_sync.pxi",
                 "src/namedshm/_backend/_spin.pxi",

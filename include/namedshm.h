@@ -1546,4 +1546,80 @@ out:
     nshm__exit();
     return r;
 }
+
+/* ------------------------------------------------------------------------------------------------ files behind sections
+ * The token of a NSHM_OBJ_FILE section begins with a text that says where the file is (docs/format-linux.md), ended by 0.  Whoever
+ * follows it opens a file with his own rights, so it must be his own user's text.  A record does not prove that: every member of the
+ * creating group writes the Global registry, and can let a record lead to any segment.  The kernel's facts of the segment do prove it:
+ * its creator (which nobody can change) is this user, nobody else could ever write it, and its mode, which no other segment has, says
+ * that it is such a text and not some data of this user's that repeats what others said. */
+#define NSHM_FILE_MODE (0600 | NSHM_MARK | 0010) /* of no other segment: those that the group may execute it may also read */
+
+/* For a nshm_filler: `text` of `n` bytes and its end go into the token, which has room for them. */
+static inline int nshm_write_location(nshm_handle *h, const char *text, size_t n) {
+    struct shmid_ds d;
+    memcpy(h->token, text, n);
+    ((char *)h->token)[n] = 0;
+    if (shmctl(h->token_id, IPC_STAT, &d)) return -errno;
+    d.shm_perm.mode = NSHM_FILE_MODE;
+    return shmctl(h->token_id, IPC_SET, &d) ? -errno : 0;
+}
+/* The text of an open handle's token.  -EPERM: another user's, not to be followed; -EUCLEAN: no such text. */
+static inline int nshm_location(const nshm_handle *h, const char **text, size_t *n) {
+    struct shmid_ds d;
+    if (!h->token) return -EBADF;
+    if (shmctl(h->token_id, IPC_STAT, &d)) return -errno;
+    if (d.shm_perm.cuid != geteuid() || d.shm_perm.uid != d.shm_perm.cuid) return -EPERM;
+    if ((d.shm_perm.mode & 0777) != NSHM_FILE_MODE || !(d.shm_perm.mode & SHM_DEST)) return -EUCLEAN;
+    *text = (const char *)h->token;
+    *n = strnlen(*text, d.shm_segsz < h->token_size ? d.shm_segsz : h->token_size);
+    return *n < h->token_size ? 0 : -EUCLEAN;
+}
+
+/* ------------------------------------------------------------------------------------------------ diagnostics
+ * What looks like a registry to the kernel, whoever made it, believed or not.  For error texts and administrators. */
+typedef struct {
+    int id;
+    uint32_t cuid, gid, mode; /* creator, group and permission bits */
+    int cpid;                 /* the creator's process, in the caller's PID namespace; 0 from another one */
+    uint64_t attached;        /* how many processes have it attached */
+    uint32_t version;         /* of the format; 0: may not be read here, or not ready */
+    uint64_t session;
+} nshm_registry_facts;
+
+/* The next one at or after *cursor; -ENOENT at the end.  A segment that may be read is attached for an instant. */
+static inline int nshm_next_registry(int *cursor, nshm_registry_facts *facts) {
+    struct shminfo info;
+    struct shmid_ds d;
+    int max = shmctl(0, IPC_INFO, (struct shmid_ds *)&info);
+    if (max < 0) return -errno;
+    while (*cursor <= max) {
+        int id = shmctl((*cursor)++, SHM_STAT_ANY, &d);
+        if (id < 0) {
+            if (nshm__gone(errno)) continue;
+            return nshm__unsure(errno);
+        }
+        if (!nshm__registry_sized(d.shm_segsz) || !(d.shm_perm.mode & NSHM_MARK) || !(d.shm_perm.mode & SHM_DEST) || !d.shm_nattch) continue;
+        memset(facts, 0, sizeof *facts);
+        facts->id = id;
+        facts->cuid = d.shm_perm.cuid;
+        facts->gid = d.shm_perm.gid;
+        facts->mode = d.shm_perm.mode & 0777;
+        facts->cpid = d.shm_cpid;
+        facts->attached = d.shm_nattch;
+        size_t size = d.shm_segsz;
+        nshm_registry *t = (nshm_registry *)nshm__attach(id, 1);
+        if (!t) return 0;
+        if (!shmctl(id, IPC_STAT, &d)) { /* asked after attaching: whose pages these are */
+            if (d.shm_segsz == size && d.shm_perm.cuid == facts->cuid && __atomic_load_n(&t->magic, __ATOMIC_ACQUIRE) == NSHM_MAGIC) {
+                facts->version = t->version;
+                facts->session = t->session;
+            }
+            size = d.shm_segsz;
+        }
+        nshm__detach(t, size);
+        return 0;
+    }
+    return -ENOENT;
+}
 #endif

@@ -264,8 +264,11 @@ class Backend(Protocol):
     def watcher(self) -> Watcher:
         """A place where a thread watches polled waits."""
 
-    def list_objects(self) -> list[ObjectInfo]:
-        """Everything alive that this user may see, in no order."""
+    def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
+        """Everything alive that this user may see, in no order: in Local or in Global, or with None in both.
+
+        Raises if a namespace could not be looked at, except, with None, one that is not for this process at all.
+        """
 
     def flush(self, mapping: Mapping, offset: int, length: int) -> None:
         """Write a file-backed range out (FlushViewOfFile); nothing to do for memory."""
