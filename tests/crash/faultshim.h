@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 enum fault_call { FAULT_SHMGET, FAULT_SHMAT, FAULT_STAT, FAULT_REMOVE, FAULT_INFO, FAULT_SET, FAULT_MUNMAP, FAULT_RANDOM, FAULT_FUTEX, FAULT_ROBUST, FAULT_MADVISE,
-                  FAULT_MMAP, FAULT_MREMAP, FAULT_OPEN, FAULT_READ, FAULT_FILE_STAT, FAULT_IOCTL, FAULT_KILL, FAULT_TABLE, FAULT_CALLS };
+                  FAULT_MMAP, FAULT_MREMAP, FAULT_OPEN, FAULT_READ, FAULT_FILE_STAT, FAULT_IOCTL, FAULT_KILL, FAULT_TABLE,
+                  FAULT_BY_ID /* shmat, IPC_STAT and looks at the table, from the n-th of them on */, FAULT_CALLS };
 
 static int fault_call_armed = -1, fault_number, fault_errno, fault_seen, fault_hit;
 static int fault_id; /* of the segment, or the place in the table, that the failed call was about */
@@ -45,7 +46,10 @@ int fault_disarm(void) {
     return fault_hit;
 }
 static int fails(int call) {
-    if (call != fault_call_armed || (++fault_seen != fault_number && fault_number)) return 0;
+    int by_id = fault_call_armed == FAULT_BY_ID && (call == FAULT_SHMAT || call == FAULT_STAT || call == FAULT_INFO);
+    if (call != fault_call_armed && !by_id) return 0;
+    fault_seen++;
+    if (fault_number && (by_id ? fault_seen < fault_number : fault_seen != fault_number)) return 0;
     fault_hit = 1;
     errno = fault_errno;
     return 1;

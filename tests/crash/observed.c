@@ -19,6 +19,8 @@
 #include "faultshim.h"
 #include "namedshm.h"
 
+#include "attached.h"
+
 enum { SIZE = 100 };
 static nshm_scope scope;
 static int is_global;
@@ -118,6 +120,7 @@ static const struct {
     {FAULT_SHMAT, "shmat", {SECURITY, EINVAL, EIDRM, EMFILE, ENFILE, EOVERFLOW}},
     {FAULT_STAT, "IPC_STAT", {SECURITY, EINVAL, EIDRM, EFAULT, EOVERFLOW}},
     {FAULT_INFO, "SHM_STAT_ANY", {SECURITY, EINVAL, EIDRM, EFAULT, EOVERFLOW}},
+    {FAULT_BY_ID, "from here on all by id: call", {SECURITY, EFAULT}},
     {FAULT_TABLE, "IPC_INFO", {SECURITY, EINVAL, EFAULT}},
     {FAULT_SET, "IPC_SET", {SECURITY, EINVAL, EIDRM, EFAULT}},
     {FAULT_REMOVE, "IPC_RMID", {SECURITY, EINVAL, EIDRM, EFAULT}},
@@ -162,17 +165,6 @@ static void __attribute__((format(printf, 1, 2))) complain(const char *format, .
 
 enum { REACHED = 0, NOT_REACHED = 10, BAD = 11, LIE = 12 };
 
-static int attachments(void) { /* of this process, registries aside */
-    char line[512];
-    int n = 0;
-    FILE *f = fopen("/proc/self/maps", "r");
-    if (!f) broken("/proc/self/maps");
-    while (fgets(line, sizeof line, f))
-        if (strstr(line, "/SYSV")) n++;
-    fclose(f);
-    for (nshm_place *p = nshm__places; p; p = p->next) n--;
-    return n;
-}
 static int a_lie(void) {
     if (error_number != EINVAL && error_number != EIDRM) return 0;
     if (call != FAULT_SHMAT && call != FAULT_STAT && call != FAULT_INFO) return 0;
