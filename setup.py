@@ -21,6 +21,8 @@ if sys.platform == "linux":
                 "include/namedshm.h",
                 "include/namedshm_sync.h",
                 "src/namedshm/_backend/_cow.h",
+                "src/namedshm/_backend/_parcels.h",
+                "src/namedshm/_gate.h",
                 "src/namedshm/_backend/_members.h",
                 "src/namedshm/_backend/_linux_facts.pxi",
                 "src/namedshm/_backend/_linux_pages.pxi",

@@ -739,9 +739,8 @@ static inline int nshm__candidate(nshm_scope *s, nshm_handle *own) {
     nshm_registry *t = (nshm_registry *)(own->token = nshm__attach(own->token_id, 0));
     if (!t) {
         r = -errno;
-        if (nshm__gone(-r)) return -EAGAIN;
         shmctl(own->token_id, IPC_RMID, NULL);
-        return r;
+        return nshm__gone(-r) ? -EAGAIN : r;
     }
     NSHM_STEP("registry-attached");
     if ((r = nshm__finish_segment(own->token_id, nshm__registry_perm(s), s->group))) {
@@ -779,7 +778,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         return make && !p->writable ? -EPERM : 0;
     }
     if ((r = nshm__numbers(s))) return r;
-    int writable = !s->global || s->may_create || s->uid == 0;
+    int writable = !s->global || s->may_create || s->uid == 0, taken = 0;
     for (int round = 0; round < NSHM_REGISTRY_ROUNDS; round++) {
         if ((r = nshm__scan(s, -1, writable, &f))) return r;
         if (f.registry) {
@@ -804,7 +803,8 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         own.link = &nshm__flying;
         if (own.flight) own.flight->link = &own.flight;
         nshm__flying = &own;
-        if (!(r = nshm__candidate(s, &own))) {
+        if ((r = nshm__candidate(s, &own)) == -EAGAIN && ++taken > 64) r = nshm__unsure(EIDRM);
+        if (!r) {
             nshm_registry *t = (nshm_registry *)own.token;
             for (r = -ETIMEDOUT; round < NSHM_REGISTRY_ROUNDS; round++, nshm__step_aside(), r = -ETIMEDOUT) {
                 if ((r = nshm__scan(s, own.token_id, writable, &f)) || f.registry) break; /* an error, or somebody else's turned ripe */
@@ -888,11 +888,34 @@ static inline void nshm_scope_release(nshm_scope *s) {
 }
 
 /* ------------------------------------------------------------------------------------------------ slots */
+/* A record may be read while it is written: its nonce tells whether what was read is whole.  So both sides access it by relaxed atomic
+ * words; plain accesses would be undefined, and a compiler free to make them in pieces, or twice. */
+typedef uint64_t __attribute__((may_alias)) nshm__word;
+static inline void nshm__put(void *shared, const void *from, size_t n) { /* up to the next word is written: with zeros */
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = 0;
+        memcpy(&word, (const char *)from + k, n - k < 8 ? n - k : 8);
+        __atomic_store_n((nshm__word *)((char *)shared + k), word, __ATOMIC_RELAXED);
+    }
+}
+static inline void nshm__get(void *to, const void *shared, size_t n) {
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = __atomic_load_n((const nshm__word *)((const char *)shared + k), __ATOMIC_RELAXED);
+        memcpy((char *)to + k, &word, n - k < 8 ? n - k : 8);
+    }
+}
+static inline int nshm__same(const char *shared, const char *mine, size_t n) {
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = __atomic_load_n((const nshm__word *)(shared + k), __ATOMIC_RELAXED);
+        if (memcmp(&word, mine + k, n - k < 8 ? n - k : 8)) return 0;
+    }
+    return 1;
+}
 /* The first 64 bytes of a record are its facts, validated by the nonce: it is cleared before a record changes and set last. */
 static inline int nshm__copy(const nshm_record *r, nshm_record *facts) {
     uint64_t n = __atomic_load_n(&r->nonce, __ATOMIC_ACQUIRE);
     if (!n) return 0;
-    memcpy(facts, r, offsetof(nshm_record, name));
+    nshm__get(facts, r, offsetof(nshm_record, name));
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == n && facts->nonce == n && facts->length <= NSHM_NAME_MAX;
 }
@@ -907,7 +930,7 @@ static inline int nshm__find(const nshm_registry *t, uint32_t from, uint32_t has
     for (uint32_t i = from; i < used; i++) {
         if (__atomic_load_n(&t->hash[i], __ATOMIC_ACQUIRE) != hash) continue;
         const nshm_record *r = &t->record[i];
-        if (!nshm__copy(r, facts) || facts->length != n || memcmp(r->name, name, n)) continue;
+        if (!nshm__copy(r, facts) || facts->length != n || !nshm__same(r->name, name, n)) continue;
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == facts->nonce) return (int)i;
     }
@@ -1072,11 +1095,13 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
 /* An identity: unique, not secret.  Two calls differ in time, thread or count, two machines' lives in the seed. */
 static inline int nshm__nonce(nshm_scope *s, uint64_t *nonce) {
     struct timespec now;
-    uint64_t x;
-    while (!s->seed)
-        if (getrandom(&s->seed, sizeof s->seed, 0) < 0 && errno != EINTR) return -errno;
+    uint64_t x, seed = __atomic_load_n(&s->seed, __ATOMIC_RELAXED), fresh = 0;
+    while (!seed) { /* several threads may come here at once: one's seed is everybody's */
+        if (getrandom(&fresh, sizeof fresh, 0) < 0 && errno != EINTR) return -errno;
+        if (fresh && __atomic_compare_exchange_n(&s->seed, &seed, fresh, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) seed = fresh;
+    }
     clock_gettime(CLOCK_MONOTONIC, &now);
-    x = s->seed + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30) + ((uint64_t)syscall(SYS_gettid) << 42) +
+    x = seed + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30) + ((uint64_t)syscall(SYS_gettid) << 42) +
         __atomic_fetch_add(&s->count, 0x9e3779b97f4a7c15ULL, __ATOMIC_RELAXED);
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL; /* the mixer of splitmix64: a bijection, so what went in distinct stays so */
     x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
@@ -1195,29 +1220,30 @@ static inline void nshm__drop(nshm_handle *h) {
 /* Under the lock: write the record of a free (or dead) slot, then let it be found. */
 static inline void nshm__publish(nshm_registry *t, uint32_t slot, const nshm_handle *h, uint16_t type, uint64_t nonce,
                                  const char *name, size_t n) {
-    nshm_record *rec = &t->record[slot];
+    nshm_record *rec = &t->record[slot], fresh;
+    fresh.size = h->size;
+    fresh.token = h->token_id;
+    fresh.data = h->data_id;
+    fresh.token_size = (uint32_t)h->token_size;
+    fresh.maker = h->scope->global ? h->scope->uid : 0;
+    fresh.mode = h->mode;
+    fresh.props = h->props;
+    fresh.type = type;
+    fresh.length = (uint16_t)n;
+    fresh.hash = nshm__name_hash(name, n);
+    fresh.born = time(NULL);
+    fresh.pid = getpid();
+    fresh.closing = 0;
     __atomic_store_n(&t->hash[slot], 0, __ATOMIC_RELEASE);
     __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST); /* copies taken from here on are refused ... */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     NSHM_STEP("filling");
-    rec->size = h->size;
-    rec->token = h->token_id;
-    rec->data = h->data_id;
-    rec->token_size = (uint32_t)h->token_size;
-    rec->maker = h->scope->global ? h->scope->uid : 0;
-    rec->mode = h->mode;
-    rec->props = h->props;
-    rec->type = type;
-    rec->length = (uint16_t)n;
-    rec->hash = nshm__name_hash(name, n);
-    rec->born = time(NULL);
-    rec->pid = getpid();
-    rec->closing = 0;
-    memcpy(rec->name, name, n);
+    nshm__put((char *)rec + sizeof rec->nonce, (char *)&fresh + sizeof fresh.nonce, offsetof(nshm_record, name) - sizeof fresh.nonce);
+    nshm__put(rec->name, name, n);
     if (slot >= nshm__used(t)) __atomic_store_n(&t->used, slot + 1, __ATOMIC_RELEASE);
     NSHM_STEP("filled");
     /* The nonce last: who still has an old hash in mind, the same as ours, must not find the object before everybody does. */
-    __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->hash[slot], fresh.hash, __ATOMIC_RELEASE);
     NSHM_STEP("publishing");
     __atomic_store_n(&rec->nonce, nonce, __ATOMIC_RELEASE); /* ... until here: the name exists from here on */
     NSHM_STEP("published");
@@ -1419,43 +1445,26 @@ static inline void nshm_close_name(nshm_handle *h) {
 }
 
 /* ------------------------------------------------------------------------------------------------ handing a handle over
- * A parcel is a record of its own under a name no user can choose, leading to the same segments.  The sender keeps `parked`
- * until the receiver has adopted it (the slot's nonce changes), or until it ends: nobody can attach memory for another process. */
-static inline int nshm_send(nshm_scope *s, const nshm_handle *h, const char *name, size_t n, int readonly, nshm_handle *parked) {
-    nshm_handle token_only = *h;
-    nshm_place *p;
-    uint64_t nonce = 0;
-    int r, slot = -1;
-    nshm__blank(parked);
-    if ((r = nshm__enter())) return r;
-    if (!(r = nshm__registry(s, 1, &p)) && !(r = nshm__nonce(s, &nonce))) r = nshm__duplicate(h, readonly, parked);
-    nshm__exit();
-    if (r) return r;
-    nshm_registry *t = p->registry;
-    if ((r = nshm__lock(t, 1))) {
-        nshm_close(parked, 0);
-        return r;
-    }
-    nshm__enter();
-    if ((slot = nshm__slot(s, t)) < 0) r = slot;
-    else if (!parked->token && !(r = nshm__make(p, NSHM_SECTION, 0, 0600, -1, 0, 0, &token_only))) {
-        parked->token = token_only.token; /* an unnamed section has no token: the parcel brings one */
-        parked->token_id = token_only.token_id;
-        parked->token_size = token_only.token_size;
-    }
-    if (!r) {
-        nshm__done_with(parked->place); /* of the object: the parcel's is another's, if the object is in another scope */
-        p->users++;
-        parked->place = p;
-        parked->slot = (uint32_t)slot;
-        parked->nonce = nonce;
-        nshm__publish(t, parked->slot, parked, NSHM_PARCEL | parked->type, parked->nonce, name, n);
-    }
-    nshm__exit();
-    nshm__unlock(t);
-    if (r) nshm_close(parked, 0);
-    return r;
-}
+ * Nobody can attach memory for another process, so the sender keeps a handle of its own until the receiver has one, or is gone.  A
+ * parcel is a record in the user's Local registry, under a name no user can choose and with a token of its own (the box).  A note
+ * behind the longest name says which record is the object's, in which registry: that one the receiver adopts, as if it had found the
+ * name, so that it has the object's identity and waits in its scope.  An unnamed section has none: its parcel leads to the data. */
+typedef struct {
+    uint64_t nonce;     /* the object's */
+    uint32_t slot;      /* of the object's record */
+    uint16_t where;     /* NSHM__UNNAMED, or in the Local or the Global registry */
+    uint16_t readonly;
+    uint32_t access;    /* the caller's own */
+    uint32_t spare;
+} nshm_note;
+enum { NSHM__UNNAMED = 0, NSHM__IN_LOCAL = 1, NSHM__IN_GLOBAL = 2 };
+#define NSHM_NOTE 1056u /* where in nshm_record.name; a multiple of 8 */
+NSHM__ASSERT(NSHM_NOTE > NSHM_NAME_MAX && NSHM_NOTE + sizeof(nshm_note) <= sizeof(((nshm_record *)0)->name), "note layout");
+
+typedef struct { /* what the sender keeps */
+    nshm_handle object, box;
+} nshm_parked;
+
 static inline uint32_t *nshm__low_half(uint64_t *word) {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     return (uint32_t *)word + 1;
@@ -1463,44 +1472,130 @@ static inline uint32_t *nshm__low_half(uint64_t *word) {
     return (uint32_t *)word;
 #endif
 }
-/* Take a parcel back, or bury a claimed one.  Its slot must go with it: its token may be the spare of this process next. */
-static inline void nshm_unsend(nshm_handle *parked) {
-    nshm_registry *t = parked->place->registry;
-    if (t->record[parked->slot].nonce == parked->nonce && !nshm__lock(t, 1)) {
-        if (t->record[parked->slot].nonce == parked->nonce) nshm__free(t, parked->slot);
+/* `s` is the Local scope, wherever the object is; `access` is what nshm_receive shall tell. */
+static inline int nshm_send(nshm_scope *s, const nshm_handle *h, uint32_t access, const char *name, size_t n, int readonly, nshm_parked *k) {
+    nshm_place *p = NULL;
+    int r, slot;
+    nshm__blank(&k->object);
+    nshm__blank(&k->box);
+    if ((r = nshm__enter())) return r;
+    if (!(r = nshm__registry(s, 1, &p)) && !(r = nshm__duplicate(h, readonly, &k->object))) p->users++;
+    nshm__exit();
+    if (r) return r;
+    nshm_registry *t = p->registry;
+    if (!(r = nshm__lock(t, 1))) {
+        nshm__enter();
+        if ((slot = nshm__slot(s, t)) < 0) r = slot;
+        else if (!(r = nshm__make(p, h->type, 0, 0600, -1, 0, 0, &k->box))) {
+            nshm_note note = {h->nonce, h->slot, NSHM__UNNAMED, (uint16_t)!!readonly, access, 0};
+            if (h->token) note.where = h->place->global ? NSHM__IN_GLOBAL : NSHM__IN_LOCAL;
+            nshm_handle facts = k->box; /* of the object, but for the token */
+            facts.size = h->size;
+            facts.data_id = h->data_id;
+            facts.mode = h->mode;
+            facts.props = h->props;
+            k->box.slot = (uint32_t)slot;
+            k->box.created = 0; /* its token is not kept for another object: the receiver may be just looking at it */
+            /* Nobody believes a note before the nonce is there; what stood here of a dead record nobody reads any more. */
+            __atomic_store_n(&t->record[slot].nonce, 0, __ATOMIC_SEQ_CST);
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+            nshm__put(t->record[slot].name + NSHM_NOTE, &note, sizeof note);
+            nshm__publish(t, (uint32_t)slot, &facts, NSHM_PARCEL | h->type, k->box.nonce, name, n);
+        }
+        nshm__exit();
         nshm__unlock(t);
     }
-    parked->created = 0;
-    nshm_close(parked, 0);
+    if (r) {
+        nshm_close(&k->object, 0);
+        k->box.place = p;
+        nshm_close(&k->box, 0); /* nothing but the place */
+    }
+    return r;
 }
-/* Sleep until the parcel was claimed: its record's nonce changes, and the receiver wakes us. */
-static inline void nshm_parcel_wait(const nshm_handle *parked) {
-    uint64_t *nonce = &parked->place->registry->record[parked->slot].nonce;
-    while (__atomic_load_n(nonce, __ATOMIC_ACQUIRE) == parked->nonce)
-        syscall(SYS_futex, nshm__low_half(nonce), FUTEX_WAIT, (uint32_t)parked->nonce, NULL, NULL, 0);
+/* Where the parcel's nonce is: it changes when the receiver has the object, and who sleeps on its low half (a shared futex) is woken. */
+static inline uint64_t *nshm_parcel_word(const nshm_parked *k) { return &k->box.place->registry->record[k->box.slot].nonce; }
+static inline int nshm_parcel_claimed(const nshm_parked *k) {
+    return __atomic_load_n(nshm_parcel_word(k), __ATOMIC_ACQUIRE) != k->box.nonce;
 }
-/* Adopt a parcel and free its slot.  The handle gets the identity of the object it leads to, where that one is named. */
-static inline int nshm_receive(nshm_scope *s, const char *name, size_t n, int readonly, nshm_handle *h) {
+/* Let go of a parcel, claimed or not.  Not done, and to be tried again: -EBUSY without `wait`, else -EINTR or -ETIMEDOUT. */
+static inline int nshm_unsend(nshm_parked *k, int wait) {
+    nshm_registry *t = k->box.place->registry;
+    int r;
+    if (!nshm_parcel_claimed(k)) {
+        if ((r = nshm__lock(t, wait))) return r;
+        if (t->record[k->box.slot].nonce == k->box.nonce) nshm__free(t, k->box.slot);
+        nshm__unlock(t);
+    }
+    nshm_close(&k->object, 0);
+    nshm_close(&k->box, 0);
+    return 0;
+}
+/* In a forked child: let go of what the parent keeps.  The record is the parent's. */
+static inline void nshm_parked_inherited(nshm_parked *k) {
+    nshm__drop(&k->object);
+    nshm__drop(&k->box);
+}
+/* Under the guard: find the parcel and adopt what it leads to.  *p: the registry of the parcel, *slot and *nonce its record. */
+static inline int nshm__unpack(nshm_scope *s, nshm_scope *global, const char *name, size_t n, nshm_handle *h, nshm_note *note,
+                               nshm_place **p, uint32_t *slot, uint64_t *nonce) {
+    nshm_record facts;
+    nshm_place *from;
+    int at, r = nshm__registry(s, 0, p);
+    if (r) return r;
+    at = nshm__find((*p)->registry, 0, nshm__name_hash(name, n), name, n, &facts);
+    if (at < 0 || !(facts.type & NSHM_PARCEL)) return -ENOENT;
+    const nshm_record *parcel = &(*p)->registry->record[at];
+    nshm__get(note, parcel->name + NSHM_NOTE, sizeof *note);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&parcel->nonce, __ATOMIC_RELAXED) != facts.nonce) return -ENOENT; /* somebody else was taking it */
+    *slot = (uint32_t)at;
+    *nonce = facts.nonce;
+    from = *p;
+    if (note->where == NSHM__IN_GLOBAL && (r = nshm__registry(global, 0, &from))) return r;
+    if (note->where != NSHM__UNNAMED) {
+        if (note->slot >= NSHM_CAPACITY || !nshm__copy(&from->registry->record[note->slot], &facts) || facts.nonce != note->nonce)
+            return -ENOENT; /* the sender has gone, and the object with it */
+        at = (int)note->slot;
+    }
+    if (!nshm__sound(&facts)) return -EUCLEAN;
+    return nshm__adopt(from, &facts, (uint32_t)at, note->readonly, h);
+}
+/* Adopt a parcel and free its slot.  `global`: the scope of Global objects.  -ENOENT: there is none of that name. */
+static inline int nshm_receive(nshm_scope *s, nshm_scope *global, const char *name, size_t n, nshm_handle *h, nshm_note *note) {
+    struct timespec nap = {0, 50000};
+    struct shmid_ds d;
     nshm_place *p;
-    int stale, r;
-    uint64_t stale_nonce;
+    uint32_t slot;
+    uint64_t nonce;
+    int r, box = -1, tries = 1000;
     nshm__blank(h);
-    if ((r = nshm__enter())) return r;
-    if (!(r = nshm__registry(s, 0, &p))) r = nshm__lookup(p, NSHM_PARCEL, name, n, readonly, 0, h, &stale, &stale_nonce);
-    nshm__exit();
-    if (r) return r == -EAGAIN ? -ENOENT : r; /* somebody else was taking it */
-    if (!(r = nshm__lock(p->registry, 1))) {
-        nshm_record *parcel = &p->registry->record[h->slot];
-        if (parcel->nonce == h->nonce) nshm__free(p->registry, h->slot);
+    for (;;) {
+        if ((r = nshm__enter())) return r;
+        r = nshm__unpack(s, global, name, n, h, note, &p, &slot, &nonce);
+        if (!r) p->users++; /* it stays while we wait for its lock */
+        nshm__exit();
+        if (r != -EAGAIN) break;
+        if (!tries--) return nshm__unsure(EAGAIN); /* (who asks whether it is the last does so for microseconds; or died over it) */
+        sched_yield();
+    }
+    if (r) return r;
+    if (note->where == NSHM__UNNAMED) h->nonce = note->nonce;
+    while ((r = nshm__lock(p->registry, 1)) == -EINTR)
+        ;
+    if (!r) {
+        nshm_record *parcel = &p->registry->record[slot];
+        if (parcel->nonce == nonce) {
+            box = parcel->token;
+            nshm__free(p->registry, slot);
+        }
         nshm__unlock(p->registry);
         syscall(SYS_futex, nshm__low_half(&parcel->nonce), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    } /* else a stopped creator holds the lock: the sender keeps its handle a little longer */
-    for (uint32_t i = 0; i < nshm__used(p->registry); i++) {
-        nshm_record facts;
-        if (nshm__copy(&p->registry->record[i], &facts) && !(facts.type & NSHM_PARCEL) && facts.token == h->token_id) {
-            h->nonce = facts.nonce;
-            h->slot = i;
-        }
+    } /* else a stopped creator holds the lock: the sender keeps its handle for as long as we live */
+    /* Until the sender has let go, the box last: from then on the object is ours alone to end.  Not for ever: it may be stopped. */
+    for (int k = 0; box >= 0 && k < 2000 && !shmctl(box, IPC_STAT, &d) && d.shm_nattch > (h->token_id == box); k++) nanosleep(&nap, NULL);
+    if (!nshm__enter()) {
+        nshm__done_with(p);
+        nshm__exit();
     }
     return 0;
 }
@@ -1513,8 +1608,8 @@ typedef struct {
     uint32_t mappings;  /* attachments of the data, by handles and views together; 0 without data */
 } nshm_info;
 
-/* The living object in the first used slot at or after *cursor; -ENOENT at the end.  Attaches nothing.  What could not be told is an error
- * (*cursor is then past it). */
+/* The living object in the first used slot at or after *cursor; -ENOENT at the end.  Attaches nothing.  What could not be told is an error:
+ * if it was one object, *cursor has moved past it. */
 static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info) {
     struct shmid_ds d;
     nshm_place *p;
@@ -1525,7 +1620,7 @@ static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info) {
     for (; *cursor < nshm__used(p->registry); ++*cursor) {
         const nshm_record *rec = &p->registry->record[*cursor];
         if (!__atomic_load_n(&p->registry->hash[*cursor], __ATOMIC_ACQUIRE) || !nshm__copy(rec, &info->record)) continue;
-        memcpy(info->record.name, rec->name, info->record.length);
+        nshm__get(info->record.name, rec->name, info->record.length);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&rec->nonce, __ATOMIC_RELAXED) != info->record.nonce || !nshm__sound(&info->record)) continue;
         int lives = nshm__lives(s, &info->record);

@@ -26,7 +26,8 @@ static int open_it(const char *name, int flags, nshm_handle *h) { return nshm_op
 
 /* ------------------------------------------------------------------------------------------------ operations
  * Each is done in a world prepared for it, and says what it must return without a fault. */
-static nshm_handle held, parked;
+static nshm_handle held;
+static nshm_parked parked, outgoing;
 
 static int op_create(nshm_handle *h) { return create("X", 0, h); }
 static int op_create_new(nshm_handle *h) { return create("X", NSHM_EXCLUSIVE, h); }
@@ -34,8 +35,16 @@ static int op_open(nshm_handle *h) { return open_it("X", 0, h); }
 static int op_open_readonly(nshm_handle *h) { return open_it("X", NSHM_READONLY, h); }
 static int op_unnamed(nshm_handle *h) { return nshm_create_unnamed(&scope, SIZE, 0600, 0, h); }
 static int op_duplicate(nshm_handle *h) { return nshm_duplicate(&held, 0, h); }
-static int op_send(nshm_handle *h) { return nshm_send(&scope, &held, "\001parcel", 7, 0, h); }
-static int op_receive(nshm_handle *h) { return nshm_receive(&scope, "\001parcel", 7, 0, h); }
+static int op_send(nshm_handle *h) {
+    int r = nshm_send(&scope, &held, 0, "\001parcel", 7, 0, &outgoing);
+    memset(h, 0, sizeof *h);
+    if (r) h->token = outgoing.object.token ? outgoing.object.token : outgoing.box.token; /* must not be left */
+    return r;
+}
+static int op_receive(nshm_handle *h) {
+    nshm_note note;
+    return nshm_receive(&scope, NULL, "\001parcel", 7, h, &note);
+}
 static int op_list(nshm_handle *h) {
     nshm_info info;
     uint32_t cursor = 0;
@@ -156,7 +165,7 @@ static int run_with_fault(const operation *o, int call) {
         nshm_close(&h, 0);
     }
     if ((o->world & HELD) && create("X", 0, &held)) broken("create X");
-    if ((o->world & PARCEL) && nshm_send(&scope, &held, "\001parcel", 7, 0, &parked)) broken("send");
+    if ((o->world & PARCEL) && nshm_send(&scope, &held, 0, "\001parcel", 7, 0, &parked)) broken("send");
     before = attachments();
     fault_arm(call, number, error_number);
     r = o->operate(&h);
@@ -178,6 +187,7 @@ static int run_with_fault(const operation *o, int call) {
         }
     }
     if (!r && (h.token || h.data)) nshm_close(&h, 0);
+    if (!r && o->operate == op_send) nshm_unsend(&outgoing, 1);
     /* the same again, without a fault */
     if (o->operate == op_close || o->operate == op_close_keeping) {
         if ((r2 = open_it("X", 0, &again)) != -ENOENT && call != FAULT_MUNMAP) complain("after the close it is still there: %d", r2), bad = 1;
@@ -187,6 +197,7 @@ static int run_with_fault(const operation *o, int call) {
     r2 = o->operate(&again);
     if (r2 != o->expected && !a_lie(o, call, error_number) && !(call == FAULT_MUNMAP && r2 == -EEXIST)) complain("done again it returned %d", r2), bad = 1;
     if (!r2 && (again.token || again.data)) nshm_close(&again, 0);
+    if (!r2 && o->operate == op_send) nshm_unsend(&outgoing, 1);
     return bad ? BAD : REACHED;
 }
 

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound=SyncHandle)
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
-_PARCEL = b"\0parcel\\%d\\%d\\%s"  # names of users contain no NUL
+_PARCEL = b"\0parcel\\%d\\%d"  # receiver, number; names of users contain no NUL
 _APART = (errno.EXDEV, errno.EUSERS)
-_SYNC_RIGHTS: tuple[SyncAccess, ...] = ("full", "wait", "modify")
 
 
 class _Hidden:
@@ -231,39 +230,21 @@ class LinuxBackend:
 
     def send_handle(self, handle: SectionHandle | SyncHandle, pid: int, access: Access | SyncAccess) -> int:
         assert isinstance(handle, _linux.Handle | _linux.SyncHandle)
-        if isinstance(handle, _linux.SyncHandle) and handle.name and handle.name.startswith("Global\\"):
-            # Waiting for all locks the registry that the object is in; who takes over a parcel sees the parcel's.
-            raise errors.Unsupported(
-                f"Handles of mutexes, events and semaphores in Global\\ are not sent: open {handle.name!r} there"
-            )
         value = 0x10000000 | (int.from_bytes(os.urandom(4), "little") & 0x0FFFFFFC)
-        label = _PARCEL % (pid, value, access.encode())
-        # The receiver cannot attach before it runs, so the handle is ours until then; a thread lets it go at that moment.
-        from threading import Thread
-
-        Thread(target=_linux.send(handle, label, access).wait, name="namedshm-parcel", daemon=True).start()
+        # The receiver cannot attach before it runs, so the handle is ours until then.
+        _refuse_receiver(pid, _linux.send(handle, pid, _PARCEL % (pid, value), access))
         return value
 
     def receive_handle(self, value: int) -> SectionHandle | SyncHandle:
-        label = _PARCEL % (os.getpid(), value, b"")
-        handle: SectionHandle | SyncHandle | None
-        for access in ("write", "read"):
-            handle = _linux.receive(label + access.encode(), access == "read")
-            if handle is not None:
-                return handle
-        for right in _SYNC_RIGHTS:
-            handle = _linux.receive_sync(label + right.encode(), right)
-            if handle is not None:
-                return handle
-        raise errors.ClosedHandle(f"Handle {value:#x} is not open in this process", call="receive_handle")
+        handle = _linux.receive(_PARCEL % (os.getpid(), value))
+        if handle is None:
+            raise errors.ClosedHandle(f"Handle {value:#x} is not open in this process", call="receive_handle")
+        if isinstance(handle, _linux.Handle) and handle.file_backed:
+            _open_file(handle)
+        return handle
 
     def check_process(self, pid: int) -> None:
-        try:
-            os.kill(pid, 0)
-        except PermissionError as error:
-            raise errors.AccessDenied(f"Process {pid} is another user's", call="kill") from error
-        except (ProcessLookupError, OverflowError) as error:
-            raise errors.InvalidArgument(f"There is no process {pid}", call="kill") from error
+        _refuse_receiver(pid, _linux.check_receiver(pid) if 0 < pid < 1 << 31 else -errno.ESRCH)
 
     def backend_state(self) -> dict[str, Any]:
         return {
@@ -272,6 +253,13 @@ class LinuxBackend:
             "global": _linux.scope_state(True),
             "global_group": _linux.global_policy.group(),
         }
+
+
+def _refuse_receiver(pid: int, code: int) -> None:
+    if code == -errno.EPERM:
+        raise errors.AccessDenied(f"Process {pid} is another user's: handles are sent to processes of the same user", call="kill")
+    if code:
+        raise errors.InvalidArgument(f"There is no process {pid}: it has ended, or there never was one", call="kill")
 
 
 def _group(group: str | int | None) -> int:

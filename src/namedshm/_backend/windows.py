@@ -204,6 +204,8 @@ class WindowsBackend:
 
     def check_process(self, pid: int) -> None:
         """Whether handles could be sent to that process.  Raises InvalidArgument (87) if there is none, or AccessDenied (5)."""
+        if not 0 < pid < 1 << 32:
+            raise errors.InvalidArgument(f"There is no process {pid}", call="OpenProcess")
         _windows.check_process(pid)
 
     def receive_handle(self, value: int) -> SectionHandle | SyncHandle:
