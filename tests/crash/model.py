@@ -574,11 +574,11 @@ class Protocol:
 BLOCKED = object()
 #: no access to anything shared: done together with the step before (the first two: after)
 FIRST = ("begin", "closing")
-LAST = ("end", "object", "fork-unlock", "spare")
+LAST = ("end", "object", "fork-unlock", "spare", "has")
 
 
 class Machine:
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Any) -> None:
         self.protocol, self.flaw = protocol, protocol.flaw
         self.programs = Programs(protocol.run)
 
@@ -866,9 +866,187 @@ class Machine:
         return [part.id for o in handles for part in (o[1], o[5]) if part] + ([p.spare[1].id] if p.spare[0] else [])
 
 
-def explore(protocol: Protocol, kills: int = 1, limit: int = 3_000_000) -> int:
+# ---------------------------------------------------------------------------------------------------- finding the registry
+UNMARKED, MARKED = "made", "marked"
+
+
+class Election:
+    """nshm__scan, nshm__candidate and nshm__registry: processes look for the scope's registry and make it if there is none.
+
+    A script is ("find",), or ("hold",) for who has made one before; both keep what they have until they are killed.
+    """
+
+    threads = data = raw = False
+    count = 1
+
+    def __init__(self, *scripts: Any, flaw: str = "", rounds: int = 2) -> None:
+        self.scripts, self.flaw, self.rounds = scripts, flaw, rounds
+
+    def run(self, script: tuple[Any, ...]) -> Steps:
+        _, operations, _ = script
+        if operations[0] == "find":
+            found = yield from self.registry()
+            if found >= 0:
+                yield ("has", found)
+
+    def scan(self, own: int) -> Steps:
+        """(the ripe one, attached, or -1; how many rivals; the lowest of them and one's own)."""
+        rivals, lowest, i = 0, own, -1
+        last = yield ("last",)  # of the table
+        while i < last:
+            i += 1
+            seen = yield ("look", i)  # number, marked, attachments, whether its maker lives
+            if not seen or seen[0] == own:
+                continue
+            if seen[1] == UNMARKED:
+                if not seen[2] and not seen[3]:
+                    yield ("remove", seen[0])
+                continue
+            if not seen[2]:
+                continue
+            got = yield ("attach", seen[0])
+            if not got:
+                continue
+            ripe = yield ("magic", seen[0])
+            session = yield ("session", seen[0])
+            if session and (ripe or self.flaw == "an unripe one is taken"):
+                return seen[0], rivals, lowest
+            if session:
+                rivals += 1
+                lowest = seen[0] if lowest < 0 else min(lowest, seen[0])
+            yield ("detach", seen[0])
+        return -1, rivals, lowest
+
+    def registry(self) -> Steps:
+        rounds = self.rounds  # candidates that it makes before it gives up
+        while True:
+            found, rivals, lowest = yield from self.scan(-1)
+            if found >= 0:
+                return found
+            if rivals:
+                continue
+            if not rounds:
+                return -1
+            rounds -= 1
+            own = yield ("make",)
+            got = yield ("attach", own)
+            if not got:
+                continue
+            if self.flaw == "the session is told before the mark":
+                yield ("session!", own)
+            yield ("mark", own)
+            if self.flaw not in ("the session is told when it is ripe", "the session is told before the mark"):
+                yield ("session!", own)
+            while True:
+                found, rivals, lowest = yield from self.scan(own)
+                if self.flaw == "no second scan":
+                    if found >= 0:
+                        yield ("detach", found)
+                    found, rivals = -1, 0
+                if found >= 0:
+                    break
+                if not rivals or (self.flaw == "the lowest does not wait" and lowest == own):
+                    if self.flaw == "the session is told when it is ripe":
+                        yield ("session!", own)
+                    yield ("ripe", own)
+                    return own
+                if lowest != own:
+                    break
+            yield ("detach", own)
+            if found >= 0:
+                return found
+
+
+class ElectionMachine(Machine):
+    """segments: number: (place in the table, marked, session, ripe, attachments, who made it)."""
+
+    def begin(self) -> World:
+        w = super().begin()
+        w.used = 1  # the next number
+        for i, script in enumerate(self.protocol.scripts):
+            if script == ("hold",):
+                number = self.do_make(w, i)
+                self.do_attach(w, i, number)
+                w.segments[number] = (w.segments[number][0], MARKED, True, True, *w.segments[number][4:])
+                self.do_has(w, i, number)
+        return w
+
+    def change(self, w: World, number: int, field: int, value: Any) -> None:
+        segment = w.segments[number]
+        w.segments[number] = (*segment[:field], value, *segment[field + 1 :])  # type: ignore[assignment]
+
+    def do_last(self, w: World, i: int) -> int:
+        return max((segment[0] for segment in w.segments.values()), default=-1)
+
+    def do_look(self, w: World, i: int, place: int) -> Any:
+        for number, segment in w.segments.items():
+            if segment[0] == place:
+                return number, segment[1], segment[4], w.processes[segment[5]].state != "dead"
+        return None
+
+    def do_make(self, w: World, i: int) -> int:
+        places = {segment[0] for segment in w.segments.values()}
+        place = next(n for n in range(99) if n not in places)
+        number, w.used = w.used, w.used + 1
+        w.segments[number] = (place, UNMARKED, False, False, 0, w.threads[i].process)  # type: ignore[assignment]
+        return number
+
+    def do_attach(self, w: World, i: int, number: int) -> Any:
+        if number not in w.segments:
+            return False
+        p = w.processes[w.threads[i].process]
+        p.attached = tuple(sorted((*p.attached, number)))
+        self.change(w, number, 4, w.segments[number][4] + 1)
+        return True
+
+    def detach(self, w: World, p: Process, number: int) -> None:
+        at = p.attached.index(number)
+        p.attached = p.attached[:at] + p.attached[at + 1 :]
+        self.change(w, number, 4, w.segments[number][4] - 1)
+        if not w.segments[number][4] and w.segments[number][1] == MARKED:
+            del w.segments[number]
+
+    def do_magic(self, w: World, i: int, number: int) -> Any:
+        return w.segments[number][3]
+
+    def do_session(self, w: World, i: int, number: int) -> Any:
+        return w.segments[number][2]
+
+    def do_session_set(self, w: World, i: int, number: int) -> None:
+        if w.segments[number][1] == UNMARKED:
+            raise Violation(f"KEPT: {number} has a page, and would stay if its maker were killed now")
+        self.change(w, number, 2, True)
+
+    def do_mark(self, w: World, i: int, number: int) -> None:
+        self.change(w, number, 1, MARKED)
+
+    def do_remove(self, w: World, i: int, number: int) -> None:
+        if number in w.segments and not w.segments[number][4]:
+            del w.segments[number]
+
+    def do_ripe(self, w: World, i: int, number: int) -> None:
+        self.change(w, number, 3, True)
+
+    def do_has(self, w: World, i: int, number: int) -> None:
+        if not w.segments[number][3]:
+            raise Violation(f"MIXED: {number} is not a registry yet")
+        w.processes[w.threads[i].process].handles = (str(number),)
+
+    def check(self, w: World) -> None:
+        has = {handle for p in w.processes if p.state == "alive" for handle in p.handles}
+        if len(has) > 1:
+            raise Violation(f"DOUBLE: registries {sorted(has)} at once")
+
+    def check_still(self, w: World) -> None:
+        for i, t in enumerate(w.threads):
+            p = w.processes[t.process]
+            if p.state == "alive" and p.attached != tuple(int(handle) for handle in p.handles):
+                raise Violation(f"KEPT: process {i} has {p.attached} attached, and the registry {p.handles}")
+
+
+def explore(protocol: Protocol | Election, kills: int = 1, limit: int = 3_000_000) -> int:
     """Visit every reachable state; returns how many there are.  Raises Violation."""
-    machine = Machine(protocol)
+    machine = ElectionMachine(protocol) if isinstance(protocol, Election) else Machine(protocol)
     start = machine.begin()
     first = (start.key(), kills)
     ways: dict[object, tuple[object, str]] = {first: (None, "")}

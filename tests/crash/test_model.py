@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .model import Protocol, Violation, explore
+from .model import Election, Protocol, Violation, explore
 
 Script = tuple[tuple[Any, ...], ...]
 LONG = os.environ.get("NAMEDSHM_MODEL") == "long"
@@ -40,7 +40,10 @@ def case(*scripts: Any, kills: int = 1, **more: Any) -> tuple[Protocol, int]:
     return Protocol(*scripts, **more), kills
 
 
-HOLDS: dict[str, tuple[Protocol, int]] = {
+FIND = ("find",)
+HOLDS: dict[str, tuple[Protocol | Election, int]] = {
+    "two make the registry, killed at any step": (Election(FIND, FIND), 2),
+    "two look for a registry whose holder is killed": (Election(("hold",), FIND, FIND), 1),
     "two create": case(CREATE_CLOSE, CREATE_CLOSE, kills=2),
     "one creates exclusively, one not": case(program("make X, close X"), CREATE_CLOSE),
     "one holds, one creates, one opens": case(CREATE, CREATE_CLOSE, OPEN),
@@ -62,7 +65,8 @@ HOLDS: dict[str, tuple[Protocol, int]] = {
     "one is refused": case(CREATE, DENIED, OPEN, kills=1),
     "one sweeps, refused": case(CREATE, program("view denied, create Y"), OPEN, slots=1),
 }
-LARGER: dict[str, tuple[Protocol, int]] = {
+LARGER: dict[str, tuple[Protocol | Election, int]] = {
+    "three make the registry": (Election(FIND, FIND, FIND, rounds=1), 0),
     "with data, two openers": case(CREATE_CLOSE, OPEN_CLOSE, OPEN, data=True),
     "a sweep of two": case(program("create X, close X"), program("create Y"), program("create Z"), slots=2),
     "numbers of segments recur, a token used again": case(program("create X, close X, foreign"), CREATE_CLOSE, OPEN),
@@ -91,7 +95,16 @@ def test_no_interleaving_of_larger_cases_breaks_the_protocol(name: str) -> None:
     assert explore(protocol, kills, limit=30_000_000) > 10_000
 
 
-FLAWS: dict[str, tuple[str, tuple[Protocol, int]]] = {
+FLAWS: dict[str, tuple[str, tuple[Protocol | Election, int]]] = {
+    flaw: (found, (Election(FIND, FIND, flaw=flaw), 1))
+    for flaw, found in [
+        ("no second scan", "DOUBLE"),
+        ("the session is told before the mark", "KEPT"),
+        ("the session is told when it is ripe", "DOUBLE"),
+        ("the lowest does not wait", "DOUBLE"),
+        ("an unripe one is taken", "MIXED"),
+    ]
+} | {
     flaw: (found, case(*scripts, flaw=flaw, **{"kills": 0, **more}))
     for flaw, found, scripts, more in [
         ("no lock", "DOUBLE|LOST|MISSED|MIXED", [CREATE, CREATE], {}),
