@@ -39,8 +39,8 @@ PUBLISH = "    nshm__publish(p->registry, (uint32_t)slot, h, type, h->nonce, nam
 MARK_THEN_NONCE = "__atomic_load_n(&now->closing, __ATOMIC_ACQUIRE) || __atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce"
 NONCE_THEN_MARK = "__atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce || __atomic_load_n(&now->closing, __ATOMIC_ACQUIRE)"
 
-# Elsewhere: records that are believed unseen (tests/fuzz), and a hash that is stored after the nonce (model.py: it takes a kill between
-# the two stores while an opener stands between two loads).
+# Elsewhere: records that are believed unseen (tests/fuzz), and a hash that is stored after the nonce (model.py: that takes a kill
+# between the two stores while an opener stands between two loads).
 # Not here, because nothing can show them: writing a record's nonce before its other fields, or copying a record without
 # comparing the nonce again.  A torn copy mixes two objects' facts, and the kernel's answers (creator, exact sizes, mark) refuse
 # every mix but one of the permission bits; the object is found at the next look.  Closing data before token, too, is only less
