@@ -56,8 +56,6 @@ HEADERS = {"ffi.h": "libffi-dev", "openssl/ssl.h": "libssl-dev", "zlib.h": "zlib
 TSAN_CFLAGS = "-O1 -g -fno-omit-frame-pointer -fno-builtin -fsanitize=thread -Wno-tsan"
 TSAN_FOUND = 66
 
-STORM = REPO / "tests" / "unit" / "storm.py"
-
 
 class Missing(RuntimeError):
     """Something has to be installed first, or did not work; the text says what."""
@@ -302,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("build", help="install namedshm into it")
     commands.add_parser("python", help="run it; everything after the word is Python's")
     commands.add_parser("test", help="run pytest with it; everything after the word is pytest's")
-    commands.add_parser("storm", help="run tests/unit/storm.py with it; everything after the word is the program's")
+    commands.add_parser("storm", help="run tests.unit.storm with it; after the word: SECONDS [THREADS]")
     given = list(sys.argv[1:] if arguments is None else arguments)
     cut = next((i + 1 for i, word in enumerate(given) if word in ("python", "test", "storm")), len(given))
     chosen = parser.parse_args(given[:cut])
@@ -324,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     declared = flavour.declares()
     flavour.forget_reports()
     if chosen.command == "storm":
-        program: tuple[str | Path, ...] = (STORM, *passed_on)
+        program = ("-m", "tests.unit.storm", *(passed_on or ["60"]))
     else:
         program = ("-m", "pytest", "-p", "no:cacheprovider", *(passed_on or DEFAULT_TESTS))
     with timed(" ".join(["pytest" if chosen.command == "test" else "storm", *passed_on])):

@@ -66,3 +66,23 @@ def test_an_interpreter_with_its_own_lock_is_refused_and_harms_nobody() -> None:
         assert line.startswith("isolated refused:")
         assert "subinterpreters" in line
     assert lines[1] == lines[3] == "main works"
+
+
+MEMORY = """
+import _interpreters, namedshm
+with namedshm.create(None, 100) as section, section.map() as view:
+    memory = memoryview(view)
+    interpreter = _interpreters.create("isolated")
+    _interpreters.exec(interpreter, "import _interpreters")
+    _interpreters.set___main___attrs(interpreter, {"memory": memory})
+    failure = _interpreters.exec(interpreter, "memory[0] = 7; del memory")
+    _interpreters.destroy(interpreter)
+    memory.release()
+    print(failure, view[0])
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="memoryviews go to other interpreters from Python 3.13 on")
+def test_another_interpreter_can_be_given_the_memory() -> None:
+    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "None 7\n"), run.stderr
