@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from _thread import RLock
 
 from namedshm import errors
 
@@ -49,40 +48,44 @@ class _Hidden:
 
 
 class _FutexWatcher:
-    """contract.Watcher by futex_waitv(2): it takes nothing, so there is nothing to give back."""
+    """contract.Watcher by futex_waitv(2): it takes nothing, so there is nothing to give back.
+
+    Without a lock: the collector and signal handlers end waits in the middle of anything here, and a fork would leave it locked for
+    ever in the child.  Whoever takes a wait out of the dictionary has it; each single operation on one is atomic.
+    """
 
     def __init__(self) -> None:
         self.wakes = 0
         self._control = _linux.Control()
         self._waits: dict[_linux.Wait, None] = {}
-        self._lock = RLock()  # garbage collection may end a wait in here
 
     def add(self, wait: _linux.Wait) -> bool:
-        with self._lock:
-            if sum(map(len, self._waits)) + len(wait) > _linux.WATCH_MAX:
-                return False
-            self._waits[wait] = None
+        self._waits[wait] = None
+        # Entered first and counted then: of several that enter at the same time, the last to count sees all of them.
+        if sum(map(len, list(self._waits))) > _linux.WATCH_MAX and self._waits.pop(wait, self) is None:
+            return False
         self._control.change()
         return True
 
     def remove(self, wait: _linux.Wait) -> None:
-        with self._lock:
-            if wait not in self._waits:
-                return
-            del self._waits[wait]
-        self._control.change()
+        if self._waits.pop(wait, self) is None:
+            self._control.change()
 
     def ready(self) -> list[_linux.Wait]:
         seen = self._control.value  # before the copy: whatever is added later changes it
-        with self._lock:
-            waits = list(self._waits)
-        found = _linux.watch(waits, self._control, seen)
+        found = _linux.watch(_fitting(list(self._waits)), self._control, seen)
         self.wakes += 1
-        with self._lock:
-            found = [wait for wait in found if wait in self._waits]
-            for wait in found:
-                del self._waits[wait]
-            return found
+        return [wait for wait in found if self._waits.pop(wait, self) is None]
+
+
+def _fitting(waits: list[_linux.Wait]) -> list[_linux.Wait]:
+    """As many as can be watched: one more may be there for the moment until add() refuses it, and changes the control if not."""
+    room = _linux.WATCH_MAX
+    for number, wait in enumerate(waits):
+        room -= len(wait)
+        if room < 0:
+            return waits[:number]
+    return waits
 
 
 # ------------------------------------------------------------------------------------------------------------ the backend
@@ -240,7 +243,7 @@ class LinuxBackend:
         if handle is None:
             raise errors.ClosedHandle(f"Handle {value:#x} is not open in this process", call="receive_handle")
         if isinstance(handle, _linux.Handle) and handle.file_backed:
-            _open_file(handle)
+            attach_file(handle)
         return handle
 
     def check_process(self, pid: int) -> None:

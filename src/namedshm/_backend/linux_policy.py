@@ -3,7 +3,9 @@ r"""Who may create in ``Global\``."""
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import pwd
 
 from namedshm import errors
 

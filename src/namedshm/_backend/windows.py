@@ -388,3 +388,6 @@ def failure(code: int, call: str, name: str | None, doing: str, what: str = "sec
         remedy = "there is no such process"
     text = doing.replace("{}", f"an unnamed {what}" if name is None else f"{what} {name!r}")
     return kind(f"Cannot {text}: {call} failed; {remedy}", winerror=code, name=name, call=call)
+
+
+_windows.failure = failure
