@@ -289,50 +289,29 @@ static _Atomic int parcel_number;
 
 static size_t parcel_name(int number, char *name) { return (size_t)sprintf(name, "parcel %d", number); }
 
-#ifdef NSHM_NOTE
-typedef nshm_parked parked_parcel;
-static int send_it(const nshm_handle *h, const char *name, size_t n, parked_parcel *k) { return nshm_send(&local, h, 0, name, n, 0, k); }
-static void wait_for_receiver(const parked_parcel *k) {
-    while (!nshm_parcel_claimed(k)) sched_yield();
-}
-static int take_back(parked_parcel *k) { return nshm_unsend(k, 1); }
-static int receive_it(const char *name, size_t n, nshm_handle *h) {
-    nshm_note note;
-    return nshm_receive(&local, &global, name, n, h, &note);
-}
-#else
-typedef nshm_handle parked_parcel;
-static int send_it(const nshm_handle *h, const char *name, size_t n, parked_parcel *k) { return nshm_send(&local, h, name, n, 0, k); }
-static void wait_for_receiver(const parked_parcel *k) { nshm_parcel_wait(k); }
-static int take_back(parked_parcel *k) {
-    nshm_unsend(k);
-    return 0;
-}
-static int receive_it(const char *name, size_t n, nshm_handle *h) { return nshm_receive(&local, name, n, 0, h); }
-#endif
-
 static void hand_over(void) {
     char name[32];
     nshm_handle h;
-    parked_parcel parked;
+    nshm_parked parked;
     int number = 1 + atomic_fetch_add(&parcel_number, 1), none = 0, r;
     _Atomic int *place = &offered[dice(PARCELS)];
     if (dice(2) ? nshm_create_unnamed(&local, SIZE, 0600, 0, &h) : get_section(&local, "section 0", &h)) return;
-    if ((r = send_it(&h, name, parcel_name(number, name), &parked))) failed("send", r);
+    if ((r = nshm_send(&local, &h, 0, name, parcel_name(number, name), 0, &parked))) failed("send", r);
     else {
         int mine = atomic_compare_exchange_strong(place, &none, number);
         for (int i = 0; mine && i < 50 && atomic_load(place) == number; i++) sched_yield();
-        if (mine && !atomic_compare_exchange_strong(place, &(int){number}, 0)) wait_for_receiver(&parked);
-        if ((r = take_back(&parked))) failed("unsend", r);
+        if (mine && !atomic_compare_exchange_strong(place, &(int){number}, 0)) while (!nshm_parcel_claimed(&parked)) sched_yield();
+        if ((r = nshm_unsend(&parked, 1))) failed("unsend", r);
     }
     nshm_close(&h, 0);
 }
 static void accept_parcel(void) {
     char name[32];
     nshm_handle h;
+    nshm_note note;
     int number = atomic_exchange(&offered[dice(PARCELS)], 0), r;
     if (!number) return;
-    if ((r = receive_it(name, parcel_name(number, name), &h))) {
+    if ((r = nshm_receive(&local, &global, name, parcel_name(number, name), &h, &note))) {
         failed("receive", r);
         return;
     }
