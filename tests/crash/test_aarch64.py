@@ -176,6 +176,11 @@ def test_its_cases_are_found_by_their_names() -> None:
     assert all((TESTS / suite / f"{source}.c").exists() for suite, source, _ in arm64.PROGRAMS.values())
 
 
+def test_its_planted_bug_can_be_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAMEDSHM_ARM64_DIR", str(tmp_path))
+    assert (arm64.planted_headers() / "namedshm.h").read_text() != (INCLUDE / "namedshm.h").read_text()
+
+
 def test_its_help_says_what_it_cannot_show() -> None:
     tool = [sys.executable, TESTS.parent / "tools" / "arm64.py"]
     run = subprocess.run([*tool, "--help"], capture_output=True, text=True, timeout=60, check=True)
