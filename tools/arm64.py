@@ -354,8 +354,12 @@ KNOWN_LIMITS = ("killed_while_taking", "killed_while_releasing")
 NAMESAKES = ("ownership", "abandonment", "a_namesake_that_does_not_own_it_dies", "a_sleeper_dies_when_its_namesake_has_it")
 SECTION_COUNTS = ("rounds", "creates", "opens", "forks", "kills", "selfkills")
 SYNC_COUNTS = ("rounds", "taken", "kills", "selfkills", "abandoned", "sleepers")
-#: Many repetitions that look for leaks; they say nothing about the processor.
-TOO_LONG = ("--ignore=tests/unit/test_endurance.py", "--ignore=tests/unit/test_exhaustion.py")
+#: Many repetitions that look for leaks, and a test that runs others within a limit for hardware: see sync-without-waitv for these.
+TOO_LONG = (
+    "--ignore=tests/unit/test_endurance.py",
+    "--ignore=tests/unit/test_exhaustion.py",
+    "--deselect=tests/sync/test_without_waitv.py::test_all_scenarios_pass_without_waitv",
+)
 PYTHON_SUITES = ("unit", "sync", "conformance", "records")
 
 
@@ -402,10 +406,25 @@ def step_cases(stride: int) -> Iterator[Case]:
 
 
 def python_cases() -> Iterator[Case]:
+    # no limit for a single test: they are made for hardware
+    pytest = (
+        "python3",
+        "-m",
+        "pytest",
+        "-v",
+        "--color=no",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "timeout=0",
+        "--durations=5",
+    )
     for suite in PYTHON_SUITES:
-        # no limit for a single test: they are made for hardware
-        options = ("-v", "--color=no", "--tb=short", "-p", "no:cacheprovider", "-o", "timeout=0", "--durations=5")
-        yield Case(f"python/{suite}", ("python3", "-m", "pytest", *options, *TOO_LONG, f"tests/{suite}"), 3000)
+        yield Case(f"python/{suite}", (*pytest, *TOO_LONG, f"tests/{suite}"), 3000)
+    without = [f"--ignore=tests/sync/{file}.py" for file in ("test_without_waitv", "test_killed_waiters")]
+    sandbox = ("python3", "tests/helpers/sandbox.py", "ENOSYS")
+    yield Case("python/sync-without-waitv", (*sandbox, *pytest, *without, "tests/sync"), 3000)
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
