@@ -218,14 +218,30 @@ def python_of(root: Path) -> str:
 # ------------------------------------------------------------------------------------------------------------ cross-compiling
 OUTLINE = ()  # as compilers do it by default: the instruction if the processor has it (ARMv8.1), else a loop
 LOOPS = ("-mno-outline-atomics",)  # as for the first ARMv8: each atomic operation is a loop of exclusive loads and stores
+#: Steppers ask the kernel for the time.  The C library's way, in the memory the kernel shows it for that, begins anew whenever the
+#: kernel's timer ticks meanwhile, and step by step under emulation it always does: a thousand steps that lead nowhere.
+CLOCK = "clock.c"
+CLOCK_SOURCE = """\
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now) { return (int)syscall(SYS_clock_gettime, clock, now); }
+time_t time(time_t *result) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (result) *result = now.tv_sec;
+    return now.tv_sec;
+}
+"""
 #: A bug that has to be caught, or else the machine shows nothing: the kernel is not told what the dead held.
 PLANTED = "lock_not_announced"
 #: name in the initramfs: suite, source, flags.  The steppers wait for what is due; here that comes later than on hardware.
 PROGRAMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "storm": ("crash", "storm", OUTLINE),
     "storm-loops": ("crash", "storm", LOOPS),
-    "step": ("crash", "step", OUTLINE),
-    "step-planted": ("crash", "step", ("-w", "-DNSHM_LOCK_PATIENCE=1")),
+    "step": ("crash", "step", (CLOCK,)),
+    "step-planted": ("crash", "step", (CLOCK, "-w", "-DNSHM_LOCK_PATIENCE=1")),
     "faults": ("crash", "faults", OUTLINE),
     "garbage": ("crash", "garbage", ("-DNSHM_LOCK_PATIENCE=0",)),
     "race": ("crash", "race", OUTLINE),
@@ -234,7 +250,7 @@ PROGRAMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sync-storm": ("crash_sync", "storm", OUTLINE),
     "sync-storm-loops": ("crash_sync", "storm", LOOPS),
     "sync-storm-without-naps": ("crash_sync", "storm", (WITHOUT_NAPS,)),
-    "sync-step": ("crash_sync", "step", ("-DPATIENCE=20",)),
+    "sync-step": ("crash_sync", "step", (CLOCK, "-DPATIENCE=20")),
     "namespaces": ("crash_sync", "namespaces", ("-DPATIENCE=60",)),
     "takeover": ("crash_sync", "takeover", OUTLINE),
 }
@@ -244,12 +260,16 @@ BUILDERS = {"crash": crash_build.build, "crash_sync": sync_build.build}
 def build_programs(into: Path, names: Iterable[str]) -> None:
     """Cross-compile the test programs; the conventions (warnings, libraries) are those of the suites."""
     into.mkdir(parents=True, exist_ok=True)
+    clock = home() / "host" / CLOCK
+    clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.write_text(CLOCK_SOURCE)
     before = os.environ.get("CC")
     os.environ["CC"] = f"{TRIPLET}-gcc"
     try:
         for name in names:
             suite, source, flags = PROGRAMS[name]
             include = planted_headers() if name == "step-planted" else crash_build.INCLUDE
+            flags = tuple(str(clock) if flag == CLOCK else flag for flag in flags)
             BUILDERS[suite](source, into, name=name, flags=("-O2", *flags), include=include)
     finally:
         os.environ.pop("CC")

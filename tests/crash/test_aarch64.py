@@ -176,6 +176,17 @@ def test_its_cases_are_found_by_their_names() -> None:
     assert all((TESTS / suite / f"{source}.c").exists() for suite, source, _ in arm64.PROGRAMS.values())
 
 
+def test_it_builds_programs_for_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAMEDSHM_ARM64_DIR", str(tmp_path))
+    monkeypatch.setenv("CC", "gcc")
+    arm64.build_programs(tmp_path / "programs", ["step", "sync-step"])
+    for name in ("step", "sync-step"):
+        head = (tmp_path / "programs" / name).read_bytes()[:20]
+        assert head[:4] == b"\x7fELF"
+        assert int.from_bytes(head[18:20], "little") == 183, "AArch64"
+    assert os.environ["CC"] == "gcc"
+
+
 def test_its_planted_bug_can_be_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAMEDSHM_ARM64_DIR", str(tmp_path))
     assert (arm64.planted_headers() / "namedshm.h").read_text() != (INCLUDE / "namedshm.h").read_text()
