@@ -369,6 +369,7 @@ ONE_PROCESSOR = ("taskset", "1")
 #: Scenarios of tests/crash that repeat themselves: one point in so many.
 LONG = {"create_with_a_sweep": 40, "create_behind_a_lock": 4}
 CROSSED = ("close_keeping_the_view", "create_with_a_spare_token", "open_a_dead_entry", "create_over_a_dead_entry")
+TAKE_THE_LOCK = ("create", "close", "open_a_dead_entry")
 #: What the documentation says is lost: see tests/crash_sync/test_namespaces.py.  The program has to see it (status 1).
 KNOWN_LIMITS = ("killed_while_taking", "killed_while_releasing")
 NAMESAKES = ("ownership", "abandonment", "a_namesake_that_does_not_own_it_dies", "a_sleeper_dies_when_its_namesake_has_it")
@@ -416,13 +417,14 @@ def step_cases(stride: int) -> Iterator[Case]:
     for scenario in scenarios("crash_sync"):
         stepped = (*ONE_PROCESSOR, "/t/sync-step", scenario, str(stride))
         yield Case(f"crash_sync/step/{scenario}", stepped, 900, counts=("runs",))
-    for mode, coarser in (("kill", 1), ("waiter", 2), ("pause", 8), ("cross", 4)):
+    for mode, coarser, of_changes in (("kill", 1, 1), ("waiter", 2, 2), ("pause", 8, 4), ("cross", 4, 12)):
         for scenario in CROSSED if mode == "cross" else scenarios("crash"):
+            if mode == "waiter" and not scenario.startswith(TAKE_THE_LOCK):
+                continue
             every = LONG.get(scenario, 1)
-            special = {"kill": 1, "waiter": 2, "pause": 4, "cross": 12}[mode] * every
-            command = (*ONE_PROCESSOR, "/t/step", mode, scenario, str(stride * coarser * every), str(special))
-            # who never has the lock has no points for a waiter
-            yield Case(f"crash/step/{mode}/{scenario}", command, 900, counts=("runs",) if mode != "waiter" else ())
+            command = (*ONE_PROCESSOR, "/t/step", mode, scenario, str(stride * coarser * every), str(of_changes * every))
+            # some never have the lock while others could wait for it
+            yield Case(f"crash/step/{mode}/{scenario}", command, 900, counts=("runs",) if mode != "waiter" else ("positions",))
 
 
 def python_cases() -> Iterator[Case]:
