@@ -33,7 +33,7 @@
  * -EPROTO programs with another version of the format use the scope; -ENFILE registry full; -ETIMEDOUT a creator was stopped
  * inside its critical section; -EINTR; -EUCLEAN a damaged record; -EDEADLK called from a signal handler that interrupted one of these
  * functions; -EXDEV Global, and this process is not in the user namespace that owns the IPC namespace; -EUSERS Local, and the effective
- * user has no number of its own here; -EREMCHG the effective user is not the scope's: initialise another; -ESTALE could not tell,
+ * user has no number of its own here; -ENOTUNIQ group bits would let in the members of this process's own group as well; -EREMCHG the effective user is not the scope's: initialise another; -ESTALE could not tell,
  * and nshm_why() is the errno value that the kernel gave.
  */
 #ifndef NAMEDSHM_H
@@ -181,6 +181,8 @@ typedef struct {
     /* Global: may a registry made by this user be believed?  1, 0, or -errno: could not tell.  NULL: root only.  Called with the guard
      * held, so it must not wait for other threads of this process. */
     int (*trusted)(uint32_t uid, int64_t group);
+    /* Is this process's effective user alone in that group?  1 or 0; the guard is held.  NULL: not known to be.  See nshm__shmget. */
+    int (*alone_in)(uint32_t group);
     int may_create;
     uint64_t seed, count; /* for nshm__nonce */
 } nshm_scope;
@@ -441,6 +443,26 @@ static inline void *nshm__back(void *at) {
 #define NSHM_MARK 0100 /* owner-execute: without meaning for shm(2); marks segments of ours */
 #define NSHM_FILE_MARK 0010 /* group-execute: from birth on tokens of sections of files, see nshm_location */
 
+/* shmget for a segment whose group bits are to mean `group`.  The kernel counts them for the group that its maker had in effect as well,
+ * for good: ipcperms() asks for shm_perm.gid or cgid, and no call changes cgid.  So it has to be made in that group: the thread's effective
+ * group is changed for the call where that is allowed (the system call, unlike the C library's function, changes one thread).  Else the
+ * maker's own group must have no other member.  -1 with errno, ENOTUNIQ where strangers would be let in. */
+static inline int nshm__shmget(const nshm_scope *s, key_t key, size_t size, int extra, int mode, int64_t group) {
+    gid_t own = getegid();
+    int flags = IPC_CREAT | IPC_EXCL | extra | 0600 | NSHM_MARK, id, e;
+    if (group < 0 || !(mode & 070) || own == (gid_t)group) return shmget(key, size, flags);
+    if (!syscall(SYS_setresgid, (gid_t)-1, (gid_t)group, (gid_t)-1)) {
+        id = shmget(key, size, flags);
+        e = errno;
+        syscall(SYS_setresgid, (gid_t)-1, own, (gid_t)-1);
+        errno = e;
+        return id;
+    }
+    if (s->alone_in && s->alone_in((uint32_t)own) == 1) return shmget(key, size, flags);
+    errno = ENOTUNIQ;
+    return -1;
+}
+
 /* Rights first, then the mark of removal.  A segment is made for its maker alone (0600): the group that group bits mean is set in the
  * same step as the bits.  Until then nobody else can attach it, and who has it attached keeps it. */
 static inline int nshm__finish_segment(int id, int mode, int64_t group) {
@@ -464,7 +486,7 @@ static inline int nshm__segment(const nshm_place *p, size_t size, int mode, int 
     int strangers = 0, e;
 again:
     NSHM_STEP("segment");
-    while ((*id = shmget(key, size, IPC_CREAT | IPC_EXCL | extra | 0600 | NSHM_MARK)) < 0) {
+    while ((*id = nshm__shmget(p->scope, key, size, extra, mode, group)) < 0) {
         if (errno != EEXIST) return -errno;
         int old = shmget(key, 0, 0), seen = old < 0 ? -1 : shmctl(old, IPC_STAT, &d);
         if (seen < 0 && (errno == ENOENT || nshm__gone(errno)) && ++strangers < 64) continue; /* it went meanwhile */
@@ -734,7 +756,7 @@ static inline int nshm__candidate(nshm_scope *s, nshm_handle *own) {
         if (n < 0 && errno != EINTR) return -errno;
     own->token_size = NSHM_REGISTRY_SIZE + random[0] % NSHM_REGISTRY_SPAN;
     NSHM_STEP("registry");
-    own->token_id = shmget(IPC_PRIVATE, own->token_size, IPC_CREAT | SHM_NORESERVE | 0600 | NSHM_MARK);
+    own->token_id = nshm__shmget(s, IPC_PRIVATE, own->token_size, SHM_NORESERVE, nshm__registry_perm(s), s->group);
     if (own->token_id < 0) return -errno;
     NSHM_STEP("registry-made");
     nshm_registry *t = (nshm_registry *)(own->token = nshm__attach(own->token_id, 0));

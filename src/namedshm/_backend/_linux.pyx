@@ -39,6 +39,7 @@ cdef extern from "namedshm.h" nogil:
         int may_create
         uint64_t session
         int (*trusted)(uint32_t, int64_t) noexcept nogil
+        int (*alone_in)(uint32_t) noexcept nogil
     ctypedef struct nshm_place:
         int id, writable
         nshm_spare spare
@@ -96,6 +97,7 @@ cdef extern from "_members.h" nogil:
     enum:
         NSHM_GROUP_UNKNOWN
     int nshm__member(uint32_t, int64_t)
+    int nshm__alone_in(uint32_t)
     int nshm__group_number(const char *, uint32_t *)
 
 cdef extern from "_cow.h" nogil:
@@ -183,6 +185,7 @@ cdef nshm_scope *scope_of(bint is_global) except NULL:
             raise MemoryError()
         nshm_scope_init(&s.scope, is_global, session, group, may_create)
         s.scope.trusted = nshm__member
+        s.scope.alone_in = nshm__alone_in
         s.next = scopes
         scopes = s
     current[is_global] = s

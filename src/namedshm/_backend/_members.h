@@ -95,4 +95,32 @@ static inline int nshm__member(uint32_t uid, int64_t group) {
     free(space);
     return member;
 }
+
+/* Is the effective user alone in that group, as a user in a group of his own is?  1; 0 if not, or if it could not be told.  A group
+ * counts as his own if it is the one of his entry, has no entry itself or one of his name, and that names nobody else. */
+static inline int nshm__alone_in(uint32_t number) {
+    struct passwd user, *me = NULL;
+    char *text = NULL;
+    int e, alone = 0;
+    {
+        struct passwd *found;
+        char *space = NULL;
+        NSHM__LOOK_UP(getpwuid_r(geteuid(), &user, space, size, &found))
+        me = found;
+        text = space;
+    }
+    if (me && me->pw_gid == (gid_t)number) {
+        struct group entry, *found;
+        char *space = NULL;
+        NSHM__LOOK_UP(getgrgid_r((gid_t)number, &entry, space, size, &found))
+        if (!found) alone = nshm__settled(e, "/etc/group") == 0;
+        else {
+            alone = !strcmp(entry.gr_name, me->pw_name);
+            for (char **member = entry.gr_mem; *member && alone; member++) alone = !strcmp(*member, me->pw_name);
+        }
+        free(space);
+    }
+    free(text);
+    return alone;
+}
 #endif

@@ -111,6 +111,14 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
                 name=text,
                 call=call,
             )
+        case errno.ENOTUNIQ:
+            return errors.AccessDenied(
+                f"Cannot {_verb(call)} {label} for a group: System V gives the same rights to the maker's own group, and this process's "
+                f"(number {os.getegid()}) has other members; run it in the group it is for, with 'sg GROUP -c COMMAND' or newgrp",
+                errno=number,
+                name=text,
+                call=call,
+            )
         case errno.EUSERS:
             return errors.Unsupported(
                 f"Cannot {_verb(call)} {label}: this process's user has no number of its own in its user namespace (it looks like "
