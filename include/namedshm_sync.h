@@ -575,7 +575,7 @@ static inline int nshm__try_all(nshm_wait_context *c, int64_t until) {
         nshm_waitee *o = &c->object[k];
         int own = o->type == NSHM_MUTEX ? nshm__held_index(o->identity) : -1;
         if (!nshm__signaled(o)) return -EAGAIN;
-        if (!o->place->registry || !o->place->writable) return -EPERM;
+        if (!o->place->writable) return -EPERM;
         nshm_registry **which = o->place->global ? &second : &first;
         if (*which && *which != o->place->registry) return -EXDEV;
         *which = o->place->registry;
@@ -908,7 +908,7 @@ static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_fil
         w->space = nshm__me.space;
     }
     if (start->type == NSHM_MUTEX && start->initial) { /* owned by this thread from the first instant */
-        nshm_waitee o = {w, h->scope, h->nonce, NSHM_MUTEX, 0, 0, 0};
+        nshm_waitee o = {w, h->place, h->nonce, NSHM_MUTEX, 0, 0, 0};
         int r;
         if (!nshm__me.head || !nshm__linkable(&w->state)) return -ENOSYS;
         if (nshm__me.count >= NSHM_OWNED_MAX) return -ENOLCK;
@@ -922,7 +922,7 @@ static inline int nshm_sync_fill(nshm_handle *h, void *context) { /* an nshm_fil
 /* What waits and changes work on.  -EUCLEAN: the page is not of that type. */
 static inline int nshm_sync_waitee(const nshm_handle *h, uint32_t type, nshm_waitee *o) {
     o->words = (nshm_words *)h->data;
-    o->place = h->scope;
+    o->place = h->place;
     o->identity = h->nonce;
     o->type = h->type;
     o->manual = o->words->manual;

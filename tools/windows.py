@@ -379,7 +379,7 @@ def build(verbose: bool = True) -> Path:
         work = home() / "build"
         work.mkdir(parents=True, exist_ok=True)
         _stage_sources()
-        shared = sorted(PACKAGE.rglob("*.px[di]"))
+        shared = sorted([*PACKAGE.rglob("*.px[di]"), *PACKAGE.rglob("*.h")])
         for module, libraries in EXTENSIONS.items():
             source = SOURCE / (module.replace(".", "/") + ".pyx")
             target = site() / (module.replace(".", "/") + f".{PYTHON_TAG}-win_amd64.pyd")
@@ -397,6 +397,7 @@ def build(verbose: bool = True) -> Path:
                     compiler(),
                     *CFLAGS,
                     f"-I{python / 'include'}",
+                    f"-I{PACKAGE}",
                     *("-o", str(part), str(generated), str(python / "libs" / f"python{PYTHON_TAG[2:]}.lib")),
                     *(f"-l{library}" for library in libraries),
                 ]

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False, freethreading_compatible=True
 """Copying and populating large memory by several threads, without the GIL.  Documented in _copying.pyi.
 
 The work is cut into units that end at multiples of 2 MiB of the target's addresses, so that no two threads fault in the same huge
@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove
 
 from namedshm._core cimport Mapping, Pager
 
-from namedshm._core import errors
+from namedshm import errors
 
 cdef extern from "Python.h" nogil:
     ctypedef void *PyThread_type_lock
@@ -241,24 +241,26 @@ cdef class Pair:
         return run(j, 1 if j.overlap else threads, progress)
 
 
-def populate(Mapping m, Py_ssize_t offset, Py_ssize_t length, bint write, int threads, Pager pager):
+def populate(Mapping m not None, Py_ssize_t offset, Py_ssize_t length, bint write, int threads, Pager pager not None):
     """Make the pages of a range within the view; those not committed are left out.  0, or an errno."""
-    cdef object _owner  # keeps the memory, whoever closes the view meanwhile
-    cdef Py_ssize_t start = offset, end = offset + length, stop
-    cdef char *base
+    cdef Py_ssize_t start, end, stop
     cdef job *j
     cdef int failure = 0
-    m._check()
-    _owner, base, guard = m._owner, m._address, m._guard
-    while start < end and not failure:
-        stop = end if guard is None else guard(start, end)
-        if stop > start:
-            j = new_job(base + start, stop - start, pager)
-            j.write = write
-            failure = run(j, threads, None)
-            start = stop
-        else:
-            start += 4096 - start % 4096
+    m._enter()
+    try:
+        start = max(0, min(offset, m._length))
+        end = start + max(0, min(length, m._length - start))
+        while start < end and not failure:
+            stop = end if m._guard is None else m._guard(start, end)
+            if stop > start:
+                j = new_job(m._address + start, stop - start, pager)
+                j.write = write and not m._readonly
+                failure = run(j, threads, None)
+                start = stop
+            else:
+                start += 4096 - start % 4096
+    finally:
+        m._leave()
     return failure
 
 
@@ -308,12 +310,15 @@ cdef object borrow(thing, Py_buffer *buffer, bint write):
     cdef Mapping m
     if isinstance(thing, Mapping):  # not by its buffer: a view that ever lent one keeps its memory for longer than it is open
         m = thing
-        if write:
-            m._writable()
-        m._check()
-        m._within(0, m._length)
-        buffer.buf, buffer.len = m._address, m._length  # and no object to release: buffer.obj is NULL from the start
-        return m._owner
+        m._enter()
+        try:
+            if write:
+                m._writable()
+            m._within(0, m._length)
+            buffer.buf, buffer.len = m._address, m._length  # and no object to release: buffer.obj is NULL from the start
+            return m._owner
+        finally:
+            m._leave()
     try:
         PyObject_GetBuffer(thing, buffer, PyBUF_WRITABLE if write else PyBUF_SIMPLE)
     except errors.NamedShmError:

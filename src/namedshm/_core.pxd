@@ -1,23 +1,29 @@
 # The C face of _core for the compiled backends; Python code sees _core.pyi.
+from namedshm._gate cimport nshm_gate
+
+
 cdef class Mapping:
+    cdef nshm_gate _gate
     cdef char *_address
     cdef Py_ssize_t _length
     cdef Py_ssize_t _window    # bytes from the start that may be touched: less than _length in a reserved section
     cdef bint _lent            # a buffer was handed out: whoever got it may use the address as long as this object lives
     cdef bint _readonly
-    cdef bint _closed
     cdef object _owner         # unmaps when it goes
     cdef object _guard         # reserved sections: callable(start, end) -> where from start on the first uncommitted byte is
     cdef object _name          # for messages
     cdef object __weakref__
-    cdef int _check(self) except -1
+    cdef int _enter(self) except -1
+    cdef int _leave(self) except -1
+    cdef void _let_go(self)
+    cdef object _refusal(self)
     cdef int _within(self, Py_ssize_t start, Py_ssize_t end) except -1
     cdef object _label(self)
-    cdef void _read(self, char *to, Py_ssize_t start, Py_ssize_t n)
+    cdef bytes _read(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step)
     cdef int _writable(self) except -1
     cdef int _write(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, char *source, Py_ssize_t size) except -1
 
-cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name)
+cdef int fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name) except -1
 
 # What a backend gives to C code that writes many pages.  Made by Backend.pager(); fields that a backend leaves are NULL.
 cdef class Pager:

@@ -1,16 +1,24 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False, freethreading_compatible=True
 """Bytes and addresses: a mapped range as a Python buffer.  No names, no policy, no system calls.
 
 A Mapping keeps its *owner* alive, an object that unmaps when the last reference goes.  That is the whole lifetime rule: an
 exported buffer (memoryview, NumPy array) refers to the Mapping, the Mapping to the owner, so nothing can dangle and close()
 never has to refuse.  Documented in _core.pyi.
+
+Who touches the memory is in the view's gate meanwhile (_gate.h): arguments are converted first, for that may run Python code that
+closes the view, and whoever closes it leaves the memory to those who are in.
 """
+from cython cimport no_gc_clear
 from cpython.buffer cimport PyBuffer_FillInfo, PyObject_GetBuffer, PyBuffer_Release, PyBUF_SIMPLE
 from cpython.number cimport PyNumber_AsSsize_t
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
 from libc.string cimport memcpy, memmove
 from libc.stdint cimport uint64_t, uintptr_t
+
+from namedshm._gate cimport (
+    nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
+from namedshm import errors  # now: when the first one is made, nothing may be importable any more
 
 cdef extern from *:
     """
@@ -31,24 +39,13 @@ cdef extern from *:
     void nshm__fence() nogil
 
 
-cdef class _Errors:
-    """The module ``errors``, loaded when the first error is made: its classes are a fifth of the import time of this package."""
-
-    def __getattr__(self, name):
-        from namedshm import errors
-        return getattr(errors, name)
-
-
-errors = _Errors()
-
 cdef Py_ssize_t GIL_FREE_COPY = 65536  # bytes; above this a copy takes longer than handing the GIL over (about 5 us)
 
 
+@no_gc_clear  # the collector may not unmap what somebody can still reach; no cycle goes through what is held here
 cdef class Mapping:
     def __cinit__(self):
-        self._address = NULL
-        self._length = 0
-        self._lent = False
+        nshm_gate_shut(&self._gate)
         self._readonly = True
 
     def __init__(self):
@@ -56,7 +53,8 @@ cdef class Mapping:
 
     @property
     def address(self):
-        self._check()
+        if nshm_gate_closed(&self._gate):
+            raise self._refusal()
         return <uintptr_t>self._address
 
     @property
@@ -65,27 +63,43 @@ cdef class Mapping:
 
     @property
     def closed(self):
-        return self._closed
+        return bool(nshm_gate_closed(&self._gate))
 
-    cdef int _check(self) except -1:
-        if self._closed:
-            raise errors.ClosedHandle(f"This view of {self._label()} is closed: map the section again", call="Mapping")
-        return 0
+    cdef object _refusal(self):
+        return errors.ClosedHandle(f"This view of {self._label()} is closed: map the section again", call="Mapping")
 
     cdef object _label(self):
         return "an unnamed section" if self._name is None else repr(self._name)
 
-    def close(self):
+    # Between the two nothing unmaps.  Between the last conversion of an argument and _enter() no Python code runs.
+    cdef int _enter(self) except -1:
+        if not nshm_gate_enter(&self._gate):
+            raise self._refusal()
+        return 0
+
+    cdef int _leave(self) except -1:
+        if nshm_gate_leave(&self._gate):
+            self._let_go()
+        return 0
+
+    cdef void _let_go(self):
         # Not if a buffer was ever taken: numpy.ndarray(buffer=view) gives it back at once and keeps the address and this object.
-        self._closed = True
         if not self._lent:
+            self._guard = None
             self._owner = None
 
+    def close(self):
+        if nshm_gate_close(&self._gate) >= 0:
+            self._leave()
+
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        self._check()
-        self._within(0, self._length)
-        PyBuffer_FillInfo(buffer, self, self._address, self._length, self._readonly, flags)
-        self._lent = True
+        self._enter()
+        try:
+            self._within(0, self._length)
+            PyBuffer_FillInfo(buffer, self, self._address, self._length, self._readonly, flags)
+            self._lent = True
+        finally:
+            self._leave()
 
     def __len__(self):
         return self._length
@@ -102,47 +116,48 @@ cdef class Mapping:
                 winerror=487, call="view")
         return 0
 
-    # In the two methods below all Python code (an index's __index__, a value's buffer) runs before the last _check(): it could
-    # close this view, and from there to the copy nothing may.
     def __getitem__(self, index):
-        cdef Py_ssize_t start, stop, step, n, i
-        cdef bytes out
-        cdef char *p
+        cdef Py_ssize_t start, stop, step, i
         if not PySlice_Check(index):
             i = PyNumber_AsSsize_t(index, IndexError)
-            self._check()
-            if i < 0:
-                i += self._length
-            if not 0 <= i < self._length:
-                raise IndexError(f"index {index} is outside this view of {self._length} bytes")
-            self._within(i, i + 1)
-            return (<unsigned char *>self._address)[i]
+            self._enter()
+            try:
+                if i < 0:
+                    i += self._length
+                if not 0 <= i < self._length:
+                    raise IndexError(f"index {index} is outside this view of {self._length} bytes")
+                self._within(i, i + 1)
+                return (<unsigned char *>self._address)[i]
+            finally:
+                self._leave()
         PySlice_Unpack(index, &start, &stop, &step)
-        self._check()
-        n = PySlice_AdjustIndices(self._length, &start, &stop, step)
+        self._enter()
+        try:
+            return self._read(start, stop, step)
+        finally:
+            self._leave()
+
+    cdef bytes _read(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step):
+        cdef Py_ssize_t n = PySlice_AdjustIndices(self._length, &start, &stop, step), i
+        cdef char *source = self._address + start
+        cdef bytes out
+        cdef char *to
         if n:
             self._within(min(start, start + (n - 1) * step), max(start, start + (n - 1) * step) + 1)
         out = PyBytes_FromStringAndSize(NULL, n)
-        if step == 1:
-            self._read(<char *>out, start, n)
-            return out
-        p = <char *>out
-        for i in range(n):
-            p[i] = self._address[start + i * step]
-        return out
-
-    cdef void _read(self, char *to, Py_ssize_t start, Py_ssize_t n):
-        cdef object _owner  # keeps the memory while the GIL is away
-        cdef char *source = self._address + start
-        if n < GIL_FREE_COPY:
+        to = <char *>out
+        if step != 1:
+            for i in range(n):
+                to[i] = source[i * step]
+        elif n < GIL_FREE_COPY:
             memcpy(to, source, n)
         else:
-            _owner = self._owner
             with nogil:
                 memcpy(to, source, n)
+        return out
 
+    # Called by who is in: it may be created read-only only, so nobody can change the answer.
     cdef int _writable(self) except -1:
-        self._check()
         if self._readonly:
             raise errors.AccessDenied(f"This view of {self._label()} is read-only: map it with access 'write'", call="view")
         return 0
@@ -153,28 +168,35 @@ cdef class Mapping:
         if not PySlice_Check(index):
             i = PyNumber_AsSsize_t(index, IndexError)
             byte = PyNumber_AsSsize_t(value, ValueError)
-            self._writable()
-            if i < 0:
-                i += self._length
-            if not 0 <= i < self._length:
-                raise IndexError(f"index {index} is outside this view of {self._length} bytes")
-            self._within(i, i + 1)
-            if not 0 <= byte <= 255:
-                raise ValueError(f"a byte is 0 to 255, not {byte}")
-            (<unsigned char *>self._address)[i] = <unsigned char>byte
+            self._enter()
+            try:
+                self._writable()
+                if i < 0:
+                    i += self._length
+                if not 0 <= i < self._length:
+                    raise IndexError(f"index {index} is outside this view of {self._length} bytes")
+                self._within(i, i + 1)
+                if not 0 <= byte <= 255:
+                    raise ValueError(f"a byte is 0 to 255, not {byte}")
+                (<unsigned char *>self._address)[i] = <unsigned char>byte
+            finally:
+                self._leave()
             return
         PySlice_Unpack(index, &start, &stop, &step)
         PyObject_GetBuffer(value, &b, PyBUF_SIMPLE)
         try:
-            self._writable()
-            self._write(start, stop, step, <char *>b.buf, b.len)
+            self._enter()
+            try:
+                self._writable()
+                self._write(start, stop, step, <char *>b.buf, b.len)
+            finally:
+                self._leave()
         finally:
             PyBuffer_Release(&b)
 
     cdef int _write(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, char *source, Py_ssize_t size) except -1:
         cdef Py_ssize_t n = PySlice_AdjustIndices(self._length, &start, &stop, step), i
         cdef char *target = self._address + start
-        cdef object _owner
         cdef bytes copy
         if size != n:
             raise ValueError(f"cannot assign {size} bytes to {n}: a view has a fixed size")
@@ -185,7 +207,6 @@ cdef class Mapping:
             if n < GIL_FREE_COPY:
                 memmove(target, source, n)
             else:
-                _owner = self._owner
                 with nogil:
                     memmove(target, source, n)
             return 0
@@ -200,31 +221,42 @@ cdef class Mapping:
         raise TypeError("a view has a fixed size: bytes cannot be deleted")
 
 
-cdef void fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name):
+cdef int fill(Mapping m, char *address, Py_ssize_t length, bint readonly, object owner, object name) except -1:
+    if m is None or m._owner is not None or not nshm_gate_closed(&m._gate) or m._lent:
+        raise TypeError("a view is mapped once: its class returned one that was mapped before")
     m._address = address
     m._length = length
     m._window = length
     m._readonly = readonly
     m._owner = owner
     m._name = name
-    m._closed = False
+    nshm_gate_open(&m._gate)
+    return 0
 
 
+# The four below: by who is in.
 cdef uint64_t *word(Mapping m, Py_ssize_t offset) except NULL:
-    m._check()
     if offset < 0 or offset > m._length - 8 or offset % 8:
         raise IndexError(f"there is no aligned 64-bit word at {offset} in a view of {m._length} bytes")
     m._within(offset, offset + 8)
     return <uint64_t *>(m._address + offset)
 
 
-def load64(Mapping mapping, Py_ssize_t offset):
-    return nshm__load64(word(mapping, offset))
+def load64(Mapping mapping not None, Py_ssize_t offset):
+    mapping._enter()
+    try:
+        return nshm__load64(word(mapping, offset))
+    finally:
+        mapping._leave()
 
 
-def store64(Mapping mapping, Py_ssize_t offset, uint64_t value):
-    mapping._writable()
-    nshm__store64(word(mapping, offset), value)
+def store64(Mapping mapping not None, Py_ssize_t offset, uint64_t value):
+    mapping._enter()
+    try:
+        mapping._writable()
+        nshm__store64(word(mapping, offset), value)
+    finally:
+        mapping._leave()
 
 
 cdef class Pager:
@@ -246,8 +278,15 @@ cdef char *slots(Mapping m, Py_ssize_t base, Py_ssize_t size) except NULL:
     return m._address + base
 
 
-def read_slots(Mapping mapping, Py_ssize_t base, Py_ssize_t size, Py_ssize_t start, Py_ssize_t length):
-    cdef char *first = slots(mapping, base, size)
+def read_slots(Mapping mapping not None, Py_ssize_t base, Py_ssize_t size, Py_ssize_t start, Py_ssize_t length):
+    mapping._enter()
+    try:
+        return read_newest(slots(mapping, base, size), size, start, length)
+    finally:
+        mapping._leave()
+
+
+cdef object read_newest(char *first, Py_ssize_t size, Py_ssize_t start, Py_ssize_t length):
     cdef char *newest
     cdef uint64_t version, other
     cdef bytes value
@@ -271,26 +310,77 @@ def read_slots(Mapping mapping, Py_ssize_t base, Py_ssize_t size, Py_ssize_t sta
     return None if written else (0, b"")
 
 
-def write_slots(Mapping mapping, Py_ssize_t base, Py_ssize_t size, value):
-    cdef char *target = slots(mapping, base, size)
-    cdef uint64_t version, other
+def write_slots(Mapping mapping not None, Py_ssize_t base, Py_ssize_t size, value):
     cdef Py_buffer b
     PyObject_GetBuffer(value, &b, PyBUF_SIMPLE)
     try:
-        mapping._writable()  # after the last Python code that could close it
-        if b.len != size - 8:
-            raise ValueError(f"a slot of {size} bytes takes a value of {size - 8}, not {b.len}")
-        version = nshm__load64(<uint64_t *>target)
-        other = nshm__load64(<uint64_t *>(target + size))
-        if version > other:
-            target += size
-        version = max(version, other) + 1
-        if not version:
-            raise OverflowError("the version is at its end: no writer of this package got there")
-        nshm__store64(<uint64_t *>target, 0)
-        nshm__fence()  # nobody sees a byte of the new value under the old version
-        memcpy(target + 8, b.buf, b.len)
-        nshm__store64(<uint64_t *>target, version)
-        return version
+        mapping._enter()
+        try:
+            mapping._writable()
+            return write_older(slots(mapping, base, size), size, &b)
+        finally:
+            mapping._leave()
     finally:
         PyBuffer_Release(&b)
+
+
+cdef object write_older(char *target, Py_ssize_t size, Py_buffer *b):
+    cdef uint64_t version, other
+    if b.len != size - 8:
+        raise ValueError(f"a slot of {size} bytes takes a value of {size - 8}, not {b.len}")
+    version = nshm__load64(<uint64_t *>target)
+    other = nshm__load64(<uint64_t *>(target + size))
+    if version > other:
+        target += size
+    version = max(version, other) + 1
+    if not version:
+        raise OverflowError("the version is at its end: no writer of this package got there")
+    nshm__store64(<uint64_t *>target, 0)
+    nshm__fence()  # nobody sees a byte of the new value under the old version
+    memcpy(target + 8, b.buf, b.len)
+    nshm__store64(<uint64_t *>target, version)
+    return version
+
+
+def again(kind, Mapping mapping not None):
+    """Another view of the same bytes, a `kind`: the memory stays mapped once."""
+    cdef Mapping twin = kind.__new__(kind)
+    mapping._enter()
+    try:
+        fill(twin, mapping._address, mapping._length, mapping._readonly, mapping._owner, mapping._name)
+        twin._guard = mapping._guard
+        twin._window = mapping._window
+    finally:
+        mapping._leave()
+    return twin
+
+
+cdef class Refusing:
+    """Base of _unavailable.Unavailable: before Python 3.12 only a compiled class has the buffer protocol, if only to refuse."""
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        type(self)._refuse(self)
+        raise BufferError("there is no memory behind this object")
+
+
+# ------------------------------------------------------------------------------------------------------------ threads
+cdef extern from "Python.h":
+    unsigned long PyThread_start_new_thread(void (*)(void *) noexcept, void *)
+    unsigned long PYTHREAD_INVALID_THREAD_ID
+    void Py_INCREF(object)
+    void Py_DECREF(object)
+
+
+cdef void in_thread(void *function) noexcept with gil:
+    cdef object call = <object>function
+    Py_DECREF(call)  # start_thread()'s
+    call()
+
+
+def start_thread(function):
+    Py_INCREF(function)
+    if PyThread_start_new_thread(in_thread, <void *>function) == PYTHREAD_INVALID_THREAD_ID:
+        Py_DECREF(function)
+        raise errors.OutOfResources(
+            "Cannot start a thread: the system has no memory for its stack, or the limit on processes is reached (ulimit -u, "
+            "pids.max of the cgroup); end some", winerror=errors.ERROR_NO_SYSTEM_RESOURCES, call="PyThread_start_new_thread")

@@ -192,7 +192,7 @@ int main(int argc, char **argv) {
     nshm_scope scope;
     nshm_handle handle;
     nshm_scope_init(&scope, 0, getenv("NAMEDSHM_SESSION"), -1, 1);
-    int r = nshm_create(&scope, NSHM_MUTEX, argv[1], strlen(argv[1]), 0, 0600, -1, 0, NSHM_EXCLUSIVE, 64, NULL, NULL, &handle);
+    int r = nshm_create(&scope, NSHM_MUTEX, argv[1], strlen(argv[1]), NSHM_WORDS_SIZE, 0600, -1, 0, NSHM_EXCLUSIVE, 0, NULL, NULL, &handle);
     if (argc != 2 || r) return 2;
     printf("held\n");
     fflush(stdout);

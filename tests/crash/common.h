@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -125,6 +126,11 @@ static inline pid_t fork_known(void) {
     if (!pid) know_pid(getpid());
     return pid;
 }
+static inline pid_t fork_unasked(void) { /* no atfork handler runs, neither here nor there */
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (!pid) know_pid((int)syscall(SYS_getpid));
+    return pid;
+}
 
 /* ------------------------------------------------------------------------------------------------ the kernel's segments */
 typedef struct {
@@ -192,7 +198,8 @@ typedef struct {
     size_t resident; /* bytes in the first two and the strays: must be 0 */
 } leftovers;
 
-static inline leftovers find_leftovers(size_t registry_size) {
+/* A registry has `registry_size` bytes and up to `span` more. */
+static inline leftovers find_leftovers(size_t registry_size, size_t span) {
     segment list[4200];
     leftovers found = {0, 0, 0, 0, 0};
     int n = own_segments(list, 4200);
@@ -203,7 +210,7 @@ static inline leftovers find_leftovers(size_t registry_size) {
         }
         found.resident += list[i].resident;
         if (list[i].key) found.keyed++;
-        else if (list[i].size == registry_size) found.candidates++;
+        else if (list[i].size >= registry_size && list[i].size < registry_size + span) found.candidates++;
         else found.strays++;
     }
     return found;

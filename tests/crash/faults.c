@@ -26,7 +26,8 @@ static int open_it(const char *name, int flags, nshm_handle *h) { return nshm_op
 
 /* ------------------------------------------------------------------------------------------------ operations
  * Each is done in a world prepared for it, and says what it must return without a fault. */
-static nshm_handle held, parked;
+static nshm_handle held;
+static nshm_parked parked, outgoing;
 
 static int op_create(nshm_handle *h) { return create("X", 0, h); }
 static int op_create_new(nshm_handle *h) { return create("X", NSHM_EXCLUSIVE, h); }
@@ -34,8 +35,16 @@ static int op_open(nshm_handle *h) { return open_it("X", 0, h); }
 static int op_open_readonly(nshm_handle *h) { return open_it("X", NSHM_READONLY, h); }
 static int op_unnamed(nshm_handle *h) { return nshm_create_unnamed(&scope, SIZE, 0600, 0, h); }
 static int op_duplicate(nshm_handle *h) { return nshm_duplicate(&held, 0, h); }
-static int op_send(nshm_handle *h) { return nshm_send(&scope, &held, "\001parcel", 7, 0, h); }
-static int op_receive(nshm_handle *h) { return nshm_receive(&scope, "\001parcel", 7, 0, h); }
+static int op_send(nshm_handle *h) {
+    int r = nshm_send(&scope, &held, 0, "\001parcel", 7, 0, &outgoing);
+    memset(h, 0, sizeof *h);
+    if (r) h->token = outgoing.object.token ? outgoing.object.token : outgoing.box.token; /* must not be left */
+    return r;
+}
+static int op_receive(nshm_handle *h) {
+    nshm_note note;
+    return nshm_receive(&scope, NULL, "\001parcel", 7, h, &note);
+}
 static int op_list(nshm_handle *h) {
     nshm_info info;
     uint32_t cursor = 0;
@@ -109,7 +118,7 @@ enum { FAULTS = sizeof faults / sizeof *faults, OPERATIONS = sizeof operations /
 
 /* what namedshm.h documents */
 static int documented(int r) {
-    static const int known[] = {ENOENT, EEXIST, EACCES, EPERM, EBADMSG, ENOSPC, ENOMEM, EINVAL, ENOSYS, ENFILE, ETIMEDOUT, EINTR, EUCLEAN};
+    static const int known[] = {ENOENT, EEXIST, EACCES, EPERM, EBADMSG, ENOSPC, ENOMEM, EINVAL, ENOSYS, ENFILE, ETIMEDOUT, EINTR, EUCLEAN, ESTALE};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (r == -known[i]) return 1;
     return 0;
@@ -128,7 +137,7 @@ static int attachments(void) { /* of this process, to segments that are not regi
     while (fgets(line, sizeof line, f))
         if (strstr(line, "/SYSV")) n++;
     fclose(f);
-    return n - (scope.registry != NULL);
+    return n - (nshm__places != NULL);
 }
 
 static const operation *now;
@@ -147,15 +156,16 @@ enum { REACHED = 0, NOT_REACHED = 10, BAD = 11 };
 
 static int run_with_fault(const operation *o, int call) {
     nshm_handle h, again;
+    nshm_place *place;
     int r, bad = 0, hit, before, after, r2;
     alarm(20);
-    if (!(o->world & (NEW_WORLD | NO_ATTACH)) && nshm__registry(&scope, 0)) broken("no registry");
+    if (!(o->world & (NEW_WORLD | NO_ATTACH)) && nshm_place_of(&scope, 0, &place)) broken("no registry");
     if (o->world & SPARE) {
         if (create("Z", 0, &h)) broken("create Z");
         nshm_close(&h, 0);
     }
     if ((o->world & HELD) && create("X", 0, &held)) broken("create X");
-    if ((o->world & PARCEL) && nshm_send(&scope, &held, "\001parcel", 7, 0, &parked)) broken("send");
+    if ((o->world & PARCEL) && nshm_send(&scope, &held, 0, "\001parcel", 7, 0, &parked)) broken("send");
     before = attachments();
     fault_arm(call, number, error_number);
     r = o->operate(&h);
@@ -177,6 +187,7 @@ static int run_with_fault(const operation *o, int call) {
         }
     }
     if (!r && (h.token || h.data)) nshm_close(&h, 0);
+    if (!r && o->operate == op_send) nshm_unsend(&outgoing, 1);
     /* the same again, without a fault */
     if (o->operate == op_close || o->operate == op_close_keeping) {
         if ((r2 = open_it("X", 0, &again)) != -ENOENT && call != FAULT_MUNMAP) complain("after the close it is still there: %d", r2), bad = 1;
@@ -186,6 +197,7 @@ static int run_with_fault(const operation *o, int call) {
     r2 = o->operate(&again);
     if (r2 != o->expected && !a_lie(o, call, error_number) && !(call == FAULT_MUNMAP && r2 == -EEXIST)) complain("done again it returned %d", r2), bad = 1;
     if (!r2 && (again.token || again.data)) nshm_close(&again, 0);
+    if (!r2 && o->operate == op_send) nshm_unsend(&outgoing, 1);
     return bad ? BAD : REACHED;
 }
 
@@ -203,12 +215,12 @@ static pid_t start_holder(const char *name, int dies, int lock) {
         nshm_handle h;
         if (create(name, NSHM_EXCLUSIVE, &h)) broken("holder of %s", name);
         if (dies) _exit(0);
-        if (lock && nshm__lock(scope.registry, 1)) _exit(BROKEN);
+        if (lock && nshm__lock(nshm__places->registry, 1)) _exit(BROKEN);
         if (write(ready[1], "!", 1) != 1) _exit(BROKEN);
         if (lock) { /* until somebody waits for it */
-            while (!(__atomic_load_n(&scope.registry->lock, __ATOMIC_RELAXED) & FUTEX_WAITERS)) sched_yield();
+            while (!(__atomic_load_n(&nshm__places->registry->lock, __ATOMIC_RELAXED) & FUTEX_WAITERS)) sched_yield();
             usleep(2000);
-            nshm__unlock(scope.registry);
+            nshm__unlock(nshm__places->registry);
         }
         for (;;) pause();
     }
@@ -245,7 +257,7 @@ static int one_run(const operation *o, int call) {
     if (result == BROKEN) exit(BROKEN);
     end_holder(witness);
     end_holder(other);
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     /* where the kernel refused to remove something, or said that it was removed already, an empty segment may wait for the next creator */
     int may_wait = call == FAULT_REMOVE || (call == FAULT_SHMAT && (error_number == EIDRM || error_number == EINVAL));
     if (left.attached || left.resident || left.keyed > may_wait || left.candidates > may_wait || (left.strays && o->operate != op_unnamed)) {
@@ -257,7 +269,7 @@ static int one_run(const operation *o, int call) {
     if (left.keyed || left.candidates || left.strays) { /* the next creator heals it */
         pid_t healer = start_holder("heal", 0, 0);
         end_holder(healer);
-        left = find_leftovers(NSHM_REGISTRY_SIZE);
+        left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
         if (left.keyed || left.candidates) {
             complain("not healed: keyed %d, candidates %d", left.keyed, left.candidates);
             result = BAD;

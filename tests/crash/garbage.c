@@ -55,7 +55,7 @@ static void spoil_record(nshm_record *r, const int *ids, int id_count) {
     case 3: r->token = ids[below((uint32_t)id_count)]; break;
     case 4: r->data = below(3) ? ids[below((uint32_t)id_count)] : -(int)below(5); break;
     case 5: r->token_size = absurd(); break;
-    case 6: r->uid = absurd(); break;
+    case 6: r->maker = absurd(); break;
     case 7: r->type = (uint16_t)absurd(); break;
     case 8: r->length = (uint16_t)absurd(); break;
     case 9: r->props = absurd(); break;
@@ -94,7 +94,7 @@ static void keep(int ready, int is_damaged) {
         ids[n++] = h[i].token_id;
         ids[n++] = h[i].data_id;
     }
-    ids[n++] = scope.id;
+    ids[n++] = nshm__places->id;
     ids[n++] = foreign(SIZE, 0);
     ids[n++] = foreign(3, 1);
     ids[n++] = foreign(1 << 20, 0);
@@ -102,14 +102,14 @@ static void keep(int ready, int is_damaged) {
     ids[n++] = (int)random_word();
     munmap(h[3].token, nshm_page_round(h[3].token_size)); /* an entry whose object is dead, as after a kill */
     munmap(h[3].data, nshm_page_round(h[3].size));
-    if (is_damaged) spoil(scope.registry, ids, n);
+    if (is_damaged) spoil(nshm__places->registry, ids, n);
     if (write(ready, "!", 1) != 1) _exit(BROKEN);
     for (;;) pause();
 }
 
 /* ------------------------------------------------------------------------------------------------ the newcomer */
 static int documented(int r) {
-    static const int known[] = {ENOENT, EEXIST, EACCES, EPERM, EBADMSG, ENOSPC, ENOMEM, EINVAL, ENOSYS, ENFILE, ETIMEDOUT, EINTR, EUCLEAN};
+    static const int known[] = {ENOENT, EEXIST, EACCES, EPERM, EBADMSG, ENOSPC, ENOMEM, EINVAL, ENOSYS, ENFILE, ETIMEDOUT, EINTR, EUCLEAN, ESTALE};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (r == -known[i]) return 1;
     return !r;

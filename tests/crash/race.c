@@ -58,7 +58,8 @@ static pid_t start_holder(void) {
     pid_t pid = fork_known();
     if (pid < 0) broken("fork");
     if (!pid) {
-        if (nshm__registry(&scopes[0], 1) || write(ready[1], &scopes[0].id, sizeof scopes[0].id) < 1) _exit(BROKEN);
+        nshm_place *place;
+        if (nshm_place_of(&scopes[0], 1, &place) || write(ready[1], &place->id, sizeof place->id) < 1) _exit(BROKEN);
         for (;;) pause();
     }
     close(ready[1]);
@@ -89,8 +90,9 @@ static void race(int round) {
         until_closed(go[0]);
         kill_odds = kills ? 30 : 0;
         dawdle_odds = 1 + below(6);
-        me->result = nshm__registry(scope, 1);
-        me->id = scope->id;
+        nshm_place *place;
+        me->result = nshm_place_of(scope, 1, &place);
+        me->id = me->result ? -1 : place->id;
         me->through = 1;
         until_closed(end[0]);
         _exit(0);
@@ -153,7 +155,7 @@ int main(int argc, char **argv) {
     pid_t healer = start_holder(); /* removes what killed makers left */
     kill(healer, SIGKILL);
     while (waitpid(healer, NULL, 0) < 0 && errno == EINTR) {}
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     if (!violations && (left.attached || left.keyed || left.strays || (isolated && left.candidates))) {
         violation("left: attached %d, candidates %d, strays %d", left.attached, left.candidates, left.strays);
         show_segments();

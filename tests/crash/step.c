@@ -85,7 +85,10 @@ static int account_for(account *a, int result, const nshm_handle *h) {
 static nshm_handle mine; /* the victim's */
 
 static void prepare_nothing(void) {}
-static void prepare_attach(void) { nshm__registry(&scope, 0); }
+static void prepare_attach(void) {
+    nshm_place *p;
+    nshm_place_of(&scope, 0, &p);
+}
 static void prepare_hold(void) {
     account_for(me, create("X", 0, &mine), &mine);
 }
@@ -103,7 +106,7 @@ static void prepare_hold_and_spare(void) {
 }
 static void prepare_spare_with_child(void) {
     prepare_spare();
-    pid_t pid = fork_known();
+    pid_t pid = fork_unasked(); /* a child that has not come to its atfork handler yet */
     if (!pid)
         for (;;) pause();
     board->child = pid;
@@ -248,10 +251,10 @@ static peer start_peer(const char *name, account *a, int lock) {
             _exit(BROKEN);
         }
         if (a) account_for(a, r, &h);
-        if (lock && nshm__lock(scope.registry, 1)) _exit(BROKEN);
+        if (lock && nshm__lock(nshm__places->registry, 1)) _exit(BROKEN);
         answer_on(answer[1]);
         wait_on(order[0]);
-        if (lock) nshm__unlock(scope.registry);
+        if (lock) nshm__unlock(nshm__places->registry);
         else if (a) a->holds = 0, nshm_close(&h, 0);
         answer_on(answer[1]);
         for (;;) pause();
@@ -312,31 +315,35 @@ static int read_from(pid_t pid, const void *address, void *to, size_t n) {
     struct iovec local = {to, n}, remote = {(void *)address, n};
     return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)n;
 }
+static nshm_registry *registry_of(pid_t pid) {
+    nshm_place *place = NULL;
+    nshm_registry *registry = NULL;
+    return read_from(pid, &nshm__places, &place, sizeof place) && place && read_from(pid, &place->registry, &registry, sizeof registry) ? registry : NULL;
+}
 static sight look_at(pid_t pid, const struct robust_list_head *robust) {
     enum { SLOTS = 3 };
     struct {
         struct robust_list_head robust;
         nshm_registry *registry;
-        char head[32];
+        char head[48];
+        uint32_t lock;
         uint32_t hash[SLOTS];
         char record[SLOTS][80];
     } seen;
     memset(&seen, 0, sizeof seen);
     read_from(pid, robust, &seen.robust, sizeof seen.robust);
-    if (read_from(pid, &scope.registry, &seen.registry, sizeof seen.registry) && seen.registry) {
+    if ((seen.registry = registry_of(pid))) {
         read_from(pid, seen.registry, seen.head, sizeof seen.head);
+        read_from(pid, &seen.registry->lock, &seen.lock, sizeof seen.lock);
         read_from(pid, seen.registry->hash, seen.hash, sizeof seen.hash);
         for (int i = 0; i < SLOTS; i++) read_from(pid, &seen.registry->record[i], seen.record[i], sizeof seen.record[i]);
     }
-    uint32_t lock;
-    memcpy(&lock, seen.head + offsetof(nshm_registry, lock), sizeof lock);
-    return (sight){nshm_hash64(&seen, sizeof seen), (lock & FUTEX_TID_MASK) == (uint32_t)pid};
+    return (sight){nshm_hash64(&seen, sizeof seen), (seen.lock & FUTEX_TID_MASK) == (uint32_t)pid};
 }
 static int lock_has_waiters(pid_t pid) {
-    nshm_registry *registry = NULL;
+    nshm_registry *registry = registry_of(pid);
     uint32_t lock = 0;
-    return read_from(pid, &scope.registry, &registry, sizeof registry) && registry &&
-           read_from(pid, &registry->lock, &lock, sizeof lock) && (lock & FUTEX_WAITERS);
+    return registry && read_from(pid, &registry->lock, &lock, sizeof lock) && (lock & FUTEX_WAITERS);
 }
 
 typedef struct {
@@ -491,7 +498,7 @@ static int living_segments(const scenario *s) { /* registry, token and data of e
     return objects ? 1 + 2 * objects + (board->child > 0 && !board->witness.holds) : 0;
 }
 static void check_leftovers(const scenario *s, int healed, int makers) {
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     if (left.attached != living_segments(s))
         violation("LEFT: %d segments are attached, %d should be", left.attached, living_segments(s));
     if (left.strays || left.resident || left.keyed > (healed ? 0 : 1) || left.candidates > (healed ? 0 : makers))
@@ -502,7 +509,7 @@ static void check_leftovers(const scenario *s, int healed, int makers) {
 }
 
 static void check_end(void) {
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     if (!left.attached && !left.resident && !left.strays && !left.keyed && !left.candidates) return;
     violation("LEFT: something outlived everybody");
     show_segments();

@@ -150,7 +150,7 @@ int main(void) {
         if (seconds() - since > longest) longest = seconds() - since;
         end(second, 1, "registry-alone");
     }
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     if (left.attached || left.keyed || left.strays || left.candidates) violation("something is left"), show_segments();
     printf("reached=%d longest=%.1f violations=%ld seconds=%.1f\n", reached, longest, violations, seconds() - start);
     return violations ? CAUGHT : 0;

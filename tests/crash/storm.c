@@ -377,7 +377,7 @@ static void check_lock(void) {
 }
 
 static void check_leftovers(int round) {
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     if (left.attached || left.strays || left.resident || left.keyed > 1) {
         violation(LEFT, "round %d: attached %d, strays %d, resident %zu, keyed %d, candidates %d", round, left.attached, left.strays,
                   left.resident, left.keyed, left.candidates);
@@ -386,7 +386,7 @@ static void check_leftovers(int round) {
     if (left.keyed || left.candidates) count(EMPTY_LEFT);
     int r = create_elsewhere("heal", 10);
     if (r) violation(ERR, "create by the first process of a new world: %s", r < 0 ? "hangs" : strerror(r));
-    left = find_leftovers(NSHM_REGISTRY_SIZE);
+    left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     /* elsewhere than in our own PID namespace a dead creator's pid may have recurred: then only time heals its candidate */
     if (left.attached || left.keyed || left.strays || (isolated && left.candidates)) {
         violation(LEFT, "round %d: not healed: attached %d, keyed %d, candidates %d, strays %d", round, left.attached, left.keyed,

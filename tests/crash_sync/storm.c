@@ -548,7 +548,7 @@ int main(int argc, char **argv) {
     }
     if (all_violations()) fprintf(stderr, "in round %d of seed %lu\n", round, (unsigned long)seed);
     report(round, since);
-    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE);
+    leftovers left = find_leftovers(NSHM_REGISTRY_SIZE, NSHM_REGISTRY_SPAN);
     if (left.strays || left.resident) return fprintf(stderr, "segments are left behind\n"), CAUGHT;
     return all_violations() ? CAUGHT : 0;
 }

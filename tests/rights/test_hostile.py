@@ -14,7 +14,7 @@ from .conftest import ANNA, CARL, CREW, AsUser
 
 ROOT = 0
 #: struct nshm_registry of include/namedshm.h
-RECORDS, RECORD_SIZE = 4096 + 4 * 16384, 1152
+HASHES, RECORDS, RECORD_SIZE = 8192, 8192 + 4 * 16384, 1152
 
 #: A copy of Carl's own true registry, with a true living object "bait" in it, in a segment of another mode.
 PLANT = """
@@ -26,14 +26,14 @@ size = segments()[registry()]["size"]
 planted = []
 for mode in modes:
     number, at = plant(size, mode)
-    ctypes.memmove(at, address, 4096 + 64 * 4 + 1)              # head and hashes
+    ctypes.memmove(at, address, hashes + 64 * 4)                # head and hashes
     ctypes.memmove(at + records, address + records, 4 * 1152)   # the first records
     planted.append(number)
 """
 
 
 def plant(carl: Peer, *modes: int) -> list[int]:
-    carl.do(PLANT, modes=modes, records=RECORDS)
+    carl.do(PLANT, modes=modes, hashes=HASHES, records=RECORDS)
     return carl.do("planted")  # type: ignore[no-any-return]
 
 
@@ -133,7 +133,7 @@ address, _ = mapped(registry())
 def record(wanted):
     for slot in range(64):
         at = address + records + 1152 * slot
-        nonce, size, token, data, token_size, uid, mode = struct.unpack("<QQiiIII", ctypes.string_at(at, 36))
+        nonce, size, token, data, token_size, maker, mode = struct.unpack("<QQiiIII", ctypes.string_at(at, 36))
         if nonce and token == wanted:
             return at, token_size, size
 at, token_size, size = record(s._handle.segments[0])
@@ -206,7 +206,7 @@ import random
 random.seed(1)
 address, _ = mapped(registry('global'))
 ctypes.memmove(address + records, random.randbytes(1152 * 8), 1152 * 8)
-ctypes.c_uint32.from_address(address + 28).value = 0xFFFFFFFF
+ctypes.c_uint32.from_address(address + 36).value = 0xFFFFFFFF
 """, records=RECORDS)  # fmt: skip
     for peer in (root, carl):
         for number in range(8):

@@ -105,10 +105,14 @@ def test_an_exception_of_a_handler_comes_out_of_the_wait_and_nothing_is_taken(na
 
     mutex, event = namedshm.Mutex(name), namedshm.Event(name + "-2")
     before = signal.signal(signal.SIGALRM, handle)
+
+    def wait() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)  # here: on a slow machine it comes before the wait has begun
+        namedshm.wait_all([mutex, event], 30)
+
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         with pytest.raises(Enough):
-            namedshm.wait_all([mutex, event], 30)
+            wait()
     finally:
         signal.signal(signal.SIGALRM, before)
     with pytest.raises(namedshm.NotOwned):

@@ -191,18 +191,24 @@ def test_a_handle_sent_to_wait_only_cannot_change_the_object(name: str, peers: _
     assert win32.CloseHandle(event)
 
 
-@pytest.mark.skipif(not on_linux, reason="Windows sends every handle")
-def test_handles_of_global_objects_are_not_sent(name: str, peers: _Lender) -> None:
+def test_a_handle_of_a_global_object_that_was_sent_is_one_to_that_object(name: str, peers: _Lender) -> None:
     peer = peers(name=name)
     event = win32.CreateEvent(None, True, False, "Global\\" + name)
     if not event:
         pytest.skip("no right to create in Global")
-    process = win32.OpenProcess(win32.PROCESS_DUP_HANDLE, False, peer.pid)
-    assert not win32.DuplicateHandle(win32.GetCurrentProcess(), event, process, 0, False, win32.DUPLICATE_SAME_ACCESS)
-    assert last_error() == 50
-    assert peer.do("bool(win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, 'Global\\\\' + name))")
+    other = win32.CreateSemaphore(None, 0, 5, name)
+    assert peer.do("sent, local", sent=_send(peer, event), local=_send(peer, other))
+    assert peer.do("win32.WaitForSingleObject(sent, 0)") == WAIT_TIMEOUT
+    assert peer.do("win32.SetEvent(sent)")
+    assert win32.WaitForSingleObject(event, 0) == 0
+    # waiting for all locks the registry that each object is in
+    assert peer.do("win32.WaitForMultipleObjects([sent, local], True, 0)") == WAIT_TIMEOUT
+    assert win32.ReleaseSemaphore(other, 1) == (True, 0)
+    assert peer.do("win32.WaitForMultipleObjects([sent, local], True, 10000)") == 0
     assert win32.CloseHandle(event)
-    assert win32.CloseHandle(process)
+    assert peer.do("bool(win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, 'Global\\\\' + name))")
+    assert peer.do("win32.CloseHandle(sent)")
+    assert win32.CloseHandle(other)
 
 
 def test_the_source_is_closed_on_wish(name: str) -> None:

@@ -19,7 +19,6 @@ cdef extern from "namedshm_sync.h" nogil:
     int64_t INT64_MAX
     int64_t nshm_now()
     int nshm_wait(nshm_wait_context *)
-    int nshm_try(nshm_waitee *)
     int nshm_try_once(nshm_waitee *)
     int nshm_settle(nshm_waitee *, int64_t)
     int nshm_mutex_release(const nshm_waitee *)
@@ -36,12 +35,15 @@ cdef extern from "namedshm_sync.h" nogil:
     void nshm__pause()
     int nshm__signaled(nshm_waitee *)
 
+from namedshm._arguments import check_on_abandoned, seconds
+
 KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
 
 
 #: Set by sync.py: what acquiring a mutex returns, (acquired, abandoned, not acquired), and what makes AbandonedMutex.
 cdef object acquired, abandoned_acquired, not_acquired, abandoned_error
+cdef str TELL = "tell"
 
 
 def set_acquisitions(got, abandoned, not_got, error):
@@ -58,20 +60,36 @@ cdef int64_t SETTLE = 10_000_000_000
 ctypedef int (*changer)(nshm_waitee *) noexcept nogil
 
 
+# Nanoseconds of a timeout: 0 for none, INT64_MAX for ever.  Converting may run Python code: before anything is looked at.
+cdef int64_t nanoseconds(object timeout, str call, object name) except -1:
+    cdef object length
+    if timeout is None:
+        return INT64_MAX
+    if type(timeout) is int and timeout == 0:  # a try: the most frequent one
+        return 0
+    length = seconds(timeout, call, name)
+    return INT64_MAX if length is None else <int64_t>(<double>length * 1e9)
+
+
+@no_gc_clear
 cdef class SyncHandle:
     """contract.SyncHandle"""
-    cdef nshm_handle h
-    cdef nshm_waitee waitee
+    cdef nshm_gate gate
+    cdef nshm_handle h       # not changed from own() on, also by closing: whoever is in may read it
+    cdef nshm_waitee waitee  # the same
+    cdef bint nameless       # closed while somebody was in: the name is gone, the page goes with the last one
     cdef readonly object name
     cdef readonly str kind
     cdef readonly str access
-    cdef readonly bint closed
     cdef bint may_wait, may_modify
-    cdef int users
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
-        self.closed = True
+        nshm_gate_shut(&self.gate)
+
+    @property
+    def closed(self):
+        return bool(nshm_gate_closed(&self.gate))
 
     @property
     def created(self):
@@ -81,162 +99,140 @@ cdef class SyncHandle:
     def identity(self):
         return self.h.nonce
 
+    # Takes what a C call left in flight; nothing in here gives the GIL away before it is owned.
     @final
     cdef int own(self, object name, str kind, str access) except -1:
-        self.closed = False
         self.name = name
         self.kind = kind
         self.access = access
         self.may_wait = access != "modify"
         self.may_modify = access != "wait"
+        nshm_gate_open(&self.gate)
+        nshm_flight_end(&self.h)
         if nshm_sync_waitee(&self.h, KINDS[kind], &self.waitee):
+            self.close()
             raise explain(-EUCLEAN, "open", name, 0)
         return 0
 
+    # Waits and changes are on the object's page, some without the GIL.  Whoever closes leaves it to them: the name goes at once,
+    # the page with the last of them.  That is also what keeps the kernel from writing into what is mapped there next: a mutex's
+    # word is in the robust list of a thread that is in, and only of such a one.
     @final
-    cdef int waitable(self) except -1:
-        if self.closed or not self.may_wait:
-            raise explain(-EBADF if self.closed else -EACCES, "wait", self.name, 0)
+    cdef int enter(self, bint may, str call) except -1:
+        if not nshm_gate_enter(&self.gate):
+            raise explain(-EBADF, call, self.name, 0)
+        if not may:
+            self.leave()
+            raise explain(-EACCES, call, self.name, 0)
         return 0
 
     @final
-    cdef int modifiable(self) except -1:
-        if self.closed or not self.may_modify:
-            raise explain(-EBADF if self.closed else -EACCES, "modify", self.name, 0)
-        return 0
+    cdef void leave(self) noexcept:
+        if nshm_gate_leave(&self.gate):
+            self.drop()
+
+    @final
+    cdef void drop(self) noexcept:
+        cdef nshm_handle gone = self.h
+        if self.nameless:
+            gone.token = NULL
+        drop_handle(gone, nshm_sync_keep(&self.waitee))
+
+    def close(self):
+        cdef Py_ssize_t others = nshm_gate_close(&self.gate)
+        if others < 0:
+            return
+        if others:
+            self.nameless = True
+            drop_name(self.h)
+        self.leave()
+
+    def __dealloc__(self):
+        if not nshm_gate_closed(&self.gate):
+            nshm_gate_shut(&self.gate)
+            self.drop()
 
     def duplicate_as(self, str access):
         cdef SyncHandle other = SyncHandle.__new__(type(self))
         cdef int r
-        if self.closed:
-            raise explain(-EBADF, "duplicate", self.name, 0)
-        r = nshm_duplicate(&self.h, False, &other.h)
-        if r < 0:
-            raise explain(r, "duplicate", self.name, 0)
-        other.own(self.name, self.kind, access)
+        self.enter(True, "duplicate")
+        try:
+            nshm_flight_begin(&other.h)
+            r = nshm_duplicate(&self.h, False, &other.h)
+            if r < 0:
+                nshm_flight_end(&other.h)
+                # closed meanwhile: then its name may be gone, and there is nothing to duplicate
+                raise explain(-EBADF if self.closed else r, "duplicate", self.name, 0)
+            other.own(self.name, self.kind, access)
+        finally:
+            self.leave()
         return other
 
-    # Waits and changes run without the GIL on the object's page.  close() in another thread must not unmap it under them: the
-    # name goes at once, the page with the last of them.
-    @final
-    cdef void enter(self):
-        self.users += 1
-
-    @final
-    cdef void leave(self):
-        self.users -= 1
-        if self.closed and not self.users:
-            self.drop()
-
-    @final
-    cdef void drop(self):
-        nshm_close(&self.h, nshm_sync_keep(&self.waitee))
-
-    def close(self):
-        if self.closed:
-            return
-        self.closed = True
-        if self.users:
-            nshm_close_name(&self.h)
-        else:
-            self.drop()
-
-    def __dealloc__(self):
-        if not self.closed:
-            self.closed = True
-            self.drop()
-
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
-    def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
+    def acquire_mutex(self, timeout=None, *, on_abandoned=TELL, double spin=SPIN):
+        cdef bint tell = on_abandoned is TELL
+        cdef int64_t patience = nanoseconds(timeout, "acquire", self.name)
         cdef int r
-        # The quick way, with the GIL: nothing is copied, for trying a mutex leaves nothing in the waitee.
-        if self.closed or not self.may_wait or self.waitee.type != NSHM_MUTEX:
-            r = -EINVAL
+        if not tell:
+            check_on_abandoned(on_abandoned)
+            tell = on_abandoned == "tell"
+        self.enter(self.may_wait, "wait")
+        r = nshm_try_once(&self.waitee) if self.waitee.type == NSHM_MUTEX else -EBUSY  # leaves nothing in the waitee of a mutex
+        if r < 0:
+            try:
+                r = self.sleep(patience, spin) if patience or r != -EAGAIN else -ETIMEDOUT
+            finally:
+                self.leave()
         else:
-            r = nshm_try_once(&self.waitee)
-        if r < 0 and r != -EAGAIN:
-            r = self.attempt()  # says what is wrong, or gives a wait-all a moment to decide
+            self.leave()
         if r == 0:
             return acquired
-        if r == -EAGAIN:
-            if timeout is not None and timeout <= 0:
-                return not_acquired
-            index, mask = wait((self,), False, timeout, spin)
-            if index < 0:
-                return not_acquired
-            if not mask:
-                return acquired
-        if on_abandoned == "raise":
-            raise abandoned_error(self.name)
-        return abandoned_acquired
+        if r == -ETIMEDOUT:
+            return not_acquired
+        if tell:
+            return abandoned_acquired
+        raise abandoned_error(self.name)
 
     def exit_mutex(self, kind, error, trace):
         self.release_mutex()
 
     def release_mutex(self):
         cdef int r
-        if self.closed:
-            raise explain(-EBADF, "release", self.name, 0)
-        r = nshm_mutex_release(&self.waitee)
+        self.enter(True, "release")
+        r = nshm_mutex_release(&self.waitee) if self.waitee.type == NSHM_MUTEX else -EPERM
+        self.leave()
         if r < 0:
             raise explain_sync(r, "release", self.name)
 
-    # Changes are quick, a store and at most a wake-up, and keep the GIL; only waits give it away.
+    # Called by who is in: 0, NSHM_ABANDONED, or -ETIMEDOUT.
+    @final
+    cdef int sleep(self, int64_t patience, double spin) except -1000:
+        cdef nshm_wait_context c
+        c.count = 1
+        c.all = False
+        memcpy(&c.object[0], &self.waitee, sizeof(nshm_waitee))
+        return sleep_on(&c, patience, spin, self.name)
+
+    # Changes are quick, a store and at most a wake-up, and keep the GIL, unless somebody's wait-all is deciding.
     @final
     cdef int change(self, changer what, str call) except -1:
-        cdef int64_t patience = 0
+        cdef nshm_waitee o
+        cdef int64_t until = 0
         cdef int r
-        while True:
-            self.modifiable()  # each time: whoever ran meanwhile may have closed it
-            r = what(&self.waitee)
-            if r != -EBUSY:
-                break
-            self.settle(&patience, call)
+        self.enter(self.may_modify, "modify")
+        try:
+            if self.waitee.type != NSHM_EVENT:
+                raise TypeError(f"a {self.kind} is no event")
+            memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
+            r = what(&o)
+            while r == -EBUSY:
+                settle(&o, &until, call, self.name)
+                r = what(&o)
+        finally:
+            self.leave()
         if r < 0:
             raise explain_sync(r, call, self.name)
         return 0
-
-    @final
-    cdef int settle(self, int64_t *patience, str call) except -1:
-        """Somebody's wait-all is deciding: wait for that, without the GIL.  `patience`: until when in all, 0 at first."""
-        cdef nshm_waitee o
-        cdef int r
-        memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
-        if not patience[0]:
-            patience[0] = nshm_now() + SETTLE
-        self.enter()
-        with nogil:
-            r = nshm_settle(&o, min(patience[0], nshm_now() + LOOK))
-        self.leave()
-        PyErr_CheckSignals()
-        if r == -ETIMEDOUT and nshm_now() >= patience[0]:
-            raise explain_sync(-ETIME, call, self.name)
-        if r and r != -ETIMEDOUT and r != -EINTR:
-            raise explain_sync(r, call, self.name)
-        return 0
-
-    @final
-    cdef int attempt(self) except? -1000:
-        """Take it now: 0, NSHM_ABANDONED or -EAGAIN."""
-        cdef nshm_waitee o
-        cdef int r
-        memcpy(&o, &self.waitee, sizeof(o))
-        while True:
-            self.waitable()  # each time: whoever ran meanwhile may have closed it
-            r = nshm_try_once(&o)
-            if r == -EBUSY:
-                self.enter()
-                with nogil:
-                    r = nshm_try(&o)
-                self.leave()
-            if r != -EINTR:
-                break
-            PyErr_CheckSignals()
-        if r < 0 and r != -EAGAIN:
-            raise explain_sync(r, "wait", self.name)
-        if r == -EAGAIN:
-            self.waitable()
-        return r
 
     def set_event(self):
         self.change(nshm_event_set, "set")
@@ -248,32 +244,45 @@ cdef class SyncHandle:
         self.change(nshm_event_pulse, "pulse")
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
+        cdef nshm_waitee o
+        cdef int64_t patience = nanoseconds(timeout, "wait", self.name)
         cdef int r, k
-        r = self.attempt()
-        if r == -EAGAIN and timeout is not None and timeout <= 0:
-            return False
-        if r == -EAGAIN and spin > 0:
-            for k in range(80):  # about half a microsecond: less than it takes to give the GIL away and get it back
-                if k > 16:
-                    nshm__pause()
-                if nshm__signaled(&self.waitee):
-                    r = self.attempt()
-                    if r != -EAGAIN:
-                        break
-        if r != -EAGAIN:
-            return True
-        return wait((self,), False, timeout, spin)[0] >= 0
+        self.enter(self.may_wait, "wait")
+        try:
+            memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
+            r = nshm_try_once(&o)
+            if r == -EAGAIN and patience and spin > 0:
+                for k in range(80):  # about half a microsecond: less than it takes to give the GIL away and get it back
+                    if k > 16:
+                        nshm__pause()
+                    if nshm__signaled(&o):
+                        r = nshm_try_once(&o)
+                        if r != -EAGAIN:
+                            break
+            if r == -EAGAIN and not patience:
+                return False
+            if r < 0:
+                r = self.sleep(patience, spin)  # also says what is wrong
+        finally:
+            self.leave()
+        return r != -ETIMEDOUT
 
     def release_semaphore(self, uint32_t count):
+        cdef nshm_waitee o
         cdef uint32_t previous = 0
-        cdef int64_t patience = 0
+        cdef int64_t until = 0
         cdef int r
-        while True:
-            self.modifiable()
-            r = nshm_semaphore_release(&self.waitee, count, &previous)
-            if r != -EBUSY:
-                break
-            self.settle(&patience, "release")
+        self.enter(self.may_modify, "modify")
+        try:
+            if self.waitee.type != NSHM_SEMAPHORE:
+                raise TypeError(f"a {self.kind} is no semaphore")
+            memcpy(&o, &self.waitee, sizeof(o))
+            r = nshm_semaphore_release(&o, count, &previous)
+            while r == -EBUSY:
+                settle(&o, &until, "release", self.name)
+                r = nshm_semaphore_release(&o, count, &previous)
+        finally:
+            self.leave()
         if r < 0:
             raise explain_sync(r, "release", self.name)
         return previous
@@ -288,22 +297,24 @@ def create_sync(cls, str kind, name, bint exist_ok, unsigned mode, int64_t group
     cdef SyncHandle handle = SyncHandle.__new__(cls)
     cdef uint16_t type = KINDS[kind]
     cdef nshm_sync_start start
+    cdef object label = name.text
     cdef int flags = 0 if exist_ok else NSHM_EXCLUSIVE, r
     start.type, start.manual, start.maximum, start.initial = type, manual, maximum, initial
     r = make_object(scope_of(name.is_global), type, encode(name.bare), SYNC_SIZE, mode, group, 0, flags, 0,
                     nshm_sync_fill, &start, &handle.h)
     if r < 0:
         raise explain(r, "create", name, 0)
-    handle.own(name.text, kind, "full")
+    handle.own(label, kind, "full")
     return handle
 
 
 def open_sync(cls, str kind, name, str access):
     cdef SyncHandle handle = SyncHandle.__new__(cls)
+    cdef object label = name.text
     cdef int r = find_object(scope_of(name.is_global), KINDS[kind], encode(name.bare), 0, &handle.h)
     if r < 0:
         raise explain(r, "open", name, 0)
-    handle.own(name.text, kind, access)
+    handle.own(label, kind, access)
     return handle
 
 
@@ -317,87 +328,109 @@ cdef tuple several(handles):
     return waited
 
 
+# Somebody's wait-all is deciding, on a page that the caller keeps: wait for that, without the GIL.  *until: when to give up, 0 at first.
+cdef int settle(nshm_waitee *o, int64_t *until, str call, object name) except -1:
+    cdef int r
+    if not until[0]:
+        until[0] = nshm_now() + SETTLE
+    with nogil:
+        r = nshm_settle(o, min(until[0], nshm_now() + LOOK))
+    PyErr_CheckSignals()
+    if r == -ETIMEDOUT and nshm_now() >= until[0]:
+        raise explain_sync(-ETIME, call, name)
+    if r and r != -ETIMEDOUT and r != -EINTR:
+        raise explain_sync(r, call, name)
+    return 0
+
+
+# Wait for what c.count, c.all and c.object say, whose pages the caller keeps: an index (plus NSHM_ABANDONED), or -ETIMEDOUT.
+cdef int sleep_on(nshm_wait_context *c, int64_t patience, double spin, object name) except -1000:
+    cdef int64_t end = 0, spin_end = 0
+    cdef int r
+    c.begun = 0
+    c.abandoned = 0
+    c.deadline = 0
+    c.spin = 0
+    if patience:
+        end = INT64_MAX if patience == INT64_MAX else nshm_now() + patience
+        if spin > 0:
+            spin_end = nshm_now() + <int64_t>(min(spin, 9e9) * 1e9)
+    while True:
+        if end:
+            c.deadline = min(end, nshm_now() + LOOK)
+            if spin_end:
+                c.spin = spin_end - nshm_now()
+        with nogil:
+            r = nshm_wait(c)
+        if r != -EINTR and (r != -ETIMEDOUT or c.deadline == end):
+            break
+        PyErr_CheckSignals()
+    if r < 0 and r != -ETIMEDOUT:
+        raise explain_sync(r, "wait", name)
+    return r
+
+
+# Go in at all of them, or at none; what is waited for is copied into c.
+cdef int enter_all(tuple waited, nshm_wait_context *c, bint all) except -1:
+    cdef SyncHandle handle
+    cdef int k = 0
+    c.count = len(waited)
+    c.all = all
+    try:
+        for handle in waited:
+            handle.enter(handle.may_wait, "wait")
+            memcpy(&c.object[k], &handle.waitee, sizeof(nshm_waitee))
+            k += 1
+    except:
+        leave_first(waited, k)
+        raise
+    return 0
+
+
+cdef void leave_first(tuple waited, int count) noexcept:
+    cdef int k
+    for k in range(count):
+        (<SyncHandle>waited[k]).leave()
+
+
 def wait(handles, bint all, timeout, double spin):
     """Wait for SyncHandles: (index or -1 when the time is up, bit mask of abandoned mutexes).
 
     `timeout` in seconds, None for ever.  Ctrl-C and other signals are handled while it lasts.
     """
     cdef nshm_wait_context c
-    cdef SyncHandle handle
-    cdef double seconds
-    cdef int64_t end, spin_end
-    cdef int r, k = 0
-    waited = several(handles)  # the caller's own list may change meanwhile
-    c.count = len(waited)
-    c.all = all
-    c.begun = 0
-    c.abandoned = 0
-    for handle in waited:
-        handle.waitable()
-        memcpy(&c.object[k], &handle.waitee, sizeof(nshm_waitee))
-        k += 1
-    if timeout is None:
-        c.deadline = INT64_MAX
-    else:
-        seconds = timeout
-        if seconds != seconds:
-            raise explain(-EINVAL, "wait", None, 0)
-        if seconds <= 0:
-            c.deadline = 0
-        else:
-            c.deadline = INT64_MAX if seconds > 9e9 else nshm_now() + <int64_t>(seconds * 1e9)
-    spin_end = nshm_now() + <int64_t>(min(spin, 9e9) * 1e9) if spin > 0 else 0
-    end = c.deadline
-    for handle in waited:
-        handle.enter()
+    cdef tuple waited = several(handles)  # the caller's own list may change meanwhile
+    cdef int64_t patience = nanoseconds(timeout, "wait", None)
+    cdef int r
+    enter_all(waited, &c, all)
     try:
-        while True:
-            if end:
-                c.deadline = min(end, nshm_now() + LOOK)
-            c.spin = spin_end - nshm_now() if spin_end else 0
-            with nogil:
-                r = nshm_wait(&c)
-            if r != -EINTR and (r != -ETIMEDOUT or c.deadline == end):
-                break
-            PyErr_CheckSignals()
+        r = sleep_on(&c, patience, spin, None)
     finally:
-        for handle in waited:
-            handle.leave()
-    if r >= 0:
-        return r & ~NSHM_ABANDONED, c.abandoned
+        leave_first(waited, len(waited))
     if r == -ETIMEDOUT:
         return -1, 0
-    raise explain_sync(r, "wait", None)
+    return r & ~NSHM_ABANDONED, c.abandoned
 
 
 # ------------------------------------------------------------------------------------------------------------ for event loops
 WATCH_MAX = NSHM_WATCH_MAX
 
 
+@no_gc_clear
 cdef class Wait:
     """A wait that is polled instead of slept in; what happened between two polls (a pulse) is not lost."""
     cdef nshm_wait_context c
-    cdef tuple handles   # keeps the pages mapped
+    cdef tuple handles      # in all of them until this wait is gone: a watching thread may be at their pages
+    cdef uint32_t polling   # threads in poll(): one
 
-    def __init__(self, handles, bint all):
-        cdef SyncHandle handle
-        cdef int k = 0
-        waited = several(handles)
-        self.c.count = len(waited)
-        self.c.all = all
-        for handle in waited:
-            handle.waitable()
+    def __cinit__(self, handles, bint all):
+        cdef tuple waited = several(handles)
+        enter_all(waited, &self.c, all)
         self.handles = waited
-        for handle in self.handles:
-            memcpy(&self.c.object[k], &handle.waitee, sizeof(nshm_waitee))
-            handle.enter()  # until this wait is gone: a watching thread may be at the page
-            k += 1
 
     def __dealloc__(self):
-        cdef SyncHandle handle
         if self.handles is not None:
-            for handle in self.handles:
-                handle.leave()
+            leave_first(self.handles, len(self.handles))
 
     def __len__(self):
         return self.c.count
@@ -406,16 +439,24 @@ cdef class Wait:
         """(index, abandoned mask) if it succeeds now, else None.  What is acquired is this thread's."""
         cdef SyncHandle handle
         cdef int r
+        cdef uint64_t abandoned
         for handle in self.handles:
-            handle.waitable()
+            if nshm_gate_closed(&handle.gate):
+                raise explain(-EBADF, "wait", handle.name, 0)
+        if nshm__add32(&self.polling, 1) != 1:
+            nshm__add32(&self.polling, -1)
+            raise RuntimeError("a wait is polled by one thread at a time")
         self.c.deadline = 0
         self.c.abandoned = 0
-        r = nshm_wait(&self.c)
-        if r == -ETIMEDOUT or r == -EINTR:  # the loop runs signal handlers
+        with nogil:  # it may have to wait for somebody's wait-all
+            r = nshm_wait(&self.c)
+        abandoned = self.c.abandoned
+        nshm__add32(&self.polling, -1)
+        if r == -ETIMEDOUT or r == -EINTR:  # interrupted: it is watched now, and polled again
             return None
         if r < 0:
             raise explain_sync(r, "wait", None)
-        return r & ~NSHM_ABANDONED, self.c.abandoned
+        return r & ~NSHM_ABANDONED, abandoned
 
 
 cdef class Control:
@@ -431,17 +472,16 @@ cdef class Control:
         nshm__wake(&self.word, 1)
 
 
-def watch(list waits, Control control, uint32_t seen):
+def watch(list waits not None, Control control not None, uint32_t seen):
     """Sleep until one of the Waits (WATCH_MAX objects at most) deserves a poll or `control` is no longer `seen`; those Waits."""
     cdef nshm_wait_context *contexts[128]
     cdef unsigned char ready[128]
-    cdef int count = len(waits), i
-    cdef Wait wait
+    cdef tuple watched = tuple(waits)
+    cdef int count = len(watched), i
     if count > 127:
         raise ValueError("too many waits for one thread")
     for i in range(count):
-        wait = waits[i]
-        contexts[i] = &wait.c
+        contexts[i] = &(<Wait?>watched[i]).c
     with nogil:
         nshm_watch(contexts, count, &control.word, seen, ready)
-    return [waits[i] for i in range(count) if ready[i]]
+    return [watched[i] for i in range(count) if ready[i]]

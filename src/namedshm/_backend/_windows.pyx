@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False, freethreading_compatible=True
 """The Windows calls: sections, their companions, views, and looking around.  Which calls in which order, and why, is told at the
 top of windows.py; what a name may be and what an error says is decided there too.  Documented in _windows.pyi.
 
@@ -14,6 +14,7 @@ The companion of a section is a mapping of one page with what Windows does not k
     40      4     pid         the same: the creator's
     44      4     mode        the same: permission bits
 """
+from cython cimport critical_section, final, no_gc_clear
 from cpython.mem cimport PyMem_Free
 from cpython.ref cimport PyObject
 from libc.stddef cimport wchar_t
@@ -21,8 +22,11 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc
 
 from namedshm._core cimport Mapping, Pager as CorePager, fill
+from namedshm._gate cimport (
+    nshm_gate, nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
 
 from .. import errors
+from .._arguments import check_on_abandoned, seconds
 
 cdef extern from *:
     """
@@ -407,9 +411,11 @@ cdef DWORD _create(
 
 
 # -------------------------------------------------------------------------------------------------------- errors and strings
-cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
-    from .windows import failure  # late: it imports this module
+#: Set by windows.py: makes the exception for a number of GetLastError().
+failure = None
 
+
+cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
     return failure(code, call, name, doing, kind)
 
 
@@ -478,35 +484,46 @@ cdef class _Guard:
         return start + _committed(self._base + start, end - start)
 
 
-def commit_view(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
+def commit_view(Mapping mapping not None, Py_ssize_t offset, Py_ssize_t length):
     cdef MEMORY_BASIC_INFORMATION memory
-    cdef char *start = mapping._address + (offset & ~<Py_ssize_t>4095)
-    mapping._check()
-    if mapping._guard is None or length == 0:
-        return
-    if mapping._readonly:
-        raise errors.AccessDenied(
-            f"This view of {mapping._label()} is read-only: commit pages through one with access 'write'", call="VirtualAlloc")
-    if offset < 0 or length < 0 or offset + length > (mapping._length + 4095) & ~<Py_ssize_t>4095:
-        raise errors.InvalidArgument(
-            f"Cannot commit {length} bytes at {offset}: this view of {mapping._label()} has {mapping._length} bytes",
-            winerror=487, call="VirtualAlloc")
-    # Protected as the view was mapped: an executable one stays so.
-    if (not VirtualQuery(mapping._address, &memory, sizeof(memory))
-            or VirtualAlloc(start, mapping._address + offset + length - start, MEM_COMMIT, memory.AllocationProtect) == NULL):
-        raise _failure(GetLastError(), "VirtualAlloc", mapping._name, f"commit {length} bytes at {offset} of {{}}")
+    cdef char *start
+    cdef Py_ssize_t pages
+    mapping._enter()
+    try:
+        if mapping._guard is None or length == 0:
+            return
+        if mapping._readonly:
+            raise errors.AccessDenied(
+                f"This view of {mapping._label()} is read-only: commit pages through one with access 'write'", call="VirtualAlloc")
+        pages = (mapping._length + 4095) & ~<Py_ssize_t>4095
+        if not (0 <= offset <= pages and 0 <= length <= pages - offset):
+            raise errors.InvalidArgument(
+                f"Cannot commit {length} bytes at {offset}: this view of {mapping._label()} has {mapping._length} bytes",
+                winerror=487, call="VirtualAlloc")
+        start = mapping._address + (offset & ~<Py_ssize_t>4095)
+        # Protected as the view was mapped: an executable one stays so.
+        if (not VirtualQuery(mapping._address, &memory, sizeof(memory))
+                or VirtualAlloc(start, mapping._address + offset + length - start, MEM_COMMIT, memory.AllocationProtect) == NULL):
+            raise _failure(GetLastError(), "VirtualAlloc", mapping._name, f"commit {length} bytes at {offset} of {{}}")
+    finally:
+        mapping._leave()
 
 
-def reach(Mapping mapping):
-    mapping._check()
-    if mapping._guard is not None:
-        mapping._window = _committed(mapping._address, mapping._length)
-    return mapping._window
+def reach(Mapping mapping not None):
+    mapping._enter()
+    try:
+        if mapping._guard is not None:
+            mapping._window = _committed(mapping._address, mapping._length)
+        return mapping._window
+    finally:
+        mapping._leave()
 
 
 # -------------------------------------------------------------------------------------------------------- handles
+@no_gc_clear
 cdef class SectionHandle:
-    cdef HANDLE _section
+    cdef nshm_gate _gate
+    cdef HANDLE _section      # not changed from _take() on, also by closing: whoever is in may use it
     cdef HANDLE _companion
     cdef long long _real  # bytes that Windows lets be mapped: whole pages of memory, but a file's size exactly
     cdef readonly object name
@@ -519,18 +536,20 @@ cdef class SectionHandle:
     cdef readonly bint reserved
     cdef object __weakref__
 
+    def __cinit__(self):
+        nshm_gate_shut(&self._gate)
+
     def __init__(self):
         raise TypeError("SectionHandle objects are made by create(), open_existing() and receive()")
 
     def __dealloc__(self):
-        self._release()
+        if not nshm_gate_closed(&self._gate):
+            self._release()
 
     cdef void _release(self) noexcept:
         cdef Opened o
         o.section = self._section
         o.companion = self._companion
-        self._section = NULL
-        self._companion = NULL
         _drop(&o)
 
     cdef void _take(self, Opened *o, object name, str access):
@@ -552,31 +571,42 @@ cdef class SectionHandle:
             self.writable = True
             self.executable = False
             self.reserved = o.attributes & SEC_RESERVE != 0
+        nshm_gate_open(&self._gate)
 
-    cdef int _check(self, str doing) except -1:
-        if self._section == NULL:
+    # A number that was closed may be another object's at once: it is used between these two only, and closed by the last one out.
+    @final
+    cdef int _enter(self, str doing) except -1:
+        if not nshm_gate_enter(&self._gate):
             raise errors.ClosedHandle(
                 f"Cannot {doing} {self._label()}: this handle is closed, open the section again", name=self.name, call=doing)
         return 0
+
+    @final
+    cdef void _leave(self) noexcept:
+        if nshm_gate_leave(&self._gate):
+            self._release()
 
     cdef object _label(self):
         return "an unnamed section" if self.name is None else f"section {self.name!r}"
 
     @property
     def closed(self):
-        return self._section == NULL
+        return bool(nshm_gate_closed(&self._gate))
 
     @property
     def os_handle(self):
-        self._check("use")
+        self._enter("use")
+        self._leave()
         return <uintptr_t>self._section
 
     def map(self, kind, long long offset, Py_ssize_t length, str access, bint executable):
-        cdef DWORD flags
+        cdef DWORD flags, error
         cdef _Attachment attachment
         cdef _Guard guard
         cdef Mapping m
-        self._check("map")
+        cdef long long pages = (self.size + 4095) & ~<long long>4095
+        if not (0 <= offset < pages and 0 < length <= pages - offset):  # windows.py says it better, of numbers that do not lie
+            raise errors.InvalidArgument(f"{length} bytes at {offset} reach beyond the end of {self._label()}", call="map")
         if access == "write":
             if not self.writable:  # Windows would refuse as well, Wine would not
                 raise errors.AccessDenied(
@@ -588,12 +618,15 @@ cdef class SectionHandle:
         if executable:
             flags |= FILE_MAP_EXECUTE
         attachment = _Attachment.__new__(_Attachment)
+        m = <Mapping?>kind.__new__(kind)  # may run Python code: before the handle is used
+        self._enter("map")
         # What is asked for may end behind a file's last byte, within its last page.  That page is mapped anyway.
         attachment._base = MapViewOfFile(
             self._section, flags, <DWORD>(offset >> 32), <DWORD>offset, min(<long long>length, self._real - offset))
+        error = GetLastError()
+        self._leave()
         if attachment._base == NULL:
-            raise _failure(GetLastError(), "MapViewOfFile", self.name, f"map {length} bytes at {offset} of {{}}")
-        m = <Mapping>kind.__new__(kind)
+            raise _failure(error, "MapViewOfFile", self.name, f"map {length} bytes at {offset} of {{}}")
         fill(m, <char *>attachment._base, length, access == "read", attachment, self.name)
         if self.reserved:
             guard = _Guard.__new__(_Guard)
@@ -605,16 +638,19 @@ cdef class SectionHandle:
     def duplicate(self, str access):
         cdef Opened o
         cdef SectionHandle twin
-        self._check("duplicate")
         o.companion = NULL
         o.created = False
         o.facts.magic = 0
         o.real_size = 0
         o.attributes = 0
-        o.section = self._copy(GetCurrentProcess(), access, False)
-        if self._companion != NULL:
-            DuplicateHandle(
-                GetCurrentProcess(), self._companion, GetCurrentProcess(), &o.companion, 0, False, DUPLICATE_SAME_ACCESS)
+        self._enter("duplicate")
+        try:
+            o.section = self._copy(GetCurrentProcess(), access, False)
+            if self._companion != NULL:
+                DuplicateHandle(
+                    GetCurrentProcess(), self._companion, GetCurrentProcess(), &o.companion, 0, False, DUPLICATE_SAME_ACCESS)
+        finally:
+            self._leave()
         twin = SectionHandle.__new__(SectionHandle)
         twin._take(&o, self.name, access)
         twin.size = self.size
@@ -626,6 +662,7 @@ cdef class SectionHandle:
         return twin
 
     cdef HANDLE _copy(self, HANDLE process, str access, bint inherit) except NULL:
+        """By who is in."""
         cdef HANDLE copy = NULL
         cdef DWORD rights = QUERY | MAP_READ, options = 0
         if access == "write":
@@ -639,7 +676,8 @@ cdef class SectionHandle:
         return copy
 
     def close(self):
-        self._release()
+        if nshm_gate_close(&self._gate) >= 0:
+            self._leave()
 
 
 cdef SectionHandle _handle(Opened *o, object name, str access):
@@ -761,18 +799,20 @@ def check_process(unsigned int pid):
 
 def send(handle, unsigned int pid, str access):
     cdef HANDLE process, copy
-    if isinstance(handle, SyncHandle):
-        (<SyncHandle>handle)._valid("send")
-    else:
-        (<SectionHandle?>handle)._check("send")
+    cdef SyncHandle sync = handle if isinstance(handle, SyncHandle) else None
+    cdef SectionHandle section = None if sync is not None else <SectionHandle?>handle
     process = OpenProcess(PROCESS_DUP_HANDLE, False, pid)
     if process == NULL:
         raise _failure(GetLastError(), "OpenProcess", handle.name, f"send {{}} to process {pid}")
     try:
-        if isinstance(handle, SyncHandle):
-            copy = (<SyncHandle>handle)._copy(process, access)
+        if sync is not None:
+            copy = sync._copy(process, access)
         else:
-            copy = (<SectionHandle>handle)._copy(process, access, False)
+            section._enter("send")
+            try:
+                copy = section._copy(process, access, False)
+            finally:
+                section._leave()
     finally:
         CloseHandle(process)
     return <uintptr_t>copy
@@ -828,20 +868,26 @@ def receive_sync(value, text, str kind):
     return _sync_handle(SyncHandle, handle, text, kind, access, False)
 
 
-def flush(Mapping mapping, Py_ssize_t offset, Py_ssize_t length):
+def flush(Mapping mapping not None, Py_ssize_t offset, Py_ssize_t length):
     cdef BOOL done
-    cdef char *start = mapping._address + offset
-    cdef object _owner = mapping._owner  # keeps the memory while the GIL is away
+    cdef char *start
     cdef DWORD error = 0
-    mapping._check()
-    if length == 0:
-        return
-    with nogil:
-        done = FlushViewOfFile(start, length)
+    mapping._enter()
+    try:
+        if not (0 <= offset <= mapping._length and 0 <= length <= mapping._length - offset):
+            raise errors.InvalidArgument(
+                f"Cannot flush {length} bytes at {offset}: the view has {mapping._length} bytes", call="FlushViewOfFile")
+        if length == 0:
+            return
+        start = mapping._address + offset
+        with nogil:
+            done = FlushViewOfFile(start, length)
+            if not done:
+                error = GetLastError()
         if not done:
-            error = GetLastError()
-    if not done:
-        raise _failure(error, "FlushViewOfFile", mapping._name, f"write out {length} bytes of {{}}")
+            raise _failure(error, "FlushViewOfFile", mapping._name, f"write out {length} bytes of {{}}")
+    finally:
+        mapping._leave()
 
 
 # -------------------------------------------------------------------------------------------------------- looking around

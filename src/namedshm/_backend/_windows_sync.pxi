@@ -51,9 +51,23 @@ def set_acquisitions(got, abandoned, not_got, error):
     acquired, abandoned_acquired, not_acquired, abandoned_error = got, abandoned, not_got, error
 
 
+# Milliseconds of a timeout, rounded up: 0 for none, negative for ever.  Converting may run Python code: before anything is looked at.
+cdef long long _milliseconds(object timeout, str call, object name) except -2:
+    cdef object length = seconds(timeout, call, name)
+    if length is None:
+        return -1
+    return <long long>min(<double>length * 1000 + 0.999, 1e15) if length > 0 else 0
+
+
+@no_gc_clear
 cdef class SyncHandle:
-    """contract.SyncHandle; the classes of sync.py inherit from it, so that their quick paths are C."""
-    cdef HANDLE _handle
+    """contract.SyncHandle; the classes of sync.py inherit from it, so that their quick paths are C.
+
+    A number that was closed may be another object's at once, so it is closed by the last one out of the gate.  A wait is in for as
+    long as it lasts: until then the name stays, though the handle was closed.
+    """
+    cdef nshm_gate _gate
+    cdef HANDLE _handle      # not changed from _sync_handle() on, also by closing
     cdef readonly object name
     cdef readonly str kind
     cdef readonly str access
@@ -62,10 +76,10 @@ cdef class SyncHandle:
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
-        self._handle = NULL
+        nshm_gate_shut(&self._gate)
 
     def __dealloc__(self):
-        if self._handle != NULL:
+        if not nshm_gate_closed(&self._gate):
             CloseHandle(self._handle)
 
     @property
@@ -74,17 +88,33 @@ cdef class SyncHandle:
 
     @property
     def closed(self):
-        return self._handle == NULL
+        return bool(nshm_gate_closed(&self._gate))
 
     @property
     def os_handle(self):
-        return <uintptr_t>self._valid("use")
+        self._valid("use")
+        return <uintptr_t>self._handle
 
-    cdef HANDLE _valid(self, str doing) except NULL:
-        if self._handle == NULL:
+    @final
+    cdef int _valid(self, str doing) except -1:
+        if nshm_gate_closed(&self._gate):
             raise errors.ClosedHandle(
                 f"Cannot {doing} {self._label()}: this handle is closed, open it again", name=self.name, call=doing)
-        return self._handle
+        return 0
+
+    @final
+    cdef int _enter(self, str doing) except -1:
+        if not nshm_gate_enter(&self._gate):
+            self._valid(doing)
+        return 0
+
+    # The error of the call before, which closing would change.
+    @final
+    cdef DWORD _leave(self, bint done) noexcept:
+        cdef DWORD error = 0 if done else GetLastError() or 31
+        if nshm_gate_leave(&self._gate):
+            CloseHandle(self._handle)
+        return error
 
     cdef object _label(self):
         return f"an unnamed {self.kind}" if self.name is None else f"{self.kind} {self.name!r}"
@@ -93,76 +123,102 @@ cdef class SyncHandle:
         return _failure(code, call, self.name, doing, self.kind)
 
     def try_acquire(self):
-        cdef DWORD state = WaitForSingleObject(self._valid("wait for"), 0)
+        cdef DWORD state, error
+        self._enter("wait for")
+        state = WaitForSingleObject(self._handle, 0)
+        error = self._leave(state != WAIT_FAILED)
         if state == WAIT_OBJECT_0:
             return 0
         if state == WAIT_TIMEOUT:
             return -1
         if state == WAIT_ABANDONED:
             return 0x80
-        raise self._failed(GetLastError(), "WaitForSingleObject", "wait for {}")
+        raise self._failed(error, "WaitForSingleObject", "wait for {}")
 
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
+        cdef bint tell = on_abandoned == "tell"
+        cdef long long patience = _milliseconds(timeout, "acquire", self.name)
+        if not tell:
+            check_on_abandoned(on_abandoned)
         got = self.try_acquire()
         if got < 0:
-            if timeout is not None and timeout <= 0:
+            if not patience:
                 return not_acquired
-            index, got = wait((self,), False, timeout)
+            index, got = wait_for((self,), False, patience)
             if index < 0:
                 return not_acquired
         if not got:
             return acquired
-        if on_abandoned == "raise":
-            raise abandoned_error(self.name)
-        return abandoned_acquired
+        if tell:
+            return abandoned_acquired
+        raise abandoned_error(self.name)
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
+        cdef long long patience = _milliseconds(timeout, "wait", self.name)
         if self.try_acquire() >= 0:
             return True
-        if timeout is not None and timeout <= 0:
+        if not patience:
             return False
-        return wait((self,), False, timeout)[0] >= 0
+        return wait_for((self,), False, patience)[0] >= 0
 
     def exit_mutex(self, kind, error, trace):
         self.release_mutex()
 
     def release_mutex(self):
-        if not ReleaseMutex(self._valid("release")):
-            raise self._failed(GetLastError(), "ReleaseMutex", "release {}")
+        cdef DWORD error
+        self._enter("release")
+        error = self._leave(ReleaseMutex(self._handle))
+        if error:
+            raise self._failed(error, "ReleaseMutex", "release {}")
 
     def set_event(self):
-        if not SetEvent(self._valid("set")):
-            raise self._failed(GetLastError(), "SetEvent", "set {}")
+        cdef DWORD error
+        self._enter("set")
+        error = self._leave(SetEvent(self._handle))
+        if error:
+            raise self._failed(error, "SetEvent", "set {}")
 
     def reset_event(self):
-        if not ResetEvent(self._valid("reset")):
-            raise self._failed(GetLastError(), "ResetEvent", "reset {}")
+        cdef DWORD error
+        self._enter("reset")
+        error = self._leave(ResetEvent(self._handle))
+        if error:
+            raise self._failed(error, "ResetEvent", "reset {}")
 
     def pulse_event(self):
-        if not PulseEvent(self._valid("pulse")):
-            raise self._failed(GetLastError(), "PulseEvent", "pulse {}")
+        cdef DWORD error
+        self._enter("pulse")
+        error = self._leave(PulseEvent(self._handle))
+        if error:
+            raise self._failed(error, "PulseEvent", "pulse {}")
 
     def release_semaphore(self, long count):
         cdef long before = 0
-        if not ReleaseSemaphore(self._valid("release"), count, &before):
-            raise self._failed(GetLastError(), "ReleaseSemaphore", f"release {{}} by {count}")
+        cdef DWORD error
+        self._enter("release")
+        error = self._leave(ReleaseSemaphore(self._handle, count, &before))
+        if error:
+            raise self._failed(error, "ReleaseSemaphore", f"release {{}} by {count}")
         return before
 
     cdef HANDLE _copy(self, HANDLE process, str access) except NULL:
         cdef HANDLE copy = NULL
         cdef DWORD options = DUPLICATE_SAME_ACCESS if access == self.access else 0
-        if not DuplicateHandle(GetCurrentProcess(), self._valid("duplicate"), process, &copy,
-                               _sync_rights(self.kind, access), False, options):
-            raise self._failed(GetLastError(), "DuplicateHandle", "duplicate the handle of {}")
+        cdef DWORD rights = _sync_rights(self.kind, access), error
+        self._enter("duplicate")
+        error = self._leave(DuplicateHandle(GetCurrentProcess(), self._handle, process, &copy, rights, False, options))
+        if error:
+            raise self._failed(error, "DuplicateHandle", "duplicate the handle of {}")
         return copy
 
     def duplicate_as(self, str access):
         return _sync_handle(type(self), self._copy(GetCurrentProcess(), access), self.name, self.kind, access, False)
 
     cdef int watch(self, Wait wait) except -1:
-        if self._waits is None:
-            self._waits = set()
-        self._waits.add(wait)
+        with critical_section(self):
+            if self._waits is None:
+                self._waits = set()
+            self._waits.add(wait)
         return 0
 
     cdef int unwatch(self, Wait wait) except -1:
@@ -171,12 +227,11 @@ cdef class SyncHandle:
         return 0
 
     def close(self):
-        cdef HANDLE handle = self._handle
-        self._handle = NULL
-        if handle != NULL:
-            CloseHandle(handle)
-            for wait in list(self._waits or ()):
-                (<Wait>wait).handle_closed()
+        if nshm_gate_close(&self._gate) < 0:
+            return
+        self._leave(True)
+        for wait in list(self._waits or ()):
+            (<Wait>wait).handle_closed()
 
 
 cdef SyncHandle _sync_handle(object cls, HANDLE handle, object name, str kind, str access, bint created):
@@ -186,6 +241,7 @@ cdef SyncHandle _sync_handle(object cls, HANDLE handle, object name, str kind, s
     made.kind = kind
     made.access = access
     made.created = created
+    nshm_gate_open(&made._gate)
     return made
 
 
@@ -231,29 +287,44 @@ def open_sync(cls, str kind, text, path, str access, bint inheritable):
 
 
 def wait(handles, bint all, timeout):
+    return wait_for(tuple(handles), all, _milliseconds(timeout, "wait", None))  # the caller's own list may change meanwhile
+
+
+cdef tuple wait_for(tuple handles, bint all, long long patience):
     cdef HANDLE waited[MOST + 1]
-    cdef Py_ssize_t count = len(handles)
-    cdef DWORD number = <DWORD>count, state, error, slice_ms
-    cdef ULONG64 deadline = 0, now
-    cdef bint for_ever = timeout is None, main = _PyOS_IsMainThread(), interruptible
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t count = len(handles), inside = 0, i, k
+    cdef SyncHandle handle
     if not 1 <= count <= MOST:
         raise errors.InvalidArgument(f"Cannot wait for {count} objects: 1 to {MOST} are possible", call="WaitForMultipleObjects")
-    if timeout is not None and timeout != timeout:
-        raise errors.InvalidArgument("Cannot wait: the timeout is no number of seconds", call="WaitForMultipleObjects")
-    for i in range(count):
-        waited[i] = (<SyncHandle?>handles[i])._valid("wait for")
-        if all:
-            for k in range(i):
-                if waited[k] == waited[i]:  # Windows refuses it as well, Wine waits
-                    raise errors.InvalidArgument("Cannot wait for all: one handle is there twice", call="WaitForMultipleObjects")
+    try:
+        for i in range(count):
+            handle = <SyncHandle?>handles[i]
+            handle._enter("wait for")
+            inside += 1
+            waited[i] = handle._handle
+            if all:
+                for k in range(i):
+                    if waited[k] == waited[i]:  # Windows refuses it as well, Wine waits
+                        raise errors.InvalidArgument(
+                            "Cannot wait for all: one handle is there twice", call="WaitForMultipleObjects")
+        return _sleep_on(waited, count, all, patience)
+    finally:
+        while inside:
+            inside -= 1
+            (<SyncHandle>handles[inside])._leave(True)
+
+
+cdef tuple _sleep_on(HANDLE *waited, Py_ssize_t count, bint all, long long patience):
+    cdef DWORD number = <DWORD>count, state, error, slice_ms
+    cdef ULONG64 deadline = 0, now
+    cdef bint for_ever = patience < 0, main = _PyOS_IsMainThread(), interruptible
     interruptible = main and not all and count < MOST
     if interruptible:
         waited[count] = _PyOS_SigintEvent()
         interruptible = waited[count] != NULL
         number += interruptible
     if not for_ever:
-        deadline = GetTickCount64() + <ULONG64>min(max(0.0, timeout) * 1000 + 0.999, 1e15)
+        deadline = GetTickCount64() + <ULONG64>patience
     while True:
         slice_ms = INFINITE
         if not for_ever:

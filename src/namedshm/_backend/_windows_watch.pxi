@@ -67,7 +67,7 @@ cdef DWORD STACK_SIZE_PARAM_IS_A_RESERVATION = 0x10000, TAKER_STACK = 0x20000
 # Windows hands a mutex to whoever has queued longest, so a thread that only tries never gets one for which others always queue.
 # After so many turns that others were faster, poll() queues for it, though the loop stands still meanwhile.
 cdef int PATIENT = 3
-cdef double QUEUE = 0.002  # seconds; some turns of short critical sections.  Windows' clock may make 16 ms of it
+cdef long long QUEUE = 2  # milliseconds; some turns of short critical sections.  Windows' clock may make 16 ms of it
 
 cdef DWORD NOT_ENOUGH_MEMORY = 8
 cdef DWORD QUERY_STATE = 1  # of events and semaphores; a mutex's is its right to modify
@@ -331,6 +331,7 @@ cdef Group *_room(Desk *desk, int objects) noexcept nogil:
 
 
 # -------------------------------------------------------------------------------------------------------- for Python
+@no_gc_clear
 cdef class Wait:
     """contract.PolledWait"""
     cdef Watched _w
@@ -343,7 +344,8 @@ cdef class Wait:
         if not 1 <= len(waited) <= MOST:
             raise errors.InvalidArgument(
                 f"Cannot wait for {len(waited)} objects: 1 to {MOST} are possible", call="WaitForMultipleObjects")
-        for handle in waited:
+        for item in waited:
+            handle = <SyncHandle?>item
             handle._valid("wait for")
         self._handles = waited
         self._w.all = all
@@ -366,18 +368,22 @@ cdef class Wait:
             ReleaseSRWLockExclusive(&self._w.desk.lock)
         if taken >= 0:
             return taken, 0
-        got = wait(self._handles, self._w.all, 0 if self._w.turns < PATIENT else QUEUE)
+        got = wait_for(self._handles, self._w.all, 0 if self._w.turns < PATIENT else QUEUE)
         return None if got[0] < 0 else got
 
     cdef int _begin(self) except -1:
         """Handles of its own, and with more rights: to look at the state, and to give back."""
         cdef SyncHandle handle
         cdef EventInformation event
+        cdef DWORD error
         cdef int k = 0
         for handle in self._handles:
-            if not DuplicateHandle(GetCurrentProcess(), handle._handle, GetCurrentProcess(), &self._w.handle[k],
-                                   _sync_rights(handle.kind, "full") | QUERY_STATE, False, 0):
-                raise handle._failed(GetLastError(), "DuplicateHandle", "wait in asyncio for {}")
+            handle._enter("wait for")
+            error = handle._leave(DuplicateHandle(
+                GetCurrentProcess(), handle._handle, GetCurrentProcess(), &self._w.handle[k],
+                _sync_rights(handle.kind, "full") | QUERY_STATE, False, 0))
+            if error:
+                raise handle._failed(error, "DuplicateHandle", "wait in asyncio for {}")
             self._w.back[k] = LET_GO if handle.kind == "mutex" else COUNT
             if handle.kind == "event":
                 event.automatic = 1
@@ -432,7 +438,7 @@ cdef class Watcher:
     def asleep(self):
         return self._desk.asleep
 
-    def add(self, Wait wait):
+    def add(self, Wait wait not None):
         cdef Watched *w = &wait._w
         cdef Group *g = NULL
         cdef DWORD error = 0
@@ -470,7 +476,7 @@ cdef class Watcher:
             raise _failure(error, "CreateThread", None, "watch objects for asyncio")
         return True
 
-    def remove(self, Wait wait):
+    def remove(self, Wait wait not None):
         wait._stop()
 
     def ready(self):
