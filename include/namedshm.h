@@ -69,6 +69,9 @@
 #if UINTPTR_MAX < UINT64_MAX
 #error "namedshm needs a 64-bit system: struct shmid_ds and the registry layout assume it."
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef SHM_STAT_ANY
 #define SHM_STAT_ANY 15
 #endif
@@ -425,11 +428,15 @@ static inline void nshm__detach_stranger(int id, void *at, size_t size) {
 }
 
 /* The robust list node of a mutex lies in the page behind its words, private to this process: the kernel and the C library follow
- * what stands there.  In a forked child it begins as zeros.  `at`: an attachment of exactly one page, which moves (it is detached if
+ * what stands there.  In a forked child it begins as zeros.  `at`: an attachment of exactly one page, which may move (it is detached if
  * this fails: NULL with errno). */
 static inline void *nshm__back(void *at) {
-    char *room = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const int prot = PROT_READ | PROT_WRITE, anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+    char *room, *behind = (char *)mmap((char *)at + 4096, 4096, prot, anonymous | MAP_FIXED_NOREPLACE, -1, 0);
     int e;
+    if (behind == (char *)at + 4096 && !madvise(behind, 4096, MADV_WIPEONFORK)) return at;
+    if (behind != (char *)MAP_FAILED) munmap(behind, 4096);
+    room = (char *)mmap(NULL, 8192, prot, anonymous, -1, 0); /* something stands there: both move */
     if (room != (char *)MAP_FAILED && !madvise(room + 4096, 4096, MADV_WIPEONFORK) &&
         mremap(at, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, room) != MAP_FAILED)
         return room;
@@ -1014,10 +1021,13 @@ static inline void nshm__tidy(nshm_place *p, uint32_t slot, uint64_t nonce) {
 }
 
 /* ------------------------------------------------------------------------------------------------ handles
- * The data's attachment.  A mutex's moves in front of its private page once it is known to be what it should be. */
-static inline void *nshm__attach_data(uint16_t type, uint64_t size, uint32_t props, int id, int readonly, const void *neighbour) {
-    return nshm__attach_below(type == NSHM_MUTEX || props & NSHM_OBJ_HUGE ? NULL : neighbour, nshm_data_size(size, props), id,
-                              readonly || (props & NSHM_OBJ_READONLY));
+ * The data's attachment, below the token's.  A mutex's gets its private page, between them, once it is known to be what it should be. */
+static inline const void *nshm__neighbour(uint16_t type, uint32_t props, const void *token) {
+    if (!token || props & NSHM_OBJ_HUGE) return NULL;
+    return type == NSHM_MUTEX ? (const char *)token - 4096 : token;
+}
+static inline void *nshm__attach_data(uint16_t type, uint64_t size, uint32_t props, int id, int readonly, const void *token) {
+    return nshm__attach_below(nshm__neighbour(type, props, token), nshm_data_size(size, props), id, readonly || (props & NSHM_OBJ_READONLY));
 }
 static inline int nshm__place_data(uint16_t type, uint64_t size, uint32_t props, void **data) {
     if (type == NSHM_MUTEX) return (*data = nshm__back(*data)) ? 0 : -errno;
@@ -1217,7 +1227,7 @@ static inline int nshm__make(nshm_place *p, uint16_t type, uint64_t size, unsign
     }
     if (!(props & NSHM_OBJ_FILE) && size) {
         int extra = props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0;
-        const void *neighbour = type == NSHM_MUTEX || props & NSHM_OBJ_HUGE ? NULL : h->token;
+        const void *neighbour = nshm__neighbour(type, props, h->token);
         r = nshm__segment(p, nshm_data_size(size, props), (int)(0600 | bits), extra, group, neighbour, &h->data_id, &h->data);
         if (!r) r = nshm__place_data(type, size, props, &h->data);
         if (r) {
@@ -1410,7 +1420,7 @@ static inline int nshm__duplicate(const nshm_handle *h, int readonly, nshm_handl
     to->readonly = h->readonly || readonly;
     if (h->token && !(to->token = nshm__attach(h->token_id, 1))) return -errno;
     if (h->data_id >= 0) {
-        if (!(to->data = nshm__attach_data(h->type, h->size, h->props, h->data_id, to->readonly, NULL))) r = -errno;
+        if (!(to->data = nshm__attach_data(h->type, h->size, h->props, h->data_id, to->readonly, to->token))) r = -errno;
         else r = nshm__place_data(h->type, h->size, h->props, &to->data);
         if (r) {
             nshm__detach(to->token, to->token_size);

@@ -81,6 +81,10 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         ],
         ["namespaces", "ownership"],
     ),
+    "a set wakes everybody": (
+        [("o->manual ? INT_MAX : 1);", "INT_MAX);")],
+        ["crowd", "200"],
+    ),
     "a page is used though another thread's list goes through it": (
         [("        if (nshm__in_use(p, holder)) return 0;\n", "        (void)0;\n")],
         ["hostile", "20", "1"],
