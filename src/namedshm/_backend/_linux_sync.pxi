@@ -67,6 +67,8 @@ cdef int64_t nanoseconds(object timeout, str call, object name) except -1:
         return INT64_MAX
     if type(timeout) is int and timeout == 0:  # a try: the most frequent one
         return 0
+    if type(timeout) is float and 0 <= timeout <= 9e9:  # what seconds() would give back as it is
+        return <int64_t>(<double>timeout * 1e9)
     length = seconds(timeout, call, name)
     return INT64_MAX if length is None else <int64_t>(<double>length * 1e9)
 
