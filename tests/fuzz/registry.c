@@ -37,10 +37,33 @@ static void scribble(input *in) {
     }
 }
 
-static void visit(uint32_t choices, uint32_t which) {
+/* Hand a handle over, to ourselves, while somebody writes over the note. */
+static void hand_over(const nshm_handle *h, uint32_t choices, input late) {
+    nshm_parked parked;
+    nshm_handle other;
+    nshm_note note;
+    memset(&parked, 0, sizeof parked);
+    int r = nshm_send(&scope, h, 7, "\001p", 2, choices & 1, &parked);
+    if (!documented(r)) caught("send: %d", r);
+    if (r) return;
+    nshm_record *parcel = &registry->record[parked.box.slot];
+    if (choices & 2) raw(&late, parcel->name + NSHM_NOTE, sizeof(nshm_note));
+    if (choices & 4) parcel->type = (uint16_t)take(&late, 2);
+    if (choices & 8) parcel->size = a_number(&late);
+    if (choices & 16) parcel->data = an_id(&late);
+    r = nshm_receive(&scope, &scope, "\001p", 2, &other, &note);
+    if (!documented(r)) caught("receive: %d", r);
+    if (!r) {
+        if (other.token) check_handle("receive", &other);
+        nshm_close(&other, 0);
+    }
+    if ((r = nshm_unsend(&parked, 1)) && !documented(r)) caught("unsend: %d", r);
+}
+
+static void visit(uint32_t choices, uint32_t which, input late) {
     static const char *const names[] = {"X", "Y", "R", "M", "E", "A", "S", "dead", "new", "p"};
     enum { NAMES = sizeof names / sizeof *names };
-    nshm_handle opened[NAMES], other, parked;
+    nshm_handle opened[NAMES], other;
     nshm_info info;
     uint32_t cursor = 0, listed = 0;
     int r;
@@ -62,12 +85,7 @@ static void visit(uint32_t choices, uint32_t which) {
     if (!documented(r)) caught("list: %d", r);
     for (int i = 0; i < NAMES; i++)
         if (opened[i].token) {
-            r = nshm_send(&scope, &opened[i], "\001p", 2, 0, &parked);
-            if (!r) {
-                if (!(r = nshm_receive(&scope, "\001p", 2, 0, &other))) check_handle("receive", &other), nshm_close(&other, 0);
-                nshm_unsend(&parked);
-            }
-            if (!documented(r)) caught("send and receive: %d", r);
+            if (!(choices >> i & 0x30)) hand_over(&opened[i], choices, late);
             if (choices >> i & 4) nshm_close_name(&opened[i]);
             nshm_close(&opened[i], 0);
         }
@@ -87,7 +105,7 @@ static void visit(uint32_t choices, uint32_t which) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    input in = {data, data + size};
+    input in = {data, data + size}, late = {size > 24 ? data + size - 24 : data, data + size};
     uint32_t choices = take(&in, 3), which = take(&in, 2);
     put_back();
 #ifdef ONE_RECORD
@@ -107,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     scribble(&in);
 #endif
     for (uint32_t i = registry->used; i < OBJECTS; i++) touched(i); /* it says that they are free */
-    visit(choices, which);
+    visit(choices, which, late);
     nshm_scope_release(&scope); /* the spare goes; the registry stays, see LLVMFuzzerInitialize */
     check_the_living();
     check_attachments();

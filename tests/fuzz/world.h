@@ -13,7 +13,11 @@
 #define FUZZ_WORLD_H
 #include "../crash/common.h"
 
+/* A receiver waits, with naps, until its sender has let go; here both are one. */
+static inline int no_nap(const struct timespec *request, struct timespec *rest) { return (void)request, (void)rest, 0; }
+#define nanosleep no_nap
 #include "namedshm_sync.h"
+#undef nanosleep
 
 enum { SIZE = 5000, SLOTS = 16, OBJECTS = 8, SMALL_IDS = 32 };
 typedef struct {
