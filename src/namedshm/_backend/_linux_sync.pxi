@@ -35,6 +35,10 @@ cdef extern from "namedshm_sync.h" nogil:
     void nshm__pause()
     int nshm__signaled(nshm_waitee *)
 
+cdef extern from "Python.h":
+    bint PyLong_CheckExact(object)
+    double PyLong_AsDouble(object) except? -1.0
+
 KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
 
@@ -63,7 +67,7 @@ cdef int64_t nanoseconds(object timeout) except -1:
     cdef double seconds
     if timeout is None:
         return INT64_MAX
-    seconds = timeout
+    seconds = PyLong_AsDouble(timeout) if PyLong_CheckExact(timeout) else timeout  # 0 is frequent, and this is the quick way
     if seconds != seconds:
         raise explain(-EINVAL, "wait", None, 0)
     if seconds <= 0:
