@@ -171,6 +171,19 @@ def test_a_reader_may_have_a_private_copy_of_its_own(reader: Peer) -> None:
     assert untouched(reader)
 
 
+def test_whoever_may_read_an_executable_object_may_execute_it(as_user: AsUser, name: str) -> None:
+    root, carl, bert = as_user(ROOT), as_user(CARL), as_user(BERT, CREW)
+    name = f"Global\\{name}"
+    root.do("s = namedshm.create(name, 8192, mode=0o644, executable=True); s.map()[:2] = b'ok'", name=name)
+    for user in (carl, bert):
+        user.do("s = namedshm.open(name, 'read')", name=name)
+        for access in ("read", "copy"):
+            assert user.do("bytes(s.map(access=access, executable=True)[:2])", access=access) == b"ok"
+    root.do("t = namedshm.create(name, 8192, mode=0o600, executable=True)", name=name + "-closed")
+    with pytest.raises(namedshm.AccessDenied):
+        carl.do("namedshm.open(name, 'read')", name=name + "-closed")
+
+
 def test_a_read_only_handle_of_the_owner_cannot_be_widened_either(as_user: AsUser, name: str) -> None:
     anna = as_user(ANNA)
     anna.do("s = namedshm.create(name, 100); r = namedshm.open(name, 'read'); v = r.map()", name=name)
