@@ -1,7 +1,7 @@
-r"""Processes that see the kernel through other namespaces: user, IPC, PID, in any order, before and after the library was first used.
+r"""Processes that see the kernel through other namespaces: user, IPC, PID, before and after the library was first used.
 
-The holder is an ordinary process with one object of each type.  A visitor, the same user, goes elsewhere and does everything that can be
-done to a name.  Afterwards the holder's objects are what they were: found by everybody at home, with the same identity.  The
+The holder is an ordinary process with one object of each type.  A visitor, the same user, goes elsewhere and does everything that
+can be done to a name.  Afterwards the holder's objects are what they were: found by everybody at home, with the same identity.  The
 visitor has met them, or was refused with a reason, or was apart by construction; he was never told that a living name is free.
 """
 
@@ -112,8 +112,13 @@ WORLDS = {
     "an IPC namespace": "unshare(NEWUSER | NEWIPC); map_as(0)",
     "an IPC namespace, without a number": "unshare(NEWUSER | NEWIPC)",
 }
-MEETS = {"the same", "a user namespace, as root", "a user namespace, under its own number", "a user namespace, under another number",
-         "two user namespaces, one in the other"}  # fmt: skip
+MEETS = {
+    "the same",
+    "a user namespace, as root",
+    "a user namespace, under its own number",
+    "a user namespace, under another number",
+    "two user namespaces, one in the other",
+}
 APART = {"an IPC namespace"}
 
 
