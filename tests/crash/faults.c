@@ -137,7 +137,8 @@ static int attachments(void) { /* of this process, to segments that are not regi
     while (fgets(line, sizeof line, f))
         if (strstr(line, "/SYSV")) n++;
     fclose(f);
-    return n - (nshm__places != NULL);
+    for (const nshm_place *p = nshm__places; p; p = p->next) n -= p->writable ? 2 : 1; /* one that we may write has a gap */
+    return n;
 }
 
 static const operation *now;
