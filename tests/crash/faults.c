@@ -9,6 +9,8 @@
 #include "faultshim.h"
 #include "namedshm.h"
 
+#include "attached.h"
+
 static nshm_scope scope;
 static long runs, hits, violations;
 
@@ -129,18 +131,6 @@ static int a_lie(const operation *o, int call, int error) {
 }
 
 /* ------------------------------------------------------------------------------------------------ one run */
-static int attachments(void) { /* of this process, to segments that are not registries */
-    char line[512];
-    int n = 0;
-    FILE *f = fopen("/proc/self/maps", "r");
-    if (!f) broken("/proc/self/maps");
-    while (fgets(line, sizeof line, f))
-        if (strstr(line, "/SYSV")) n++;
-    fclose(f);
-    for (const nshm_place *p = nshm__places; p; p = p->next) n -= p->writable ? 2 : 1; /* one that we may write has a gap */
-    return n;
-}
-
 static const operation *now;
 static const char *call_name;
 static int number, error_number;

@@ -258,14 +258,9 @@ MUTANTS = [
         ["strangers"],
     ),
     Mutant(
-        "a_registry_for_all_at_first",
-        "a registry in the making can be attached by strangers until its rights are set",
-        [
-            (
-                "IPC_CREAT | SHM_NORESERVE | 0600 | NSHM_MARK);\n    if (own",
-                "IPC_CREAT | SHM_NORESERVE | 0666 | NSHM_MARK);\n    if (own",
-            )
-        ],
+        "made_in_the_makers_group",
+        "a segment for a group is made in its maker's own group, which the kernel lets in for good",
+        [("    if (!syscall(SYS_setresgid, (gid_t)-1, (gid_t)group, (gid_t)-1)) {", "    if (group) {")],
         ["strangers"],
     ),
     Mutant(

@@ -3,8 +3,8 @@
  * Needs root: the creator works in Global with a group, the stranger is another user outside of it.  Whoever attaches a segment once
  * keeps it, so there must be no instant at which it could.
  *
- * The stranger is not in the creator's own group either: to the kernel the group bits count for the group that made a segment (cgid) as
- * well as for the one it was given to, and no call changes that.
+ * The stranger is in the creator's own group, the worst case: to the kernel the group bits count for the group that made a segment
+ * (cgid) as well as for the one it was given to, and no call changes that.
  */
 #include "common.h"
 
@@ -64,6 +64,7 @@ int main(void) {
         close(ask[1]);
         stranger();
     }
+    if (setresgid(OTHER_GROUP, OTHER_GROUP, 0)) broken("setresgid");
     nshm_scope_init(&scope, NSHM_GLOBAL, NULL, GROUP, 1);
     armed = 1;
     if ((r = nshm_create(&scope, NSHM_SECTION, "registry", 8, 100, 0660, GROUP, 0, 0, 0, NULL, NULL, &h))) broken("create: %d", r);
@@ -73,6 +74,7 @@ int main(void) {
         strangers_step("made");
         nshm_close(&h, 0);
     }
+    if (getegid() != OTHER_GROUP) broken("the creator's group was changed for good");
     printf("steps=%ld violations=%ld\n", steps, violations);
     return violations ? CAUGHT : 0;
 }
