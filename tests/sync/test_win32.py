@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from helpers.facts import on_linux
 from helpers.peer import Peer, _Lender
 
 import namedshm

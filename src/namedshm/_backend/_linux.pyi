@@ -62,12 +62,6 @@ class Handle:
 
     def close(self) -> None: ...
 
-class Parcel:
-    """A handle on its way to another process, kept until that process has taken it over."""
-
-    def wait(self) -> None:
-        """Return when the receiver has taken it over; the parcel is spent then."""
-
 def create(
     name: Name | None,
     size: int,
@@ -82,9 +76,15 @@ def open(name: Name, access: Access) -> Handle: ...
 def objects(is_global: bool) -> list[tuple[str, Any, int, int, int, int, int, int, int, int, int]]:
     """What lives in a scope: (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce)."""
 
-def send(handle: Handle | SyncHandle, label: bytes, access: Access | SyncAccess) -> Parcel: ...
-def receive(label: bytes, readonly: bool) -> Handle | None: ...
-def receive_sync(label: bytes, access: SyncAccess) -> SyncHandle | None: ...
+def check_receiver(pid: int) -> int:
+    """Can handles be sent to that process?  0; -ESRCH: there is none, or it has ended; -EPERM: it is another user's."""
+
+def send(handle: Handle | SyncHandle, pid: int, label: bytes, access: Access | SyncAccess) -> int:
+    """Leave a parcel: 0, or what :func:`check_receiver` says.  It is kept until it is taken or the receiver is gone."""
+
+def receive(label: bytes) -> Handle | SyncHandle | None:
+    """Take over what was sent with this label; None if there is nothing."""
+
 def commit_view(mapping: Mapping, offset: int, length: int) -> None: ...
 def reach(mapping: Mapping) -> int: ...
 
