@@ -24,6 +24,7 @@ if sys.platform == "linux":
                 "src/namedshm/_backend/_parcels.h",
                 "src/namedshm/_gate.h",
                 "src/namedshm/_backend/_members.h",
+                "src/namedshm/_backend/_linux_facts.pxi",
                 "src/namedshm/_backend/_linux_pages.pxi",
                 "src/namedshm/_backend/_linux_sync.pxi",
                 "src/namedshm/_backend/_spin.pxi",

@@ -33,7 +33,7 @@
  * -EPROTO programs with another version of the format use the scope; -ENFILE registry full; -ETIMEDOUT a creator was stopped
  * inside its critical section; -EINTR; -EUCLEAN a damaged record; -EDEADLK called from a signal handler that interrupted one of these
  * functions; -EXDEV Global, and this process is not in the user namespace that owns the IPC namespace; -EUSERS Local, and the effective
- * user has no number of its own here; -EREMCHG the effective user is not the scope's: initialise another; -ESTALE could not tell,
+ * user has no number of its own here; -ENOTUNIQ group bits would let in the members of this process's own group as well; -EREMCHG the effective user is not the scope's: initialise another; -ESTALE could not tell,
  * and nshm_why() is the errno value that the kernel gave.
  */
 #ifndef NAMEDSHM_H
@@ -68,6 +68,9 @@
 
 #if UINTPTR_MAX < UINT64_MAX
 #error "namedshm needs a 64-bit system: struct shmid_ds and the registry layout assume it."
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
 #endif
 #ifndef SHM_STAT_ANY
 #define SHM_STAT_ANY 15
@@ -181,6 +184,8 @@ typedef struct {
     /* Global: may a registry made by this user be believed?  1, 0, or -errno: could not tell.  NULL: root only.  Called with the guard
      * held, so it must not wait for other threads of this process. */
     int (*trusted)(uint32_t uid, int64_t group);
+    /* Is this process's effective user alone in that group?  1 or 0; the guard is held.  NULL: not known to be.  See nshm__shmget. */
+    int (*alone_in)(uint32_t group);
     int may_create;
     uint64_t seed, count; /* for nshm__nonce */
 } nshm_scope;
@@ -423,11 +428,15 @@ static inline void nshm__detach_stranger(int id, void *at, size_t size) {
 }
 
 /* The robust list node of a mutex lies in the page behind its words, private to this process: the kernel and the C library follow
- * what stands there.  In a forked child it begins as zeros.  `at`: an attachment of exactly one page, which moves (it is detached if
+ * what stands there.  In a forked child it begins as zeros.  `at`: an attachment of exactly one page, which may move (it is detached if
  * this fails: NULL with errno). */
 static inline void *nshm__back(void *at) {
-    char *room = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const int prot = PROT_READ | PROT_WRITE, anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+    char *room, *behind = (char *)mmap((char *)at + 4096, 4096, prot, anonymous | MAP_FIXED_NOREPLACE, -1, 0);
     int e;
+    if (behind == (char *)at + 4096 && !madvise(behind, 4096, MADV_WIPEONFORK)) return at;
+    if (behind != (char *)MAP_FAILED) munmap(behind, 4096);
+    room = (char *)mmap(NULL, 8192, prot, anonymous, -1, 0); /* something stands there: both move */
     if (room != (char *)MAP_FAILED && !madvise(room + 4096, 4096, MADV_WIPEONFORK) &&
         mremap(at, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, room) != MAP_FAILED)
         return room;
@@ -439,6 +448,27 @@ static inline void *nshm__back(void *at) {
 }
 
 #define NSHM_MARK 0100 /* owner-execute: without meaning for shm(2); marks segments of ours */
+#define NSHM_FILE_MARK 0010 /* group-execute: from birth on tokens of sections of files, see nshm_location */
+
+/* shmget for a segment whose group bits are to mean `group`.  The kernel counts them for the group that its maker had in effect as well,
+ * for good: ipcperms() asks for shm_perm.gid or cgid, and no call changes cgid.  So it has to be made in that group: the thread's effective
+ * group is changed for the call where that is allowed (the system call, unlike the C library's function, changes one thread).  Else the
+ * maker's own group must have no other member.  -1 with errno, ENOTUNIQ where strangers would be let in. */
+static inline int nshm__shmget(const nshm_scope *s, key_t key, size_t size, int extra, int mode, int64_t group) {
+    gid_t own = getegid();
+    int flags = IPC_CREAT | IPC_EXCL | extra | 0600 | NSHM_MARK, id, e;
+    if (group < 0 || !(mode & 070) || own == (gid_t)group) return shmget(key, size, flags);
+    if (!syscall(SYS_setresgid, (gid_t)-1, (gid_t)group, (gid_t)-1)) {
+        id = shmget(key, size, flags);
+        e = errno;
+        syscall(SYS_setresgid, (gid_t)-1, own, (gid_t)-1);
+        errno = e;
+        return id;
+    }
+    if (s->alone_in && s->alone_in((uint32_t)own) == 1) return shmget(key, size, flags);
+    errno = ENOTUNIQ;
+    return -1;
+}
 
 /* Rights first, then the mark of removal.  A segment is made for its maker alone (0600): the group that group bits mean is set in the
  * same step as the bits.  Until then nobody else can attach it, and who has it attached keeps it. */
@@ -463,7 +493,7 @@ static inline int nshm__segment(const nshm_place *p, size_t size, int mode, int 
     int strangers = 0, e;
 again:
     NSHM_STEP("segment");
-    while ((*id = shmget(key, size, IPC_CREAT | IPC_EXCL | extra | 0600 | NSHM_MARK)) < 0) {
+    while ((*id = nshm__shmget(p->scope, key, size, extra, mode, group)) < 0) {
         if (errno != EEXIST) return -errno;
         int old = shmget(key, 0, 0), seen = old < 0 ? -1 : shmctl(old, IPC_STAT, &d);
         if (seen < 0 && (errno == ENOENT || nshm__gone(errno)) && ++strangers < 64) continue; /* it went meanwhile */
@@ -733,15 +763,14 @@ static inline int nshm__candidate(nshm_scope *s, nshm_handle *own) {
         if (n < 0 && errno != EINTR) return -errno;
     own->token_size = NSHM_REGISTRY_SIZE + random[0] % NSHM_REGISTRY_SPAN;
     NSHM_STEP("registry");
-    own->token_id = shmget(IPC_PRIVATE, own->token_size, IPC_CREAT | SHM_NORESERVE | 0600 | NSHM_MARK);
+    own->token_id = nshm__shmget(s, IPC_PRIVATE, own->token_size, SHM_NORESERVE, nshm__registry_perm(s), s->group);
     if (own->token_id < 0) return -errno;
     NSHM_STEP("registry-made");
     nshm_registry *t = (nshm_registry *)(own->token = nshm__attach(own->token_id, 0));
     if (!t) {
         r = -errno;
-        if (nshm__gone(-r)) return -EAGAIN;
         shmctl(own->token_id, IPC_RMID, NULL);
-        return r;
+        return nshm__gone(-r) ? -EAGAIN : r;
     }
     NSHM_STEP("registry-attached");
     if ((r = nshm__finish_segment(own->token_id, nshm__registry_perm(s), s->group))) {
@@ -779,7 +808,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         return make && !p->writable ? -EPERM : 0;
     }
     if ((r = nshm__numbers(s))) return r;
-    int writable = !s->global || s->may_create || s->uid == 0;
+    int writable = !s->global || s->may_create || s->uid == 0, taken = 0;
     for (int round = 0; round < NSHM_REGISTRY_ROUNDS; round++) {
         if ((r = nshm__scan(s, -1, writable, &f))) return r;
         if (f.registry) {
@@ -804,7 +833,8 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         own.link = &nshm__flying;
         if (own.flight) own.flight->link = &own.flight;
         nshm__flying = &own;
-        if (!(r = nshm__candidate(s, &own))) {
+        if ((r = nshm__candidate(s, &own)) == -EAGAIN && ++taken > 64) r = nshm__unsure(EIDRM);
+        if (!r) {
             nshm_registry *t = (nshm_registry *)own.token;
             for (r = -ETIMEDOUT; round < NSHM_REGISTRY_ROUNDS; round++, nshm__step_aside(), r = -ETIMEDOUT) {
                 if ((r = nshm__scan(s, own.token_id, writable, &f)) || f.registry) break; /* an error, or somebody else's turned ripe */
@@ -888,11 +918,34 @@ static inline void nshm_scope_release(nshm_scope *s) {
 }
 
 /* ------------------------------------------------------------------------------------------------ slots */
+/* A record may be read while it is written: its nonce tells whether what was read is whole.  So both sides access it by relaxed atomic
+ * words; plain accesses would be undefined, and a compiler free to make them in pieces, or twice. */
+typedef uint64_t __attribute__((may_alias)) nshm__word;
+static inline void nshm__put(void *shared, const void *from, size_t n) { /* up to the next word is written: with zeros */
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = 0;
+        memcpy(&word, (const char *)from + k, n - k < 8 ? n - k : 8);
+        __atomic_store_n((nshm__word *)((char *)shared + k), word, __ATOMIC_RELAXED);
+    }
+}
+static inline void nshm__get(void *to, const void *shared, size_t n) {
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = __atomic_load_n((const nshm__word *)((const char *)shared + k), __ATOMIC_RELAXED);
+        memcpy((char *)to + k, &word, n - k < 8 ? n - k : 8);
+    }
+}
+static inline int nshm__same(const char *shared, const char *mine, size_t n) {
+    for (size_t k = 0; k < n; k += 8) {
+        uint64_t word = __atomic_load_n((const nshm__word *)(shared + k), __ATOMIC_RELAXED);
+        if (memcmp(&word, mine + k, n - k < 8 ? n - k : 8)) return 0;
+    }
+    return 1;
+}
 /* The first 64 bytes of a record are its facts, validated by the nonce: it is cleared before a record changes and set last. */
 static inline int nshm__copy(const nshm_record *r, nshm_record *facts) {
     uint64_t n = __atomic_load_n(&r->nonce, __ATOMIC_ACQUIRE);
     if (!n) return 0;
-    memcpy(facts, r, offsetof(nshm_record, name));
+    nshm__get(facts, r, offsetof(nshm_record, name));
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == n && facts->nonce == n && facts->length <= NSHM_NAME_MAX;
 }
@@ -907,7 +960,7 @@ static inline int nshm__find(const nshm_registry *t, uint32_t from, uint32_t has
     for (uint32_t i = from; i < used; i++) {
         if (__atomic_load_n(&t->hash[i], __ATOMIC_ACQUIRE) != hash) continue;
         const nshm_record *r = &t->record[i];
-        if (!nshm__copy(r, facts) || facts->length != n || memcmp(r->name, name, n)) continue;
+        if (!nshm__copy(r, facts) || facts->length != n || !nshm__same(r->name, name, n)) continue;
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == facts->nonce) return (int)i;
     }
@@ -968,10 +1021,13 @@ static inline void nshm__tidy(nshm_place *p, uint32_t slot, uint64_t nonce) {
 }
 
 /* ------------------------------------------------------------------------------------------------ handles
- * The data's attachment.  A mutex's moves in front of its private page once it is known to be what it should be. */
-static inline void *nshm__attach_data(uint16_t type, uint64_t size, uint32_t props, int id, int readonly, const void *neighbour) {
-    return nshm__attach_below(type == NSHM_MUTEX || props & NSHM_OBJ_HUGE ? NULL : neighbour, nshm_data_size(size, props), id,
-                              readonly || (props & NSHM_OBJ_READONLY));
+ * The data's attachment, below the token's.  A mutex's gets its private page, between them, once it is known to be what it should be. */
+static inline const void *nshm__neighbour(uint16_t type, uint32_t props, const void *token) {
+    if (!token || props & NSHM_OBJ_HUGE) return NULL;
+    return type == NSHM_MUTEX ? (const char *)token - 4096 : token;
+}
+static inline void *nshm__attach_data(uint16_t type, uint64_t size, uint32_t props, int id, int readonly, const void *token) {
+    return nshm__attach_below(nshm__neighbour(type, props, token), nshm_data_size(size, props), id, readonly || (props & NSHM_OBJ_READONLY));
 }
 static inline int nshm__place_data(uint16_t type, uint64_t size, uint32_t props, void **data) {
     if (type == NSHM_MUTEX) return (*data = nshm__back(*data)) ? 0 : -errno;
@@ -1072,11 +1128,13 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
 /* An identity: unique, not secret.  Two calls differ in time, thread or count, two machines' lives in the seed. */
 static inline int nshm__nonce(nshm_scope *s, uint64_t *nonce) {
     struct timespec now;
-    uint64_t x;
-    while (!s->seed)
-        if (getrandom(&s->seed, sizeof s->seed, 0) < 0 && errno != EINTR) return -errno;
+    uint64_t x, seed = __atomic_load_n(&s->seed, __ATOMIC_RELAXED), fresh = 0;
+    while (!seed) { /* several threads may come here at once: one's seed is everybody's */
+        if (getrandom(&fresh, sizeof fresh, 0) < 0 && errno != EINTR) return -errno;
+        if (fresh && __atomic_compare_exchange_n(&s->seed, &seed, fresh, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) seed = fresh;
+    }
     clock_gettime(CLOCK_MONOTONIC, &now);
-    x = s->seed + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30) + ((uint64_t)syscall(SYS_gettid) << 42) +
+    x = seed + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30) + ((uint64_t)syscall(SYS_gettid) << 42) +
         __atomic_fetch_add(&s->count, 0x9e3779b97f4a7c15ULL, __ATOMIC_RELAXED);
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL; /* the mixer of splitmix64: a bijection, so what went in distinct stays so */
     x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
@@ -1163,12 +1221,13 @@ static inline int nshm__make(nshm_place *p, uint16_t type, uint64_t size, unsign
     h->data_id = -1;
     if (token_room > NSHM_TOKEN_ROOM || size > NSHM_SIZE_MAX) return -EINVAL;
     if (!(nshm__recyclable(s, mode, props, group) && !token_room && nshm__take_spare(p, h))) {
-        r = nshm__segment(p, h->token_size, (int)(0600 | (readers & 077) << 2), SHM_NORESERVE, group, NULL, &h->token_id, &h->token);
+        r = nshm__segment(p, h->token_size, (int)(0600 | (readers & 077) << 2), SHM_NORESERVE | (props & NSHM_OBJ_FILE ? NSHM_FILE_MARK : 0),
+                          group, NULL, &h->token_id, &h->token);
         if (r) return r;
     }
     if (!(props & NSHM_OBJ_FILE) && size) {
         int extra = props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0;
-        const void *neighbour = type == NSHM_MUTEX || props & NSHM_OBJ_HUGE ? NULL : h->token;
+        const void *neighbour = nshm__neighbour(type, props, h->token);
         r = nshm__segment(p, nshm_data_size(size, props), (int)(0600 | bits), extra, group, neighbour, &h->data_id, &h->data);
         if (!r) r = nshm__place_data(type, size, props, &h->data);
         if (r) {
@@ -1195,29 +1254,30 @@ static inline void nshm__drop(nshm_handle *h) {
 /* Under the lock: write the record of a free (or dead) slot, then let it be found. */
 static inline void nshm__publish(nshm_registry *t, uint32_t slot, const nshm_handle *h, uint16_t type, uint64_t nonce,
                                  const char *name, size_t n) {
-    nshm_record *rec = &t->record[slot];
+    nshm_record *rec = &t->record[slot], fresh;
+    fresh.size = h->size;
+    fresh.token = h->token_id;
+    fresh.data = h->data_id;
+    fresh.token_size = (uint32_t)h->token_size;
+    fresh.maker = h->scope->global ? h->scope->uid : 0;
+    fresh.mode = h->mode;
+    fresh.props = h->props;
+    fresh.type = type;
+    fresh.length = (uint16_t)n;
+    fresh.hash = nshm__name_hash(name, n);
+    fresh.born = time(NULL);
+    fresh.pid = getpid();
+    fresh.closing = 0;
     __atomic_store_n(&t->hash[slot], 0, __ATOMIC_RELEASE);
     __atomic_store_n(&rec->nonce, 0, __ATOMIC_SEQ_CST); /* copies taken from here on are refused ... */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     NSHM_STEP("filling");
-    rec->size = h->size;
-    rec->token = h->token_id;
-    rec->data = h->data_id;
-    rec->token_size = (uint32_t)h->token_size;
-    rec->maker = h->scope->global ? h->scope->uid : 0;
-    rec->mode = h->mode;
-    rec->props = h->props;
-    rec->type = type;
-    rec->length = (uint16_t)n;
-    rec->hash = nshm__name_hash(name, n);
-    rec->born = time(NULL);
-    rec->pid = getpid();
-    rec->closing = 0;
-    memcpy(rec->name, name, n);
+    nshm__put((char *)rec + sizeof rec->nonce, (char *)&fresh + sizeof fresh.nonce, offsetof(nshm_record, name) - sizeof fresh.nonce);
+    nshm__put(rec->name, name, n);
     if (slot >= nshm__used(t)) __atomic_store_n(&t->used, slot + 1, __ATOMIC_RELEASE);
     NSHM_STEP("filled");
     /* The nonce last: who still has an old hash in mind, the same as ours, must not find the object before everybody does. */
-    __atomic_store_n(&t->hash[slot], rec->hash, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->hash[slot], fresh.hash, __ATOMIC_RELEASE);
     NSHM_STEP("publishing");
     __atomic_store_n(&rec->nonce, nonce, __ATOMIC_RELEASE); /* ... until here: the name exists from here on */
     NSHM_STEP("published");
@@ -1360,7 +1420,7 @@ static inline int nshm__duplicate(const nshm_handle *h, int readonly, nshm_handl
     to->readonly = h->readonly || readonly;
     if (h->token && !(to->token = nshm__attach(h->token_id, 1))) return -errno;
     if (h->data_id >= 0) {
-        if (!(to->data = nshm__attach_data(h->type, h->size, h->props, h->data_id, to->readonly, NULL))) r = -errno;
+        if (!(to->data = nshm__attach_data(h->type, h->size, h->props, h->data_id, to->readonly, to->token))) r = -errno;
         else r = nshm__place_data(h->type, h->size, h->props, &to->data);
         if (r) {
             nshm__detach(to->token, to->token_size);
@@ -1473,7 +1533,7 @@ static inline int nshm_send(nshm_scope *s, const nshm_handle *h, uint32_t access
             /* Nobody believes a note before the nonce is there; what stood here of a dead record nobody reads any more. */
             __atomic_store_n(&t->record[slot].nonce, 0, __ATOMIC_SEQ_CST);
             __atomic_thread_fence(__ATOMIC_SEQ_CST);
-            memcpy(t->record[slot].name + NSHM_NOTE, &note, sizeof note);
+            nshm__put(t->record[slot].name + NSHM_NOTE, &note, sizeof note);
             nshm__publish(t, (uint32_t)slot, &facts, NSHM_PARCEL | h->type, k->box.nonce, name, n);
         }
         nshm__exit();
@@ -1519,7 +1579,7 @@ static inline int nshm__unpack(nshm_scope *s, nshm_scope *global, const char *na
     at = nshm__find((*p)->registry, 0, nshm__name_hash(name, n), name, n, &facts);
     if (at < 0 || !(facts.type & NSHM_PARCEL)) return -ENOENT;
     const nshm_record *parcel = &(*p)->registry->record[at];
-    memcpy(note, parcel->name + NSHM_NOTE, sizeof *note);
+    nshm__get(note, parcel->name + NSHM_NOTE, sizeof *note);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (__atomic_load_n(&parcel->nonce, __ATOMIC_RELAXED) != facts.nonce) return -ENOENT; /* somebody else was taking it */
     *slot = (uint32_t)at;
@@ -1582,8 +1642,8 @@ typedef struct {
     uint32_t mappings;  /* attachments of the data, by handles and views together; 0 without data */
 } nshm_info;
 
-/* The living object in the first used slot at or after *cursor; -ENOENT at the end.  Attaches nothing.  What could not be told is an error
- * (*cursor is then past it). */
+/* The living object in the first used slot at or after *cursor; -ENOENT at the end.  Attaches nothing.  What could not be told is an error:
+ * if it was one object, *cursor has moved past it. */
 static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info) {
     struct shmid_ds d;
     nshm_place *p;
@@ -1594,7 +1654,7 @@ static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info) {
     for (; *cursor < nshm__used(p->registry); ++*cursor) {
         const nshm_record *rec = &p->registry->record[*cursor];
         if (!__atomic_load_n(&p->registry->hash[*cursor], __ATOMIC_ACQUIRE) || !nshm__copy(rec, &info->record)) continue;
-        memcpy(info->record.name, rec->name, info->record.length);
+        nshm__get(info->record.name, rec->name, info->record.length);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&rec->nonce, __ATOMIC_RELAXED) != info->record.nonce || !nshm__sound(&info->record)) continue;
         int lives = nshm__lives(s, &info->record);
@@ -1614,5 +1674,78 @@ static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info) {
 out:
     nshm__exit();
     return r;
+}
+
+/* ------------------------------------------------------------------------------------------------ files behind sections
+ * The token of a NSHM_OBJ_FILE section begins with a text that says where the file is (docs/format-linux.md), ended by 0.  Whoever
+ * follows it opens a file with his own rights, so it must be his own user's text.  A record does not prove that: every member of the
+ * creating group writes the Global registry, and can let a record lead to any segment.  The kernel's facts of the segment do prove it:
+ * its creator (which nobody can change) is this user, nobody else could ever write it, and its mode, which no other segment has, says
+ * that it is such a text and not some data of this user's that repeats what others said. */
+#define NSHM_FILE_MODE (0600 | NSHM_MARK | NSHM_FILE_MARK) /* of no other segment: those that the group may execute it may also read */
+
+/* For a nshm_filler of an object of mode 0600: `text` of `n` bytes and its end go into the token, which has room for them. */
+static inline int nshm_write_location(nshm_handle *h, const char *text, size_t n) {
+    memcpy(h->token, text, n);
+    ((char *)h->token)[n] = 0;
+    return 0;
+}
+/* The text of an open handle's token.  -EPERM: another user's, not to be followed; -EUCLEAN: no such text. */
+static inline int nshm_location(const nshm_handle *h, const char **text, size_t *n) {
+    struct shmid_ds d;
+    if (!h->token) return -EBADF;
+    if (shmctl(h->token_id, IPC_STAT, &d)) return -errno;
+    if (d.shm_perm.cuid != geteuid() || d.shm_perm.uid != d.shm_perm.cuid) return -EPERM;
+    if ((d.shm_perm.mode & 0777) != NSHM_FILE_MODE || !(d.shm_perm.mode & SHM_DEST)) return -EUCLEAN;
+    *text = (const char *)h->token;
+    *n = strnlen(*text, d.shm_segsz < h->token_size ? d.shm_segsz : h->token_size);
+    return *n < h->token_size ? 0 : -EUCLEAN;
+}
+
+/* ------------------------------------------------------------------------------------------------ diagnostics
+ * What looks like a registry to the kernel, whoever made it, believed or not.  For error texts and administrators. */
+typedef struct {
+    int id;
+    uint32_t cuid, gid, mode; /* creator, group and permission bits */
+    int cpid;                 /* the creator's process, in the caller's PID namespace; 0 from another one */
+    uint64_t attached;        /* attachments; a process may count several times */
+    uint32_t version;         /* of the format; 0: may not be read here, or not ready */
+    uint64_t session;
+} nshm_registry_facts;
+
+/* The next one at or after *cursor; -ENOENT at the end.  A segment that may be read is attached for an instant. */
+static inline int nshm_next_registry(int *cursor, nshm_registry_facts *facts) {
+    struct shminfo info;
+    struct shmid_ds d;
+    int max = shmctl(0, IPC_INFO, (struct shmid_ds *)&info);
+    if (max < 0) return -errno;
+    while (*cursor <= max) {
+        int id = shmctl((*cursor)++, SHM_STAT_ANY, &d);
+        if (id < 0) {
+            if (nshm__gone(errno)) continue;
+            return nshm__unsure(errno);
+        }
+        if (!nshm__registry_sized(d.shm_segsz) || !(d.shm_perm.mode & NSHM_MARK) || !(d.shm_perm.mode & SHM_DEST) || !d.shm_nattch) continue;
+        memset(facts, 0, sizeof *facts);
+        facts->id = id;
+        facts->cuid = d.shm_perm.cuid;
+        facts->gid = d.shm_perm.gid;
+        facts->mode = d.shm_perm.mode & 0777;
+        facts->cpid = d.shm_cpid;
+        facts->attached = d.shm_nattch;
+        size_t size = d.shm_segsz;
+        nshm_registry *t = (nshm_registry *)nshm__attach(id, 1);
+        if (!t) return 0;
+        if (!shmctl(id, IPC_STAT, &d)) { /* asked after attaching: whose pages these are */
+            if (d.shm_segsz == size && d.shm_perm.cuid == facts->cuid && __atomic_load_n(&t->magic, __ATOMIC_ACQUIRE) == NSHM_MAGIC) {
+                facts->version = t->version;
+                facts->session = t->session;
+            }
+            size = d.shm_segsz;
+        }
+        nshm__detach(t, size);
+        return 0;
+    }
+    return -ENOENT;
 }
 #endif

@@ -202,7 +202,7 @@ static inline void nshm__unlink(uint32_t *word) {
     nshm__links *ours = nshm__links_of(word);
     struct robust_list *prev = ours->prev, *next = ours->next;
     if (prev == &nshm__me.head->list) *(struct robust_list *volatile *)&prev->next = next;
-    else *(struct robust_list *volatile *)&nshm__links_at(prev)->next = next;
+    else ((volatile nshm__links *)nshm__links_at(prev))->next = next;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (next != &nshm__me.head->list) nshm__links_at(next)->prev = prev;
 }
@@ -227,9 +227,11 @@ static inline int nshm__claim(nshm_words *w) {
     __atomic_store_n(&p->holder, nshm__me.tid, __ATOMIC_RELEASE);
     return 1;
 }
-/* And no more.  A handle that was closed meanwhile left its attachment to us. */
-static inline void nshm__unclaim(nshm_words *w) {
-    if (__atomic_exchange_n(&nshm__behind(w)->holder, 0, __ATOMIC_ACQ_REL) & NSHM__KEPT) munmap(w, nshm__span(NSHM_MUTEX, NSHM_WORDS_SIZE, 0));
+/* And no more.  A handle that was closed meanwhile left its attachment to us.  `in_operation`: this is an operation on that handle, so
+ * nobody closes it, and nobody else changes `holder` while it is ours. */
+static inline void nshm__unclaim(nshm_words *w, int in_operation) {
+    if (in_operation) __atomic_store_n(&nshm__behind(w)->holder, 0, __ATOMIC_RELEASE);
+    else if (__atomic_exchange_n(&nshm__behind(w)->holder, 0, __ATOMIC_ACQ_REL) & NSHM__KEPT) munmap(w, nshm__span(NSHM_MUTEX, NSHM_WORDS_SIZE, 0));
 }
 
 /* ------------------------------------------------------------------------------------------------ futexes */
@@ -534,7 +536,7 @@ static inline int nshm__take_all(nshm_wait_context *c) {
             nshm_waitee *o = &c->object[k];
             if (o->type == NSHM_MUTEX) {
                 if (nshm__held_index(o->identity) >= 0) continue;
-                nshm__unclaim(o->words);
+                nshm__unclaim(o->words, 1);
             }
             nshm__unreserve(o);
         }
@@ -666,6 +668,14 @@ static inline void nshm__leave_all(nshm_wait_context *c) {
     nshm__pending(NULL);
 }
 
+/* Instead of a sleep: never on a reservation, for whoever made it may be dead.  One object is waited for in earnest, for several we look
+ * again soon. */
+static inline int nshm__hold_on(nshm_wait_context *c) {
+    int64_t soon = nshm_now() + NSHM_NAP;
+    if (c->count > 1) return nshm__nap(c->deadline);
+    int r = nshm_settle(&c->object[0], c->deadline < soon ? c->deadline : soon);
+    return r == -ETIMEDOUT && nshm_now() < c->deadline ? 0 : r;
+}
 /* Wait for one (all == 0: the lowest signaled index, only that one is taken) or for all of the objects (atomically). */
 static inline int nshm_wait(nshm_wait_context *c) {
     int r, mutexes = 0;
@@ -703,8 +713,9 @@ static inline int nshm_wait(nshm_wait_context *c) {
         } while (nshm_now() < end);
     }
     for (;;) {
-        /* Nobody sleeps on a reservation, for whoever made it may be dead. */
-        int slept = r == -EBUSY ? nshm__nap(c->deadline) : nshm__sleep(c), busy = r == -EBUSY;
+        int busy = r == -EBUSY, slept;
+        if (busy) slept = nshm__hold_on(c);
+        else slept = nshm__sleep(c);
         r = nshm__pass(c);
         if (!busy) nshm__leave_all(c); /* nshm__sleep has raised `waiters` of all */
         if (r != -EAGAIN && r != -EBUSY) return r;
@@ -806,7 +817,7 @@ static inline int nshm_mutex_release(const nshm_waitee *o) {
     nshm__pending(&w->state);
     nshm__unlink(&linked->state);
     for (nshm__me.count--; k < nshm__me.count; k++) nshm__me.held[k] = nshm__me.held[k + 1];
-    nshm__unclaim(linked); /* before the word is free: its next owner may be a thread of ours */
+    nshm__unclaim(linked, linked == w); /* before the word is free: its next owner may be a thread of ours */
     if (!lost) {
         NSHM_STEP("releasing");
         v = __atomic_exchange_n(&w->state, 0, __ATOMIC_SEQ_CST);

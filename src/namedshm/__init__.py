@@ -24,27 +24,29 @@ The layers, from the top; imports only go down:
 
 from __future__ import annotations
 
+from .errors import (
+    AbandonedMutex,
+    AccessDenied,
+    AlreadyExists,
+    ClosedHandle,
+    InvalidArgument,
+    InvalidContent,
+    InvalidName,
+    LimitExceeded,
+    NamedShmError,
+    NotFound,
+    NotOwned,
+    NotReady,
+    OutOfResources,
+    StaleObject,
+    Unsupported,
+    WrongType,
+)
 from .section import Section, View, create, open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .copying import copy as copy
-    from .errors import AbandonedMutex as AbandonedMutex
-    from .errors import AccessDenied as AccessDenied
-    from .errors import AlreadyExists as AlreadyExists
-    from .errors import ClosedHandle as ClosedHandle
-    from .errors import InvalidArgument as InvalidArgument
-    from .errors import InvalidContent as InvalidContent
-    from .errors import InvalidName as InvalidName
-    from .errors import LimitExceeded as LimitExceeded
-    from .errors import NamedShmError as NamedShmError
-    from .errors import NotFound as NotFound
-    from .errors import NotOwned as NotOwned
-    from .errors import NotReady as NotReady
-    from .errors import OutOfResources as OutOfResources
-    from .errors import StaleObject as StaleObject
-    from .errors import Unsupported as Unsupported
-    from .errors import WrongType as WrongType
     from .inspection import ObjectInfo as ObjectInfo
     from .inspection import describe as describe
     from .inspection import list_objects as list_objects
@@ -92,25 +94,10 @@ __all__ = [
     "wait_any_async",
 ]
 
-# Loaded on first use: what most programs never touch must not cost them time at import.
+# Loaded on first use: what most programs never touch must not cost them time at import.  Nothing that is needed to say what went
+# wrong is among it: when that is needed, nothing may be importable any more (the interpreter ends, no descriptor is left, chroot).
 _LAZY = {
     "copy": "copying",
-    "AbandonedMutex": "errors",
-    "AccessDenied": "errors",
-    "AlreadyExists": "errors",
-    "ClosedHandle": "errors",
-    "InvalidArgument": "errors",
-    "InvalidContent": "errors",
-    "InvalidName": "errors",
-    "LimitExceeded": "errors",
-    "NamedShmError": "errors",
-    "NotFound": "errors",
-    "NotOwned": "errors",
-    "NotReady": "errors",
-    "OutOfResources": "errors",
-    "StaleObject": "errors",
-    "Unsupported": "errors",
-    "WrongType": "errors",
     "ObjectInfo": "inspection",
     "describe": "inspection",
     "list_objects": "inspection",
@@ -127,8 +114,9 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         module = __import__(f"{__name__}.{_LAZY[name]}", fromlist=[name])  # importlib.import_module is slow to import
-        value = globals()[name] = getattr(module, name)
-        return value
+        # All that comes from there at once: the next may be used first when nothing can be imported any more.
+        globals().update({other: getattr(module, other) for other, place in _LAZY.items() if place == _LAZY[name]})
+        return globals()[name]
     raise AttributeError(f"module 'namedshm' has no attribute {name!r}")
 
 

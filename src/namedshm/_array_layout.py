@@ -46,6 +46,7 @@ def layout(dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> tuple[La
     """
     if dtype.hasobject:
         raise TypeError("its elements are Python objects, which exist in one process only")
+    _npy.check_shape(shape)
     descr = dtype.descr if dtype.names is not None else dtype.str
     if _dtype(descr) != dtype:
         raise TypeError("the .npy format cannot describe it")

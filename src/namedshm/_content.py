@@ -51,11 +51,11 @@ def publish(view: Mapping, first: bytes) -> None:
     store64(view, 0, int.from_bytes(first, sys.byteorder))
 
 
-def published(view: Mapping, name: str | None, timeout: float) -> bytes:
+def published(view: Mapping, name: str | None, timeout: float | None) -> bytes:
     """The first eight bytes, as soon as they are there.
 
     Args:
-        timeout: seconds to wait for a creator that is still writing.
+        timeout: seconds to wait for a creator that is still writing, as ``_arguments.seconds`` gives them.
 
     Raises:
         InvalidContent: the section is too small to hold anything.
@@ -73,13 +73,13 @@ def published(view: Mapping, name: str | None, timeout: float) -> bytes:
     return first.to_bytes(SIZE, sys.byteorder)
 
 
-def _wait(view: Mapping, name: str | None, timeout: float) -> int:
-    deadline = time.monotonic() + timeout
+def _wait(view: Mapping, name: str | None, timeout: float | None) -> int:
+    deadline = None if timeout is None else time.monotonic() + timeout
     nap = _FIRST_NAP
     while True:
         if first := load64(view, 0):
             return first
-        if time.monotonic() >= deadline:
+        if deadline is not None and time.monotonic() >= deadline:
             raise errors.NotReady(
                 f"Nothing was published in section {name!r} within {timeout:g} s: its creator is still writing (give a longer "
                 "timeout), was killed before it finished (create it again), or made the section for something else",

@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove
 
 from namedshm._core cimport Mapping, Pager
 
-from namedshm._core import errors
+from namedshm import errors
 
 cdef extern from "Python.h" nogil:
     ctypedef void *PyThread_type_lock

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import SupportsIndex, overload
+from collections.abc import Callable
+from typing import SupportsIndex, TypeVar, overload
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer as _Buffer
 else:
     from typing_extensions import Buffer as _Buffer
+
+M = TypeVar("M", bound=Mapping)
 
 class Mapping:
     """A range of mapped bytes with the buffer protocol; made by ``Section.map()`` only.
@@ -54,6 +57,21 @@ def store64(mapping: Mapping, offset: int, value: int) -> None:
     """Write the aligned 64-bit word at byte ``offset`` in one piece with release ordering, after everything written before.
 
     Raises: ClosedHandle; AccessDenied if the view is read-only; IndexError if there is no such word; OverflowError.
+    """
+
+def again(kind: type[M], mapping: Mapping) -> M:
+    """Another view of the same bytes, a ``kind``, which is open whether or not ``mapping`` is closed later; mapped once."""
+
+class Refusing:
+    """Base of ``_unavailable.Unavailable``: taking a buffer of it calls its ``_refuse()``, which raises."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def start_thread(function: Callable[[], object]) -> None:
+    """Run ``function`` in a thread of the operating system that ends with the process, whatever a library has made of
+    ``threading`` and ``_thread`` (gevent, eventlet).
+
+    Raises: OutOfResources.
     """
 
 class Pager:

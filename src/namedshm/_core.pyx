@@ -18,6 +18,7 @@ from libc.stdint cimport uint64_t, uintptr_t
 
 from namedshm._gate cimport (
     nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
+from namedshm import errors  # now: when the first one is made, nothing may be importable any more
 
 cdef extern from *:
     """
@@ -37,16 +38,6 @@ cdef extern from *:
     void nshm__store64(uint64_t *p, uint64_t v) nogil
     void nshm__fence() nogil
 
-
-cdef class _Errors:
-    """The module ``errors``, loaded when the first error is made: its classes are a fifth of the import time of this package."""
-
-    def __getattr__(self, name):
-        from namedshm import errors
-        return getattr(errors, name)
-
-
-errors = _Errors()
 
 cdef Py_ssize_t GIL_FREE_COPY = 65536  # bytes; above this a copy takes longer than handing the GIL over (about 5 us)
 
@@ -349,3 +340,47 @@ cdef object write_older(char *target, Py_ssize_t size, Py_buffer *b):
     memcpy(target + 8, b.buf, b.len)
     nshm__store64(<uint64_t *>target, version)
     return version
+
+
+def again(kind, Mapping mapping not None):
+    """Another view of the same bytes, a `kind`: the memory stays mapped once."""
+    cdef Mapping twin = kind.__new__(kind)
+    mapping._enter()
+    try:
+        fill(twin, mapping._address, mapping._length, mapping._readonly, mapping._owner, mapping._name)
+        twin._guard = mapping._guard
+        twin._window = mapping._window
+    finally:
+        mapping._leave()
+    return twin
+
+
+cdef class Refusing:
+    """Base of _unavailable.Unavailable: before Python 3.12 only a compiled class has the buffer protocol, if only to refuse."""
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        type(self)._refuse(self)
+        raise BufferError("there is no memory behind this object")
+
+
+# ------------------------------------------------------------------------------------------------------------ threads
+cdef extern from "Python.h":
+    unsigned long PyThread_start_new_thread(void (*)(void *) noexcept, void *)
+    unsigned long PYTHREAD_INVALID_THREAD_ID
+    void Py_INCREF(object)
+    void Py_DECREF(object)
+
+
+cdef void in_thread(void *function) noexcept with gil:
+    cdef object call = <object>function
+    Py_DECREF(call)  # start_thread()'s
+    call()
+
+
+def start_thread(function):
+    Py_INCREF(function)
+    if PyThread_start_new_thread(in_thread, <void *>function) == PYTHREAD_INVALID_THREAD_ID:
+        Py_DECREF(function)
+        raise errors.OutOfResources(
+            "Cannot start a thread: the system has no memory for its stack, or the limit on processes is reached (ulimit -u, "
+            "pids.max of the cgroup); end some", winerror=errors.ERROR_NO_SYSTEM_RESOURCES, call="PyThread_start_new_thread")

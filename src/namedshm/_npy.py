@@ -34,13 +34,15 @@ _ALIGNMENT = 64  # bytes; of the elements, and so of every vector register and c
 _GROWTH = 21  # numpy.save leaves room for the first length to grow to this many digits
 _LONGEST = 1 << 20  # bytes of text that are read at all: a dtype of 20,000 fields
 _DEEPEST = 32  # brackets within brackets
+_MOST_DIMENSIONS = 64  # NumPy has no more; lengths are multiplied, which takes minutes for thousands of them
+_LONGEST_DIMENSION = 1 << 63  # and no size reaches this
 _LENGTH_BYTES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}
 
 
 #: What numpy.save writes, if the type is a plain one: it is not taken apart, which is four fifths of reading it.
 _SAVED = re.compile(
-    r"\{'descr': '([^'\\\n]*)', 'fortran_order': (True|False), "
-    r"'shape': \((|[0-9]{1,20},|[0-9]{1,20}(?:, [0-9]{1,20})+)\), \} *\n"
+    r"\{'descr': '([^'\\\n]*+)', 'fortran_order': (True|False), "
+    r"'shape': \((|[0-9]{1,19},|[0-9]{1,19}(?:, [0-9]{1,19}){1,63}+)\), \} *+\n"
 )
 
 
@@ -96,7 +98,8 @@ def parse(first: bytes, data: bytes) -> tuple[Any, tuple[int, ...], bool]:
     """
     text = data.decode("utf-8" if first[6] == 3 else "latin-1")
     if saved := _SAVED.fullmatch(text):
-        return saved[1], tuple(map(int, saved[3].rstrip(",").split(","))) if saved[3] else (), saved[2] == "True"
+        shape = tuple(map(int, saved[3].rstrip(",").split(","))) if saved[3] else ()
+        return saved[1], check_shape(shape), saved[2] == "True"
     said = _literal(text)
     if not isinstance(said, dict) or said.keys() != {"descr", "fortran_order", "shape"}:
         raise ValueError("its header does not consist of 'descr', 'fortran_order' and 'shape'")
@@ -107,8 +110,13 @@ def parse(first: bytes, data: bytes) -> tuple[Any, tuple[int, ...], bool]:
 
 
 def check_shape(shape: object) -> tuple[int, ...]:
+    """Raises ValueError unless it is one, of so few and short dimensions that their product is worth computing."""
     if not isinstance(shape, tuple) or not all(type(length) is int for length in shape):
         raise ValueError(f"{short(shape)} is no shape")
+    if len(shape) > _MOST_DIMENSIONS:
+        raise ValueError(f"it has {len(shape)} dimensions, more than {_MOST_DIMENSIONS}")
+    if not all(0 <= length < _LONGEST_DIMENSION for length in shape):
+        raise ValueError(f"a length in {short(shape)} is no length of a dimension")
     return shape
 
 
@@ -118,10 +126,12 @@ def short(value: object) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- literals
-# With the escapes that repr() makes; possessive (+), so that a long one takes no memory to match.
+# With the escapes that repr() makes; possessive (+), so that a long one takes no memory to match.  A token is looked for when the
+# one before it was accepted, so that the text is gone through once: behind the first that does not belong, every quote may begin
+# a string that reaches to the end.
 _STRING = r"""%s(?:[^%s\\\n]++|\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}))*+%s"""
 _TOKEN = re.compile(
-    rf"""[ \t\r\n]*(
+    rf"""[ \t\r\n]*+(
         [][(){{}}:,]                                 # punctuation,
       | [0-9]{{1,20}}L?                              # a whole number (Python 2 wrote an L),
       | {_STRING.replace("%s", "'")}                 # a string,
@@ -137,11 +147,16 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 def _literal(text: str) -> object:
     """The value of a literal made of dictionaries, lists, tuples, strings, whole numbers and booleans; all else is a ValueError."""
-    tokens = iter(_TOKEN.findall(text))
+    tokens = _tokens(text)
     value = _value(next(tokens), tokens, 0)
     if token := next(tokens, ""):
         raise ValueError(f"its header goes on with {short(token)} where it should end")
     return value
+
+
+def _tokens(text: str) -> Iterator[str]:
+    for match in _TOKEN.finditer(text):
+        yield match[1]
 
 
 def _value(token: str, tokens: Iterator[str], depth: int) -> object:

@@ -4,18 +4,24 @@ A waiting coroutine polls in its loop's thread; when that fails it gives its wai
 another poll may succeed.  So an acquired mutex is owned by the loop's thread, and a wait that ends in any other way than by a
 result has taken nothing.  Nobody polls by the clock, and no thread is occupied per waiter (Linux: one per 127 objects waited for at
 the same time; Windows: one per 64, and one that tells).
+
+There is no lock in this module: a task that is collected as garbage ends its wait in the middle of anything, so does a signal
+handler, and in a forked child a lock may be held for ever by a thread that is not there.  What is shared is in dictionaries and
+lists, single operations on which are atomic; whoever takes a wait out of one has it.  And the threads are the system's: gevent and
+eventlet put greenlets in the place of Python's, which would never run while the loop sleeps.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from typing import TYPE_CHECKING
 
+from ._arguments import seconds
 from ._backend import backend
+from ._core import start_thread
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from ._backend.contract import PolledWait, SyncHandle
@@ -25,22 +31,24 @@ __all__ = ["wait"]
 
 async def wait(handles: Sequence[SyncHandle], all: bool, timeout: float | None) -> tuple[int, int]:
     """As ``Backend.wait``: (index or -1 when ``timeout`` seconds are over, abandoned mask).  Cancelling takes nothing."""
+    timeout = seconds(timeout, "wait_async")
     polled = backend.begin_wait(handles, all)
     got = polled.poll()
     if got is not None:
         return got
-    if timeout is not None and timeout <= 0:
+    if timeout == 0:
         return -1, 0
+    import asyncio  # heavy, and there already: a loop runs
+
     try:
         async with asyncio.timeout(timeout):
-            return await _wait_on(polled)
+            return await _wait_on(polled, asyncio.get_running_loop())
     except TimeoutError:
         got = polled.poll()  # signaled at the last moment: a wait that can be satisfied is
         return (-1, 0) if got is None else got
 
 
-async def _wait_on(polled: PolledWait) -> tuple[int, int]:
-    loop = asyncio.get_running_loop()
+async def _wait_on(polled: PolledWait, loop: asyncio.AbstractEventLoop) -> tuple[int, int]:
     while True:
         ready: asyncio.Future[None] = loop.create_future()
         thread = _pool().add(polled, loop, ready)
@@ -58,20 +66,22 @@ class _Pool:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.lock = threading.Lock()
         self.threads: list[_Thread] = []
 
     def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> _Thread:
         """The thread that watches it now."""
-        with self.lock:
-            for thread in self.threads:
-                if thread.add(polled, loop, ready):
-                    return thread
-            thread = _Thread()
-            thread.add(polled, loop, ready)
-            thread.start()
-            self.threads.append(thread)
-            return thread
+        for thread in tuple(self.threads):
+            if thread.add(polled, loop, ready):
+                return thread
+        thread = _Thread()
+        thread.add(polled, loop, ready)
+        try:
+            start_thread(thread.run)
+        except BaseException:
+            thread.discard(polled)
+            raise
+        self.threads.append(thread)
+        return thread
 
 
 class _Thread:
@@ -79,23 +89,21 @@ class _Thread:
 
     def __init__(self) -> None:
         self.watcher = backend.watcher()
-        self.lock = threading.RLock()  # a task that is collected as garbage ends its wait in the middle of anything
         self.waits: dict[PolledWait, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
 
-    def start(self) -> None:
-        threading.Thread(target=self.run, name="namedshm-watcher", daemon=True).start()
-
     def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> bool:
-        with self.lock:  # so run() does not find it ready before it stands there
+        self.waits[polled] = loop, ready  # first, so that run() finds it there when it is ready
+        added = False
+        try:
             added = self.watcher.add(polled)
-            if added:
-                self.waits[polled] = loop, ready
-            return added
+        finally:
+            if not added:
+                self.waits.pop(polled, None)
+        return added
 
     def discard(self, polled: PolledWait) -> None:
-        with self.lock:
-            self.waits.pop(polled, None)
-            self.watcher.remove(polled)
+        self.waits.pop(polled, None)
+        self.watcher.remove(polled)
 
     def run(self) -> None:
         while True:
@@ -103,8 +111,7 @@ class _Thread:
 
     def tell(self, waits: list[PolledWait]) -> None:
         for polled in waits:
-            with self.lock:
-                waiting = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
+            waiting = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
             if waiting is None or not _tell(*waiting):
                 self.watcher.remove(polled)
 

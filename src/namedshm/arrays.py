@@ -23,9 +23,11 @@ import numpy.typing as npt
 
 from . import _npy, errors
 from . import section as sections
+from ._arguments import seconds
 from ._array_layout import Layout, decode, invalid, layout
 from ._content import SIZE, HeldView, hold, published
 from ._content import publish as publish_content
+from ._unavailable import unpickling
 from .copying import copy
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ def create(
     mode: int = 0o600,
     group: str | int | None = None,
     huge_pages: HugePages | None = None,
-    timeout: float = 1.0,
+    timeout: float | None = 1.0,
 ) -> NamedArray[Any]:
     r"""Create an array of zeros by name.
 
@@ -145,7 +147,7 @@ def create(
         order: ``"C"`` (the last index runs fastest) or ``"F"`` (the first does).
         exist_ok: open a living array of that name instead, if it is the same in shape, dtype and order;
             ``array.section.created`` tells which it was.
-        timeout: seconds to wait for one that another process is just creating.
+        timeout: seconds to wait for one that another process is just creating; None for ever.
 
     Returns: the array, writable.
 
@@ -155,6 +157,7 @@ def create(
         InvalidContent, NotReady: with ``exist_ok``, see :func:`open`.
         and what :func:`namedshm.create` raises.
     """
+    timeout = seconds(timeout, "create", name)
     wanted, header = _layout(name, shape, dtype, order)
     size = wanted.offset + wanted.size
     handle = sections.create(name, size, exist_ok=exist_ok, mode=mode, group=group, huge_pages=huge_pages)
@@ -210,13 +213,13 @@ def publish(
     return _fill(handle, layout, header, lambda target: _copy(target, source, threads, progress))
 
 
-def open(name: str, access: Access = "write", *, timeout: float = 1.0) -> NamedArray[Any]:
+def open(name: str, access: Access = "write", *, timeout: float | None = 1.0) -> NamedArray[Any]:
     """Open the array that some process holds under ``name``.
 
     Args:
         name: as in :func:`namedshm.open`.
         access: ``"write"`` (default) or ``"read"``: the memory is mapped read-only, and no flag can change that.
-        timeout: seconds to wait for a creator that is still writing.
+        timeout: seconds to wait for a creator that is still writing; None for ever.
 
     Raises:
         NotFound: nobody holds the name.
@@ -224,6 +227,7 @@ def open(name: str, access: Access = "write", *, timeout: float = 1.0) -> NamedA
         InvalidContent: its bytes are no array, or not one that can be shared.
         AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
     """
+    timeout = seconds(timeout, "open", name)
     return _read(sections.open(name, access), timeout)
 
 
@@ -290,7 +294,7 @@ def _copy(
             progress(min(start + strip, len(target)) * (total // len(target)), total)
 
 
-def _read(handle: Section, timeout: float) -> NamedArray[Any]:
+def _read(handle: Section, timeout: float | None) -> NamedArray[Any]:
     try:
         view = hold(handle)
         layout = decode(view, published(view, handle.name, timeout), handle.name)
@@ -330,6 +334,7 @@ def _held(array: np.ndarray[Any, Any]) -> HeldView | None:
     return base.obj if base is not None and isinstance(base.obj, HeldView) else None
 
 
+@unpickling("NamedArray")
 def _restore(
     name: str,
     identity: int,
@@ -340,7 +345,7 @@ def _restore(
     dtype: np.dtype[Any],
 ) -> NamedArray[Any]:
     """What unpickling does: the same elements of the same object, by name."""
-    handle = sections._restore(name, identity, access)
+    handle = sections.reopened(name, identity, access)
     reach = [(length - 1) * stride for length, stride in zip(shape, strides, strict=True)]
     first = offset + sum(way for way in reach if way < 0)
     last = offset + sum(way for way in reach if way > 0) + dtype.itemsize

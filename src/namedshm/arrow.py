@@ -20,14 +20,16 @@ import pyarrow as pa
 
 from . import _content, errors
 from . import section as sections
+from ._arguments import seconds
 from ._arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
+from ._unavailable import unpickling
 from .copying import copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from ._backend.contract import HugePages
+    from ._backend.contract import Access, HugePages
     from .section import Section, View
 
 __all__ = ["NamedTable", "open", "publish"]
@@ -55,6 +57,8 @@ class NamedTable:
     table: Any
 
     def __init__(self, section: Section, table: Any) -> None:
+        if not isinstance(section, sections.Section) or not isinstance(table, pa.Table):
+            raise TypeError("NamedTable objects are made by namedshm.arrow.publish() and namedshm.arrow.open()")
         self.section, self.table = section, table
 
     # ---------------------------------------------------------------------------------------------------- what it is
@@ -102,8 +106,8 @@ class NamedTable:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Callable[[Section], NamedTable], tuple[Section]]:
-        return _restore, (self.section,)
+    def __reduce__(self) -> tuple[Callable[..., NamedTable], tuple[object, ...]]:
+        return _restore, self.section.__reduce__()[1]
 
     def __repr__(self) -> str:
         state = ", closed" if self.section.closed else ""
@@ -153,13 +157,13 @@ def publish(
 
 
 def open(
-    name: str, *, timeout: float = 1.0, validate: Literal["structure", "full"] = "structure", populate: bool = False
+    name: str, *, timeout: float | None = 1.0, validate: Literal["structure", "full"] = "structure", populate: bool = False
 ) -> NamedTable:
     """Open the table that some process holds under ``name``, for reading.
 
     Args:
         name: as in :func:`namedshm.open`.
-        timeout: seconds to wait for a publisher that is still writing.
+        timeout: seconds to wait for a publisher that is still writing; None for ever.
         validate: ``"structure"``: the metadata, and that every buffer is there and long enough; takes no longer for more rows.
             ``"full"``: also every value that leads somewhere (offsets, indices into dictionaries, UTF-8), for a publisher that
             is not trusted; reads all the data once.
@@ -172,6 +176,7 @@ def open(
         InvalidContent: its bytes are no table, or one that cannot be opened without copying (compressed, for example).
         AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
     """
+    timeout = seconds(timeout, "open", name)
     if validate not in ("structure", "full"):
         raise errors.InvalidArgument(f"validate {validate!r}: use 'structure' or 'full'", name=name, call="open")
     return _read(sections.open(name, "read"), timeout, validate, populate)
@@ -249,7 +254,7 @@ def _share(progress: Callable[[int, int], object], before: int, size: int) -> Ca
     return lambda done, _: progress(before + done, size)
 
 
-def _read(section: Section, timeout: float, validate: str, populate: bool) -> NamedTable:
+def _read(section: Section, timeout: float | None, validate: str, populate: bool) -> NamedTable:
     try:
         view = _content.hold(section)
         first = _content.published(view, section.name, timeout)
@@ -273,8 +278,9 @@ def _read(section: Section, timeout: float, validate: str, populate: bool) -> Na
     return NamedTable(section, table)
 
 
-def _restore(section: Section) -> NamedTable:
-    return _read(section, 0, "structure", False)
+@unpickling("NamedTable")
+def _restore(name: str, identity: int, access: Access) -> NamedTable:
+    return _read(sections.reopened(name, identity, access), 0, "structure", False)
 
 
 def _unfit(name: str | None, reason: object, remedy: str) -> errors.InvalidArgument:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 
-from . import _copying
+from . import _copying, errors
+from ._arguments import count
 from ._backend import backend
 
 TYPE_CHECKING = False
@@ -18,15 +19,12 @@ if TYPE_CHECKING:
     import sys
     from collections.abc import Callable
 
-    from . import errors
     from .section import View
 
     if sys.version_info >= (3, 12):
         from collections.abc import Buffer
     else:
         from typing_extensions import Buffer
-else:
-    from ._core import errors  # loaded when needed
 
 __all__ = ["copy"]
 
@@ -65,7 +63,7 @@ def copy(
         ClosedHandle: a view was closed before.
         OutOfResources: the system has no memory for the target's pages (Linux; where it tells).
     """
-    _check_threads(threads, "copy")
+    threads = None if threads is None else count(threads, "threads", "copy")
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be callable, not {type(progress).__name__}")
     pair = _copying.Pair(target, source)
@@ -93,16 +91,11 @@ def populate(view: View, offset: int, length: int | None, threads: int | None) -
         raise errors.InvalidArgument(
             f"Cannot populate {length} bytes at {offset}: the view has {size} bytes", name=name, call="populate"
         )
-    _check_threads(threads, "populate")
+    threads = None if threads is None else count(threads, "threads", "populate")
     failure = _copying.populate(view, offset, length, view.access == "write", threads or _pays(length), backend.pager())
     if failure:
         label = "an unnamed section" if name is None else repr(name)
         raise _no_pages(failure, f"Cannot populate {length} bytes at {offset} of a view of {label}", name, "populate")
-
-
-def _check_threads(threads: int | None, call: str) -> None:
-    if threads is not None and threads < 1:
-        raise errors.InvalidArgument(f"threads={threads!r}: use at least 1, or None", call=call)
 
 
 def _no_pages(failure: int, what: str, name: str | None, call: str) -> Exception:

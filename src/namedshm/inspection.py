@@ -20,8 +20,9 @@ def describe(name: str) -> ObjectInfo:
 
     Raises: NotFound if nobody holds the name; InvalidName.
     """
-    wanted = Name(name).canonical
-    for info in backend.list_objects():
+    parsed = Name(name)
+    wanted = parsed.canonical
+    for info in backend.list_objects(parsed.is_global):
         if info.name == wanted:
             return info
     raise errors.NotFound(f"No object named {name!r}: nobody holds it, or another user does privately", name=name, call="describe")

@@ -6,11 +6,7 @@ backslash may follow; up to 259 characters after the prefix.  This module knows 
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from . import errors
-else:
-    from ._core import errors  # loaded when needed
+from . import errors
 
 __all__ = ["MAX_LENGTH", "Name"]
 

@@ -24,13 +24,14 @@ import struct
 from collections import namedtuple
 from inspect import get_annotations
 from keyword import iskeyword
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 from . import _content, _npy, errors
+from . import section as sections
+from ._arguments import seconds
 from ._core import read_slots, write_slots
-from .section import create as _create_section
-from .section import open as _open_section
+from ._unavailable import unpickling
+from .inspection import describe
 from .sync import Mutex
 
 if TYPE_CHECKING:
@@ -267,6 +268,37 @@ def _difference(there: tuple[_Field, ...], here: tuple[_Field, ...]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ the record
+class _Draft:
+    """The fields of a record as attributes, to be changed; what cannot be written is refused where it is assigned."""
+
+    __slots__ = ("__dict__", "_cls")  # the dictionary has the fields and nothing else
+
+    _cls: type[Record]
+
+    def __init__(self, cls: type[Record], values: dict[str, Any]) -> None:
+        object.__setattr__(self, "_cls", cls)
+        vars(self).update(values)
+
+    def __getattr__(self, name: str) -> Any:
+        raise _no_field(self._cls, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in vars(self):
+            raise _no_field(self._cls, name)
+        self._cls._fields[name].pack(value)
+        vars(self)[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a field of a record cannot be deleted: {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<draft of {self._cls.__name__}: {', '.join(f'{name}={value!r}' for name, value in vars(self).items())}>"
+
+
+def _no_field(cls: type[Record], name: str) -> AttributeError:
+    return AttributeError(f"{cls.__name__} has no field {name!r}; it has {', '.join(cls._fields)}")
+
+
 class Record:
     """A handle to a shared record; subclasses declare the fields by annotations.
 
@@ -319,7 +351,7 @@ class Record:
         exist_ok: bool = False,
         mode: int = 0o600,
         group: str | int | None = None,
-        timeout: float = 1.0,
+        timeout: float | None = 1.0,
     ) -> Self:
         r"""Create the record; its values are the declared ones, and then those of ``initial``.
 
@@ -328,17 +360,18 @@ class Record:
             initial: first values by field name.
             exist_ok: open a living record of that name and these fields instead; its values stay as they are.
             mode, group: who else may use it, as in :func:`namedshm.create`.  Whoever may write needs both bits, as for a mutex.
-            timeout: seconds to wait, with ``exist_ok``, for a creator who has not finished.
+            timeout: seconds to wait, with ``exist_ok``, for a creator who has not finished; None for ever.
 
         Raises: AlreadyExists; TypeError, ValueError, OverflowError for values that do not fit; with ``exist_ok`` as :meth:`open`;
             else as :func:`namedshm.create`.
         """
         if cls is Record:
             raise TypeError("declare a subclass of Record with fields, and create that")
+        timeout = seconds(timeout, "create", name)
         fields = tuple(cls._fields.values())
         first = cls._packed({**cls._first, **(initial or {})})
         header = _npy.encode(_descr(fields), (2,), False)
-        section = _create_section(name, len(header) + 2 * cls._slot, exist_ok=exist_ok, mode=mode, group=group)
+        section = sections.create(name, len(header) + 2 * cls._slot, exist_ok=exist_ok, mode=mode, group=group)
         with _closing_on_error(section):
             if not section.created:
                 return cls._over(section, timeout)
@@ -349,22 +382,23 @@ class Record:
             return record
 
     @classmethod
-    def open(cls, name: str, access: Access = "write", *, timeout: float = 1.0) -> Self:
+    def open(cls, name: str, access: Access = "write", *, timeout: float | None = 1.0) -> Self:
         """Open the living record of that name.  ``Record.open`` takes any record and finds its fields there.
 
         Args:
             access: ``"read"`` for a handle that cannot write.
-            timeout: seconds to wait for a creator who has not finished.
+            timeout: seconds to wait for a creator who has not finished; None for ever.
 
         Raises: NotFound; InvalidContent if it is no record, or its fields are not those of this class; NotReady; else as
             :func:`namedshm.open`.
         """
-        section = _open_section(name, access)
+        timeout = seconds(timeout, "open", name)
+        section = sections.open(name, access)
         with _closing_on_error(section):
             return cls._over(section, timeout)
 
     @classmethod
-    def _over(cls, section: Section, timeout: float) -> Self:
+    def _over(cls, section: Section, timeout: float | None) -> Self:
         view = _content.hold(section)
         name = section.name
         try:
@@ -441,15 +475,16 @@ class Record:
                 draft.frame += 1
 
         The draft has the values of the newest version; what it has in the end becomes the next one.  After an exception nothing has
-        changed.  Raises: as :meth:`update`.
+        changed.  Raises: as :meth:`update`;
+            what does not fit, and an unknown field (AttributeError), where it is assigned.
         """
         with self._writing():
             before = self.snapshot()._asdict()
-            draft = SimpleNamespace(**before)
+            draft = _Draft(type(self), before)
             yield draft
+            first = self._packed(before)
             # Only what was changed: an update of this thread within the block counts too.
-            changed = {key: value for key, value in vars(draft).items() if key not in before or value != before[key]}
-            self._write(self._packed(changed))
+            self._write({name: data for name, data in self._packed(vars(draft)).items() if data != first[name]})
 
     def _writing(self) -> Mutex:
         if self._view.closed:
@@ -509,11 +544,11 @@ class Record:
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Record], tuple[object, ...]]:
-        return _restore, (Record if self._found else type(self), self.section)
+        return _restore, (Record if self._found else type(self), *self.section.__reduce__()[1])
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and not hasattr(type(self), name):
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._fields)}")
+            raise _no_field(type(self), name)
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -533,7 +568,9 @@ def _class_of(first: bytes, text: bytes) -> type[Record]:
     return cls
 
 
-def _restore(cls: type[Record], section: Section) -> Record:
+@unpickling()
+def _restore(cls: type[Record], name: str, identity: int, access: Access) -> Record:
+    section = sections.reopened(name, identity, access)
     with _closing_on_error(section):
         return cls._over(section, 0)
 
@@ -549,8 +586,6 @@ def _existing_writers(section: Section) -> Mutex:
     try:
         return Mutex.open(f"{section.name}|writers")
     except errors.NotFound:
-        from .inspection import describe
-
         return _writers(section.name, describe(section.name).mode or 0o600, None)
 
 

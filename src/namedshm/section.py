@@ -8,25 +8,28 @@ people hold.
 
 from __future__ import annotations
 
-from ._backend import backend
+from . import errors
+from ._backend import SectionHandle, backend
 from ._core import Mapping
+from ._openings import SharedHandle, reopen
+from ._unavailable import unpickling
 from .names import Name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the typing module alone costs more than all of this package
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
-    from . import errors
-    from ._backend.contract import Access, HugePages, SectionHandle, ViewAccess
-else:
-    from ._core import errors  # loaded when needed
+    from ._backend import contract
+    from ._backend.contract import Access, HugePages, ViewAccess
 
 __all__ = ["Section", "View"]
 
 _GRANULARITY = backend.granularity
 _PAGE = backend.page_size
 _SIZE_LIMIT = 1 << 63
+_copying: Any = None  # the module, from the first time on that it is needed
 
 
 class View(Mapping):
@@ -94,9 +97,10 @@ class View(Mapping):
             OutOfResources: there is no memory for them (Linux; where it tells).
             NamedShmError: the file behind them was cut shorter, or a page is on broken memory (Linux).
         """
-        from .copying import populate
-
-        populate(self, offset, length, threads)
+        global _copying
+        if _copying is None:
+            from . import copying as _copying
+        _copying.populate(self, offset, length, threads)
 
     def __enter__(self) -> View:
         return self
@@ -118,14 +122,17 @@ class Section:
     r"""A handle to a section of shared memory; make one with :func:`namedshm.create` or :func:`namedshm.open`.
 
     Use it as a context manager, or call :meth:`close`; garbage collection closes it as well.  A child made by ``fork`` has
-    handles and views of its own; pickling sends name and identity, and unpickling opens the same object or raises StaleObject.
+    handles and views of its own; pickling sends name and identity, and unpickling opens the same object.  What cannot be opened
+    then becomes an object whose first use raises why.
     """
 
     __slots__ = ("__weakref__", "_handle")
 
-    _handle: SectionHandle
+    _handle: contract.SectionHandle
 
-    def __init__(self, handle: SectionHandle) -> None:
+    def __init__(self, handle: contract.SectionHandle) -> None:
+        if not isinstance(handle, (SectionHandle, SharedHandle)):
+            raise TypeError("Section objects are made by namedshm.create() and namedshm.open()")
         self._handle = handle
 
     # ---------------------------------------------------------------------------------------------------- what it is
@@ -348,22 +355,29 @@ def open(name: str, access: Access = "write", *, inheritable: bool = False) -> S
     return Section(backend.open_section(Name(name), access, inheritable))
 
 
-def _restore(name: str, identity: int, access: Access) -> Section:
-    section = open(name, access)
+def reopened(name: str, identity: int, access: Access) -> Section:
+    """A handle to the object that was pickled.  Raises: StaleObject, and as :func:`open`."""
+    section = Section(reopen(name, identity, access))
     if identity and section.identity != identity:
         section.close()
         raise stale(name)
     return section
 
 
+@unpickling("Section")
+def _restore(name: str, identity: int, access: Access) -> Section:
+    return reopened(name, identity, access)
+
+
+@unpickling("View")
 def _restore_view(name: str, identity: int, offset: int, length: int, access: ViewAccess) -> View:
-    with _restore(name, identity, "write" if access == "write" else "read") as section:
+    with reopened(name, identity, "write" if access == "write" else "read") as section:
         return section.map(offset, length, access)
 
 
 # -------------------------------------------------------------------------------------------------------- checks
 def stale(name: str) -> errors.StaleObject:
-    """What unpickling a handle of any type raises when its name has a new owner."""
+    """What unpickling a handle of any type meets when its name has a new owner."""
     return errors.StaleObject(
         f"The name {name!r} now belongs to another object than the one that was pickled: "
         "keep a handle open until the receiver has opened it",
@@ -391,7 +405,7 @@ def _check_access(access: object) -> None:
         raise errors.InvalidArgument(f"access {access!r}: use 'read' or 'write'", call="open")
 
 
-def _check_view_access(handle: SectionHandle, access: object) -> None:
+def _check_view_access(handle: contract.SectionHandle, access: object) -> None:
     if access not in ("read", "write", "copy"):
         raise errors.InvalidArgument(
             f"access {access!r} for {_label(handle.name)}: use 'read', 'write' or 'copy'", name=handle.name, call="map"

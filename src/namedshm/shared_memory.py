@@ -17,6 +17,7 @@ import os
 import struct
 
 from . import errors
+from ._unavailable import unpickling
 from .section import create as _create
 from .section import open as _open
 from .section import stale as _stale
@@ -154,6 +155,7 @@ def _create_new(size: int) -> Section:
             continue
 
 
+@unpickling()
 def _reopen(kind: type[SharedMemory], name: str, size: int, identity: str) -> SharedMemory:
     block = kind(name, False, size)
     _check_same(block, identity)
@@ -311,6 +313,7 @@ class ShareableList(_OfItems[_T]):
         __class_getitem__ = classmethod(type(list[int]))
 
 
+@unpickling()
 def _reopen_list(kind: type[ShareableList[Any]], name: str, identity: str) -> ShareableList[Any]:
     opened = kind(name=name)
     _check_same(opened.shm, identity)

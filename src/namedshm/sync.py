@@ -13,8 +13,10 @@ happened; a Semaphore counts what is there.  Behaviour: https://learn.microsoft.
 
 from __future__ import annotations
 
-from . import errors
+from . import aio, errors
+from ._arguments import check_on_abandoned, seconds, spinning
 from ._backend import SPIN, SyncHandle, backend, set_acquisitions
+from ._unavailable import unpickling
 from .names import Name
 from .section import stale
 
@@ -162,6 +164,7 @@ class Waitable(SyncHandle):
         return f"<namedshm.{type(self).__name__} {label}{', closed' if self.closed else ''}>"
 
 
+@unpickling()
 def _restore(cls: type[Waitable], name: str, identity: int, access: SyncAccess) -> Waitable:
     opened = cls.open(name, access)
     if identity and opened.identity != identity:
@@ -228,7 +231,8 @@ class Mutex(Waitable):
 
     async def acquire_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
         """:meth:`acquire` for asyncio.  The owner is the event loop's thread: tasks of one loop do not exclude each other."""
-        index, abandoned = await _wait_async([self], False, timeout)
+        check_on_abandoned(on_abandoned)
+        index, abandoned = await aio.wait([self], False, timeout)
         if index < 0:
             return _NOT_ACQUIRED
         if abandoned and on_abandoned == "raise":
@@ -291,7 +295,7 @@ class Event(Waitable):
 
     async def wait_async(self, timeout: float | None = None) -> bool:
         """:meth:`wait` for asyncio; cancelling it takes nothing."""
-        return (await _wait_async([self], False, timeout))[0] >= 0
+        return (await aio.wait([self], False, timeout))[0] >= 0
 
     def __enter__(self) -> Event:
         return self
@@ -345,7 +349,7 @@ class Semaphore(Waitable):
 
     async def acquire_async(self, timeout: float | None = None) -> bool:
         """:meth:`acquire` for asyncio; cancelling it takes nothing."""
-        return (await _wait_async([self], False, timeout))[0] >= 0
+        return (await aio.wait([self], False, timeout))[0] >= 0
 
     def release(self, count: int = 1) -> int:
         """Give ``count`` back; the count before.  Raises LimitExceeded beyond the maximum: then nothing has changed."""
@@ -366,14 +370,16 @@ def wait_any(objects: Sequence[Waitable], timeout: float | None = None, *, spin:
     """Wait until one of 1 to 64 objects is signaled; the lowest index wins and only that one is taken.
 
     Returns: a WaitResult (index, object, abandoned indexes), or None when ``timeout`` seconds are over.
-    Raises: InvalidArgument (0 or more than 64 objects), ClosedHandle, AccessDenied (a handle without the right to wait).
+    Raises: InvalidArgument (0 or more than 64 objects, or NaN as a time), ClosedHandle, AccessDenied (a handle without the right to
+        wait); TypeError (a time that is no number).
     """
-    return _result(objects, backend.wait(_handles(objects), False, timeout, spin))
+    return _result(objects, _wait(objects, False, timeout, spin))
 
 
 async def wait_any_async(objects: Sequence[Waitable], timeout: float | None = None) -> WaitResult | None:
     """:func:`wait_any` for asyncio; cancelling it takes nothing."""
-    return _result(objects, await _wait_async(_handles(objects), False, timeout))
+    objects = _handles(objects)
+    return _result(objects, await aio.wait(objects, False, timeout))
 
 
 def wait_all(objects: Sequence[Waitable], timeout: float | None = None, *, spin: float = SPIN) -> WaitResult | None:
@@ -381,12 +387,13 @@ def wait_all(objects: Sequence[Waitable], timeout: float | None = None, *, spin:
 
     Returns and raises as :func:`wait_any`; InvalidArgument also if one object is there twice.
     """
-    return _result(objects, backend.wait(_handles(objects), True, timeout, spin))
+    return _result(objects, _wait(objects, True, timeout, spin))
 
 
 async def wait_all_async(objects: Sequence[Waitable], timeout: float | None = None) -> WaitResult | None:
     """:func:`wait_all` for asyncio; cancelling it takes nothing."""
-    return _result(objects, await _wait_async(_handles(objects), True, timeout))
+    objects = _handles(objects)
+    return _result(objects, await aio.wait(objects, True, timeout))
 
 
 def _result(objects: Sequence[Waitable], outcome: tuple[int, int]) -> WaitResult | None:
@@ -396,10 +403,10 @@ def _result(objects: Sequence[Waitable], outcome: tuple[int, int]) -> WaitResult
     return WaitResult(index, objects[index], tuple(k for k in range(len(objects)) if abandoned >> k & 1))
 
 
-async def _wait_async(handles: Sequence[Waitable], all: bool, timeout: float | None) -> tuple[int, int]:
-    from .aio import wait  # asyncio is heavy: only for who uses it
-
-    return await wait(handles, all, timeout)
+def _wait(objects: Sequence[Waitable], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
+    call = "wait_all" if all else "wait_any"
+    timeout, spin = seconds(timeout, call), spinning(spin, call)
+    return backend.wait(_handles(objects), all, timeout, spin)
 
 
 def _handles(objects: Sequence[Waitable]) -> Sequence[Waitable]:

@@ -15,7 +15,10 @@ Reference: https://learn.microsoft.com/windows/win32/memory/creating-named-share
 
 from __future__ import annotations
 
-from _thread import _local, allocate_lock
+import os
+import time
+from _thread import _local, get_ident
+from itertools import count
 
 from . import errors, section
 from ._backend import SPIN as _SPIN
@@ -174,35 +177,48 @@ class _Process:
         self.pid = pid
 
 
+# No lock guards these: signal handlers and the collector call functions of this module in the midst of others, threads fork in the
+# midst of them, and taking over a handle that was sent may take a while.  Single operations on a dictionary are atomic.
 _handles: dict[int, _FileMapping | _Sync | _Process] = {}
-_handles_lock = allocate_lock()
-_next_number = 0x40000000  # above anything a Windows kernel or send_handle() hands out
+_receiving: dict[int, tuple[int]] = {}  # which thread is just taking over a handle that was sent; a new tuple each time
+_numbers = count(0x40000000, 4)  # above anything a Windows kernel or send_handle() hands out
+_NAP = 50e-6  # seconds
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_receiving.clear)  # the threads are not here, and what was sent was sent to the parent
 
 
 def _register(item: _FileMapping | _Sync | _Process) -> int:
-    global _next_number
     kernel: Any = item.section._handle if isinstance(item, _FileMapping) else getattr(item, "handle", None)
-    with _handles_lock:
-        number: int | None = getattr(kernel, "os_handle", None)
-        if number is None:
-            number = _next_number
-            _next_number += 4
+    number: int | None = getattr(kernel, "os_handle", None)
+    if number is not None:
         _handles[number] = item
-    return number
+        return number
+    while True:
+        number = next(_numbers)
+        if _handles.setdefault(number, item) is item:
+            return number
 
 
 def _item(handle: int) -> _FileMapping | _Sync | _Process:
-    """What a number stands for.  Raises ClosedHandle."""
-    item = _handles.get(handle)
+    """What a number stands for; a handle that another process sent is taken over.  Raises ClosedHandle."""
+    item = _handles.get(handle) if isinstance(handle, int) else None
     if item is not None:
         return item
     if not isinstance(handle, int) or handle <= 0:
         raise errors.ClosedHandle(f"{handle!r} is not an open handle", call="CloseHandle")
-    with _handles_lock:
-        item = _handles.get(handle)
+    me = (get_ident(),)
+    while (other := _receiving.setdefault(handle, me)) is not me:
+        if other == me:  # a signal handler, or the collector, in the midst of the same: it cannot wait for what it interrupts
+            raise errors.ClosedHandle(f"{handle!r} is just being taken over by this thread", call="receive_handle")
+        time.sleep(_NAP)  # the other thread will have it at once
+    try:
+        item = _handles.get(handle)  # again: it may have
         if item is None:
             item = _handles[handle] = _received(handle)
         return item
+    finally:
+        _receiving.pop(handle, None)
 
 
 def _received(handle: int) -> _FileMapping | _Sync:
@@ -383,11 +399,14 @@ def CopyMemory(Destination: Any, Source: Any, Length: int) -> None:
 def CloseHandle(hObject: int) -> bool:
     """Close a handle.  False with 6 if it is not open."""
     try:
-        item = _item(hObject)
+        while True:
+            _item(hObject)
+            item = _handles.pop(hObject, None)
+            if item is not None:  # else another thread closed it meanwhile, and now it is not open
+                break
     except OSError as error:
         _refuse(error)
         return False
-    _handles.pop(hObject, None)
     if isinstance(item, _FileMapping):
         item.section.close()
     elif isinstance(item, _Sync):

@@ -6,6 +6,8 @@ import io
 import itertools
 import re
 import struct
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from unittest import mock
@@ -385,3 +387,83 @@ def test_any_literals_as_dtype_and_shape_give_an_array_or_an_error(descr: str, s
             return
         assert array.nbytes <= 64
         assert not array.dtype.hasobject
+
+
+# ------------------------------------------------------------------------------------------------------------ how long it takes
+#: Texts in which something is begun again and again, each as long as a header may be (1 MiB).  With work for each beginning they
+#: take hours; with one pass, less than a second.
+LONG = {
+    "quotes that never end": r"'" + r"\'" * 524_000,
+    "other quotes that never end": r'"' + r"\"" * 524_000,
+    "both": r"""'"\'\"""" + r"""\'\"""" * 262_000,
+    "an escape that is none, at the end": "'" + r"\'" * 524_000 + r"\q",
+    "quotes in a field": "{'descr': [('" + r"\'" * 524_000,
+    "quotes after a value": "1 " + r"\'" * 524_000,
+    "quotes": "'" * 1_048_000,
+    "quotes and lines": "'\n" * 524_000,
+    "spaces": " " * 1_048_000,
+    "spaces and a quote": " " * 1_048_000 + "'",
+    "spaces between": "( " * 524_000,
+    "backslashes": "\\" * 1_048_000,
+    "digits": "1" * 1_048_000,
+    "numbers": "(" + "1," * 524_000,
+    "a shape": header(shape="(" + "2," * 500_000 + ")"),
+    "a shape as numpy.save writes it": header(shape="(" + "2, " * 340_000 + "2)"),
+    "a shape of large numbers": header(shape="(" + "9" * 19 + ", " + "9999999999999999999, " * 49_000 + "2)"),
+    "a shape of a field": header(descr="[('x', '<f8', (" + "2," * 500_000 + "))]"),
+    "shapes within shapes": header(descr="(" * 30 + "'<f8'" + ", (2,))" * 30),
+    "zeros": header(shape="(" + "0," * 500_000 + ")"),
+    "the start of a saved one": "{'descr': '" + "a" * 1_048_000,
+    "many starts": "{'descr': '" * 95_000,
+    "brackets": "[" * 1_048_000,
+    "keys": "{" + "'x':1," * 174_000 + "}",
+    "fields": header(descr="[" + "('x', '<f8')," * 70_000 + "]"),
+    "titles": header(descr="[" + "(('t', 'x'), '<f8')," * 50_000 + "]"),
+}
+
+
+@pytest.mark.parametrize("opener", ["arrays.open", "Record.open"])
+def test_no_header_takes_longer_than_a_pass_through_its_text(name: str, opener: str) -> None:
+    kept = []
+    for number, text in enumerate(LONG.values()):
+        assert len(text) <= 1 << 20
+        kept.append(section_of(f"{name}-{number}", npy(text, b"\2\0")))
+    code = f"""
+import namedshm
+from namedshm import arrays
+from namedshm.records import Record
+for number in range({len(LONG)}):
+    try:
+        {opener}(f"{name}-{{number}}", timeout=0)
+    except namedshm.InvalidContent:
+        print(number, flush=True)
+"""
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    except subprocess.TimeoutExpired as error:
+        read = len((error.stdout or b"").splitlines())
+        pytest.fail(f"{list(LONG)[read]}: not read within 100 s")
+    assert done.stdout.split() == [str(number) for number in range(len(LONG))]
+    for section in kept:
+        section.close()
+
+
+@pytest.mark.parametrize("shape", [[1] * 65, [0] * 65, [2] * 47_000, [1 << 63], [0, 1 << 63]], ids=lambda shape: str(len(shape)))
+def test_a_shape_that_no_array_has_is_refused_before_it_is_multiplied(name: str, shape: list[int]) -> None:
+    with pytest.raises(namedshm.InvalidArgument, match="dimension"):
+        arrays.create(name, shape)
+    assert "dimension" in str(refused(name, npy(header(shape=f"({', '.join(map(str, shape))},)"), b"\2\0")))
+
+
+def test_the_text_behind_the_first_wrong_token_is_not_looked_at() -> None:
+    seen = []
+
+    def tokens(text: str):
+        for token in _real_tokens(text):
+            seen.append(token)
+            yield token
+
+    _real_tokens = _npy._tokens
+    with mock.patch.object(_npy, "_tokens", tokens), pytest.raises(ValueError, match="comma"):
+        _npy.parse(b"\x93NUMPY\1\0", b"(1 2" + b",3" * 10_000 + b")")
+    assert seen == ["(", "1", "2"]

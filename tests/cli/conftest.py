@@ -22,10 +22,11 @@ _numbers = itertools.count()
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 # A process that becomes user nobody after all imports: that user may be unable to read this Python.
-_BECOME_NOBODY = f"""
+BECOME_NOBODY = f"""
 import os, sys, grp, pwd, json, encodings.ascii, termios, tty, click, rich.console, rich.table, rich.text
 import namedshm.inspection, namedshm.win32, namedshm.cli.app
-from namedshm.cli import demo, grant, hold, list, show, facts, registry
+from namedshm.cli import configuration, demo, grant, hold, list, show, facts, registry
+import namedshm.sync
 os.setgroups([]); os.setresgid(*[{NOBODY}] * 3); os.setresuid(*[{NOBODY}] * 3)
 """
 
@@ -52,7 +53,7 @@ class Namespace:
 
     def nobody(self, code: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Python code as user and group nobody, to its end."""
-        return self.python("-c", _BECOME_NOBODY + code, **more)
+        return self.python("-c", BECOME_NOBODY + code, **more)
 
     def python(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """``python arguments``, to its end."""

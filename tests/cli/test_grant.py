@@ -3,13 +3,15 @@ r"""``namedshm grant``: who may create in ``Global\``.  The file is one of the t
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import IS_ROOT, end
+from .conftest import BECOME_NOBODY, IS_ROOT, end
 
 grp = pytest.importorskip("grp")
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root may grant")
@@ -96,7 +98,19 @@ def test_one_thing_at_a_time(run, config, arguments):
 def test_only_root_may_grant_and_anybody_may_look(namespace, config, group):
     result = namespace.run_as_nobody("grant", group, NAMEDSHM_CONFIG=str(config))
     assert result.returncode == 1
-    assert result.stderr == "Error: Only root may change who creates in Global\\: run it with sudo.\n"
+    first, command = result.stderr.splitlines()
+    assert first == "Error: Only root may change who creates in Global\\: run it with sudo."
+    # sudo has another PATH than a virtual environment, and drops variables
+    assert shlex.split(command) == [
+        "sudo",
+        "env",
+        f"NAMEDSHM_CONFIG={config}",
+        sys.executable,
+        "-m",
+        "namedshm.cli",
+        "grant",
+        group,
+    ]
     assert namespace.run_as_nobody("grant", "--show", NAMEDSHM_CONFIG=str(config)).returncode == 0
 
 
@@ -122,3 +136,60 @@ def test_a_living_registry_of_another_grant_is_told(run, hold, config, group):
     config.write_text(LINE.format(group))
     assert "made under another grant" in run("grant", "--show", NAMEDSHM_CONFIG=str(config)).stdout
     end(holder)
+
+
+def test_the_command_to_run_is_that_of_the_virtual_environment(namespace, config, group):
+    program = os.path.join(os.path.dirname(sys.executable), "namedshm")
+    code = f"sys.argv = {[program, 'grant', group]!r}; from namedshm.cli import main; main()"
+    result = namespace.nobody(code)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[1] == f"  sudo {shlex.join([program, 'grant', group])}"
+
+
+@pytest.fixture
+def member(namespace, config, group):
+    """A process of user nobody, whom the configuration grants creation, that holds an object in Global."""
+    config.write_text(LINE.format(group))
+    namespace.more["NAMEDSHM_CONFIG"] = str(config)
+    code = "s = namedshm.create('Global\\\\held', 1)\nprint('holding', flush=True)\nsys.stdin.read()"
+    process = namespace.start("-c", BECOME_NOBODY + code)
+    assert process.stdout.readline() == "holding\n", process.communicate(timeout=60)
+    return process
+
+
+@pytest.mark.parametrize("change", [("root",), ("--revoke",)], ids=" ".join)
+def test_a_change_that_would_split_global_is_refused_and_says_whose_memory_it_is(run, config, member, change):
+    before = config.read_text()
+    result = run("grant", *change)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    for words in ("Nothing was changed", "user nobody", f"held by process {member.pid}\n", "Global\\held", "--force"):
+        assert words in result.stderr
+    assert config.read_text() == before
+    assert run("grant", *change, "--force").returncode == 0
+    assert config.read_text() != before if config.exists() else change == ("--revoke",)
+    shown = run("grant", "--show").stdout
+    assert "Not believed, because its maker may not create" in shown
+    assert str(member.pid) in shown
+    end(member)
+
+
+def test_what_splits_nothing_is_not_refused(run, hold, config, member, group):
+    assert run("grant", group).returncode == 0  # the same again
+    end(member)
+    assert run("grant", "root").returncode == 0  # nobody is there any more
+    holder = hold("a = namedshm.create('Global\\\\other', 1)")
+    assert run("grant", group).returncode == 0  # root is always believed
+    end(holder)
+
+
+def test_two_worlds_do_not_become_believed_at_once(run, hold, config, member, group):
+    assert run("grant", "root", "--force").returncode == 0
+    holder = hold("a = namedshm.create('Global\\\\other', 1)")
+    result = run("grant", group)
+    assert result.returncode == 1
+    for words in ("two Global memories", str(member.pid), str(holder.pid)):
+        assert words in result.stderr
+    end(holder)
+    assert run("grant", group).returncode == 0
+    end(member)

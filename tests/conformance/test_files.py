@@ -218,3 +218,32 @@ def test_no_descriptor_of_a_file_section_stays_open(name: str, path: Path) -> No
                 section.map().close()
                 other.map(access="copy").close()
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("access", ["read", "write"])
+@pytest.mark.skipif(not on_linux, reason="on Windows the kernel has the file")
+def test_a_handle_sent_to_another_process_leads_to_the_file(
+    name: str, named: bool, access: str, path: Path, peers: Callable[[], Peer]
+) -> None:
+    from namedshm._backend import backend
+
+    peer = peers(name=name)  # type: ignore[call-arg]
+    with path.open("r+b") as file, namedshm.create(name if named else None, 0, file=os_file(file)) as section:
+        value = backend.send_handle(section._handle, peer.pid, access)  # type: ignore[arg-type]
+        peer.do("from namedshm._backend import backend; h = backend.receive_handle(value)", value=value)
+        assert peer.do("h.map(namedshm.View, 0, 10240, access, False)[100]", access=access) == 100
+        peer.do("h.close()")
+
+
+@pytest.mark.skipif(not on_linux, reason="user namespaces of Linux")
+def test_a_user_whose_group_has_no_number_maps_files_too(name: str, path: Path) -> None:
+    import shutil
+    import subprocess
+
+    prefix = ("unshare", "--user", "--map-user=1000")
+    if not shutil.which("unshare") or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    with Peer(prefix=prefix, session=f"files-{name}") as peer:
+        peer.do("f = open(path, 'r+b'); s = namedshm.create(name, 0, file=f.fileno())", path=str(path), name=name)
+        assert peer.do("namedshm.open(name).map()[100]", name=name) == 100

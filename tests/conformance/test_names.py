@@ -192,7 +192,8 @@ int main(int argc, char **argv) {
     nshm_scope scope;
     nshm_handle handle;
     nshm_scope_init(&scope, 0, getenv("NAMEDSHM_SESSION"), -1, 1);
-    int r = nshm_create(&scope, NSHM_MUTEX, argv[1], strlen(argv[1]), NSHM_WORDS_SIZE, 0600, -1, 0, NSHM_EXCLUSIVE, 0, NULL, NULL, &handle);
+    size_t size = NSHM_WORDS_SIZE;
+    int r = nshm_create(&scope, NSHM_MUTEX, argv[1], strlen(argv[1]), size, 0600, -1, 0, NSHM_EXCLUSIVE, 0, NULL, NULL, &handle);
     if (argc != 2 || r) return 2;
     printf("held\n");
     fflush(stdout);

@@ -73,7 +73,7 @@ def test_unpickling_finds_no_object_when_it_is_gone(name: str) -> None:
         view_data = pickle.dumps(section.map())
     for lost in (data, view_data):
         with pytest.raises(namedshm.NotFound, match=name):
-            pickle.loads(lost)
+            pickle.loads(lost).close()
 
 
 def test_unpickling_refuses_another_object_of_the_same_name(name: str) -> None:
@@ -83,7 +83,7 @@ def test_unpickling_refuses_another_object_of_the_same_name(name: str) -> None:
     with namedshm.create(name, 100):
         for stale in (data, view_data):
             with pytest.raises(namedshm.StaleObject, match=name):
-                pickle.loads(stale)
+                pickle.loads(stale).close()
     # and the refusal left no handle behind
     with pytest.raises(namedshm.NotFound):
         namedshm.open(name)

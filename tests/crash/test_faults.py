@@ -1,4 +1,4 @@
-"""Every system call of every operation fails once, with every error its manual allows: see faults.c and faultshim.h."""
+"""Every system call of every operation fails, with every error its manual allows: see faults.c, observed.c and faultshim.h."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from .build import HERE, build, numbers
+
+NO_NAMESPACE = 77
 
 
 def test_any_system_call_may_fail(program: Callable[[str], Path]) -> None:
@@ -16,6 +20,19 @@ def test_any_system_call_may_fail(program: Callable[[str], Path]) -> None:
     run = subprocess.run([program("faults")], capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stderr + run.stdout
     assert numbers(run.stdout)["faults"] > 400
+
+
+def test_whatever_fails_the_names_of_others_live_on(tmp_path: Path) -> None:
+    """No fault makes a second object, frees a living name, or leaves an attachment or a segment."""
+    impatient = ("-O2", "-DNSHM_REGISTRY_ROUNDS=100", "-DNSHM_LOCK_PATIENCE=0")
+    observed = build("observed", tmp_path, flags=impatient)
+    run = subprocess.run([observed], capture_output=True, text=True, timeout=110)
+    if run.returncode == NO_NAMESPACE:
+        pytest.skip("needs an IPC namespace of its own")
+    assert run.returncode == 0, run.stderr + run.stdout
+    seen = numbers(run.stdout)
+    assert seen["faults"] > 2000
+    assert seen["lies"] < seen["faults"] / 5
 
 
 def test_any_system_call_may_fail_under_python(tmp_path: Path) -> None:

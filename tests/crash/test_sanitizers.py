@@ -42,7 +42,7 @@ def test_every_operation_is_clean(directory: Path) -> None:
 
 
 def test_threads_of_one_process_are_clean(directory: Path) -> None:
-    """ThreadSanitizer is no help here: it knows no fences, and records are read unlocked and validated afterwards."""
+    """A token or a data segment unmapped twice, or while another thread uses it.  Races: test_tsan.py."""
     run_clean([build("threads", directory, flags=FLAGS), "20000"])
 
 

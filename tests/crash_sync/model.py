@@ -329,8 +329,8 @@ class Mutex(Machine):
 class Signal(Machine):
     """An event or a semaphore X: setters (nshm_event_set, nshm_semaphore_release of `units`), resetters, waiters.
 
-    X is what a semaphore has, or 0 and 1; what the kernel compares is whether it is 0.  `several`: the waiters wait for other
-    objects as well, and what they have pending is one of those.
+    X is what a semaphore has, or 0 and 1; what the kernel compares is whether it is 0.  `several`: so many of the waiters wait for
+    other objects as well: nothing is pending while they sleep, and once woken they take another object.
     """
 
     def __init__(
@@ -340,7 +340,7 @@ class Signal(Machine):
         waiters: int = 2,
         resetters: int = 0,
         units: int = 1,
-        several: bool = False,
+        several: int = 0,
         naps: bool = False,
         flaw: str = "",
     ) -> None:
@@ -350,7 +350,8 @@ class Signal(Machine):
 
     def begin(self) -> World:
         threads = [self.thread("pend") for _ in range(self.setters)] + [self.thread("reset") for _ in range(self.resetters)]
-        threads += [self.thread("begin-wait" if self.kind == "manual" else "try", pulse=0, seen=0) for _ in range(self.waiters)]
+        first = "begin-wait" if self.kind == "manual" else "try"
+        threads += [self.thread(first, pulse=0, seen=0, several=int(k < self.several)) for k in range(self.waiters)]
         return World({"X": 0, "waiters": 0, "pulse": 0, "given": 0, "taken": 0, "cleared": 0}, threads)
 
     def check(self, w: World) -> None:
@@ -393,7 +394,7 @@ class Signal(Machine):
         t["pc"] = "wake" if w.mem["waiters"] and self.flaw != "wake before the store" else "set"
 
     def wake(self, w: World, t: Thread, i: int) -> None:
-        w.wake("X", 9 if self.kind == "manual" or self.several else self.units)
+        w.wake("X", 9 if self.kind == "manual" else self.units)
         t["pc"] = "set"
 
     def set(self, w: World, t: Thread, i: int) -> None:
@@ -432,7 +433,7 @@ class Signal(Machine):
         t["pc"] = "again" if w.mem["X"] or self.pulsed(w, t) else "keep"
 
     def keep(self, w: World, t: Thread, i: int) -> None:
-        t.update(pc="sleep", pend="" if self.several or self.flaw == "nothing pending while it sleeps" else "X")
+        t.update(pc="sleep", pend="" if t["several"] or self.flaw == "nothing pending while it sleeps" else "X")
 
     def sleep(self, w: World, t: Thread, i: int) -> None:
         words: tuple[tuple[str, int], ...] = (("X", 0),)
@@ -441,7 +442,7 @@ class Signal(Machine):
         w.wait(i, words, "again", compare=self.flaw not in ("no compare", "compares before it raises"))
 
     def again(self, w: World, t: Thread, i: int) -> None:
-        t.update(got=int(self.take(w, t)), pc="leave")
+        t.update(got=int(t["several"] or self.take(w, t)), pc="leave")
 
     def leave(self, w: World, t: Thread, i: int) -> None:
         w.mem["waiters"] -= 1
@@ -465,22 +466,23 @@ class Signal(Machine):
 
 # ---------------------------------------------------------------------------------------------------- wait-all
 class WaitAll(Machine):
-    """Two wait-alls on a mutex M and an event E, an owner that releases M, a setter that sets E twice, and one that wants M alone.
+    """Wait-alls on a mutex M and an event E, an owner that releases M, a setter that sets E for each of them (or not: `sets`), and
+    one that wants M alone.
 
     The mutex is reserved by a bit that reads like an owner, the event by a bit of its own; both under the registry's lock.
     """
 
     mutexes = ("M",)
 
-    def __init__(self, alone: int = 1, alls: int = 1, flaw: str = "") -> None:
+    def __init__(self, alone: int = 1, alls: int = 1, naps: bool = False, sets: bool = True, flaw: str = "") -> None:
         super().__init__(flaw)
-        self.lone, self.alls = alone, alls
+        self.lone, self.alls, self.naps, self.sets = alone, alls, naps, sets
 
     def begin(self) -> World:
         alls = [self.thread("all", keep="") for _ in range(self.alls)]
         owner = self.thread("release", immortal=1)
         owner["list"] = ("M",)
-        setter = self.thread("set", immortal=1, rounds=self.alls)
+        setter = self.thread("set" if self.sets else "done", immortal=1, rounds=self.alls)
         alone = [self.thread("alone", keep="") for _ in range(self.lone)]
         mem = {"M": self.alls + 1, "E": 0, "lock": 0, "m_waiters": 0, "e_waiters": 0, "dirty": 0}
         return World(mem, [*alls, owner, setter, *alone])
@@ -506,7 +508,7 @@ class WaitAll(Machine):
 
     def release_wake(self, w: World, t: Thread, i: int) -> None:
         if t["v"] & WAITERS or w.mem["m_waiters"]:
-            w.wake("M", 9)  # somebody waits for several
+            w.wake("M", 1)
         t.update(pc="done", pend="", v=0)
 
     def set(self, w: World, t: Thread, i: int) -> None:
@@ -528,7 +530,7 @@ class WaitAll(Machine):
 
     def set_wake(self, w: World, t: Thread, i: int) -> None:
         if w.mem["e_waiters"]:
-            w.wake("E", 9)
+            w.wake("E", 1)
         t["rounds"] -= 1
         t["pc"] = "set" if t["rounds"] else "done"
 
@@ -661,7 +663,6 @@ class WaitAll(Machine):
             return
         if "M" in missing:
             w.mem["M"] = v | WAITERS
-            t["keep"] = t["pend"] = "M"
         t.update(pc="all-sleep", v=tuple((word, w.mem[word]) for word in missing))
 
     def all_sleep(self, w: World, t: Thread, i: int) -> None:
@@ -672,9 +673,145 @@ class WaitAll(Machine):
         w.mem["m_waiters"] -= 1
         w.mem["e_waiters"] -= 1
         v = w.mem["M"]
-        if w.mem["m_waiters"]:
+        if w.mem["m_waiters"] and self.flaw != "nothing passed on":
             if not owner_of(v):
                 w.wake("M", 1)
             else:
                 w.mem["M"] = v | WAITERS
+        if w.mem["e_waiters"] and w.mem["E"] and self.flaw != "nothing passed on":
+            w.wake("E", 1)
         t.update(pc="all-raise", got=0, keep="", pend="")
+
+
+# ---------------------------------------------------------------------------------------------------- the page behind a mutex
+class Page(Machine):
+    """One attachment of a mutex M, used by threads of one process, which may end; one closes the handle; a stranger writes over M.
+
+    nshm__try_mutex, nshm__claim, nshm_mutex_release, nshm_sync_keep.  Checked: the page's node is in one list at most, and the page
+    is mapped while it is in one.  `scribbles`: how often somebody makes the word say that it is free.
+    """
+
+    mutexes = ("M",)
+
+    def __init__(self, threads: int = 2, rounds: int = 1, scribbles: int = 0, closes: bool = False, flaw: str = "") -> None:
+        super().__init__(flaw)
+        self.count, self.rounds, self.scribbles, self.closes = threads, rounds, scribbles, closes
+
+    def begin(self) -> World:
+        mem = {"M": 0, "holder": 0, "claiming": 0, "kept": 0, "mapped": 1, "open": 1}
+        threads = [self.thread("load", rounds=self.rounds, has_list=1) for _ in range(self.count)]
+        if self.scribbles:
+            threads.append(self.thread("scribble", immortal=1, rounds=self.scribbles, has_list=0))
+        if self.closes:
+            threads.append(self.thread("close", immortal=1, rounds=0, has_list=0))
+        return World(mem, threads)
+
+    def check(self, w: World) -> None:
+        linked = [i for i, t in enumerate(w.threads) if "M" in t["list"]]
+        if len(linked) > 1:
+            raise Violation("TORN: one node in two lists")
+        if linked and not w.mem["mapped"]:
+            raise Violation("UNMAPPED: a list goes through a page that is gone")
+
+    def lost(self, w: World, i: int) -> bool:
+        return False  # nobody sleeps here
+
+    def in_use(self, w: World, holder: int) -> bool:
+        return bool(holder) and (bool(w.mem["claiming"]) or bool(w.threads[holder - 1]["has_list"]))
+
+    def dying(self, w: World, t: Thread, i: int) -> None:
+        super().dying(w, t, i)
+        if t["pc"] == "dead":
+            t["has_list"] = 0
+
+    def kill(self, w: World, i: int) -> None:
+        """A thread ends by itself: not in the middle of an operation."""
+        if w.threads[i]["pc"] == "inside":
+            super().kill(w, i)
+
+    def scribble(self, w: World, t: Thread, i: int) -> None:
+        w.mem["M"] = 0
+        rounds = t["rounds"] - 1
+        t.update(pc="scribble" if rounds else "done", rounds=rounds)
+
+    # acquire
+    def load(self, w: World, t: Thread, i: int) -> None:
+        if not w.mem["open"] or not t["rounds"]:
+            t["pc"] = "done"
+        elif not owner_of(w.mem["M"]):
+            t.update(pc="swap", v=w.mem["M"])
+
+    def swap(self, w: World, t: Thread, i: int) -> None:
+        if w.mem["M"] != t["v"]:
+            t["pc"] = "load"
+            return
+        w.mem["M"] = i + 1
+        t["pc"] = "link" if self.flaw == "nothing claimed" else "claim"
+
+    def claim(self, w: World, t: Thread, i: int) -> None:
+        holder = w.mem["holder"]
+        if self.flaw != "claimed without looking" and self.in_use(w, holder):
+            t["pc"] = "give-back"
+        else:
+            t.update(pc="claim-swap", left=(holder, w.mem["claiming"]))
+
+    def claim_swap(self, w: World, t: Thread, i: int) -> None:
+        if (w.mem["holder"], w.mem["claiming"]) != t["left"] and self.flaw != "claimed without looking":
+            t.update(pc="claim", left=0)
+            return
+        w.mem.update(holder=i + 1, claiming=1)
+        t.update(pc="claimed", left=0)
+
+    def claimed(self, w: World, t: Thread, i: int) -> None:
+        w.mem["claiming"] = 0
+        t["pc"] = "link"
+
+    def give_back(self, w: World, t: Thread, i: int) -> None:
+        w.mem["M"] = t["v"] & DIED
+        t.update(pc="load", v=0, rounds=t["rounds"] - 1)
+
+    def link(self, w: World, t: Thread, i: int) -> None:
+        t.update(list=("M",), pc="inside", v=0)
+
+    # release: unlink, unclaim, and only then the word
+    def inside(self, w: World, t: Thread, i: int) -> None:
+        t.update(list=() if self.flaw != "unclaimed before it is unlinked" else t["list"], pc="unclaim")
+        if self.flaw == "the word before the claim" and w.mem["M"] == i + 1:
+            w.mem["M"] = 0
+
+    def unclaim(self, w: World, t: Thread, i: int) -> None:
+        kept, w.mem["holder"], w.mem["kept"] = w.mem["kept"], 0, 0
+        t["pc"] = "store"
+        if kept:
+            w.mem["mapped"] = 0
+
+    def store(self, w: World, t: Thread, i: int) -> None:
+        t["list"] = ()
+        if w.mem["M"] == i + 1:
+            w.mem["M"] = 0
+        t.update(pc="load", rounds=t["rounds"] - 1)
+
+    # close: no operation is under way on the page; who is inside may release through another handle meanwhile
+    def close(self, w: World, t: Thread, i: int) -> None:
+        if all(
+            other["pc"] in ("load", "inside", "unclaim", "store", "done", "dying", "dying-wakes", "dead")
+            for other in w.threads[: self.count]
+        ):
+            w.mem["open"] = 0
+            t["pc"] = "keep"
+
+    def keep(self, w: World, t: Thread, i: int) -> None:
+        holder = w.mem["holder"]
+        if self.in_use(w, holder) and self.flaw != "unmapped whoever has it":
+            t.update(pc="keep-swap", v=holder)
+        else:
+            w.mem["mapped"] = 0
+            t["pc"] = "done"
+
+    def keep_swap(self, w: World, t: Thread, i: int) -> None:
+        if w.mem["holder"] == t["v"]:
+            w.mem["kept"] = 1
+            t["pc"] = "done"
+        else:
+            t["pc"] = "keep"
+        t["v"] = 0

@@ -81,6 +81,22 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         ],
         ["namespaces", "ownership"],
     ),
+    "a set wakes everybody": (
+        [("o->manual ? INT_MAX : 1);", "INT_MAX);")],
+        ["crowd", "200"],
+    ),
+    "a page is used though another thread's list goes through it": (
+        [("        if (nshm__in_use(p, holder)) return 0;\n", "        (void)0;\n")],
+        ["hostile", "20", "1"],
+    ),
+    "a page is unmapped though a thread owns through it": (
+        [("    while (nshm__in_use(p, holder))\n", "    while (0)\n")],
+        ["hostile", "20", "1"],
+    ),
+    "a node leaves the list, and the next does not learn it": (
+        [("    if (next != &nshm__me.head->list) nshm__links_at(next)->prev = prev;\n", "")],
+        ["neighbours"],
+    ),
     "a mutex is taken by a store": (
         [
             (

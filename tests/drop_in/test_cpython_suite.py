@@ -16,8 +16,17 @@ RUNNER = Path(__file__).with_name("cpython_suite.py")
 METHODS = ["fork", "spawn", "forkserver"] if on_linux else ["spawn"]
 
 #: Tests that fail by design: what they end with, and why.  A name that this Python's suite lacks belongs to another version's.
-#: On Windows, where the standard library's blocks have the lifetime that ours have everywhere, all pass.
+#: On Windows, where the standard library's blocks have the lifetime that ours have everywhere, only those about unpickling do.
+UNPICKLING = (
+    r"AssertionError: FileNotFoundError not raised",
+    "unpickling what has gone does not raise, because that ends or hangs pools: the first use of what it gives does",
+)
+EVERYWHERE = {
+    "test_shared_memory_pickle_unpickle_dead_object": UNPICKLING,
+    "test_shared_memory_ShareableList_pickling_dead_object": UNPICKLING,
+}
 BY_DESIGN = {
+    **EVERYWHERE,
     "test_shared_memory_SharedMemoryManager_basics": (
         r"AssertionError: FileNotFoundError not raised",
         "after the manager's shutdown the test itself still has the block open by name: a name lives while anybody holds it",
@@ -51,7 +60,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
 def test_every_test_passes_but_those_that_differ_by_design(outcomes: dict[str, list[str]]) -> None:
     assert len(outcomes) >= 13
     failed = {name: text for name, (outcome, text) in outcomes.items() if outcome == "failed"}
-    assert not {name: text for name, text in failed.items() if not on_linux or name not in BY_DESIGN}
+    assert not {name: text for name, text in failed.items() if name not in (BY_DESIGN if on_linux else EVERYWHERE)}
     skipped = {name for name, (outcome, _) in outcomes.items() if outcome == "skipped"}
     assert not (on_linux and skipped), "nothing is left out"
 

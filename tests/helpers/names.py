@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 
 import namedshm
@@ -10,7 +11,8 @@ import namedshm
 def gone(name: str) -> bool:
     gc.collect()
     try:
-        namedshm.open(name).close()
+        with contextlib.suppress(namedshm.WrongType):  # of a mutex, event or semaphore
+            namedshm.open(name).close()
     except namedshm.NotFound:
         return True
     return False

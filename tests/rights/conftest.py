@@ -60,7 +60,9 @@ def _required_rights() -> None:
 
 
 class AsUser(Protocol):
-    def __call__(self, uid: int, *groups: int, granted: bool = False, session: str | None = None) -> Peer: ...
+    def __call__(
+        self, uid: int, *groups: int, granted: bool = False, session: str | None = None, own: int | None = None
+    ) -> Peer: ...
 
 
 @pytest.fixture(scope="session")
@@ -106,14 +108,15 @@ MOUNT = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 
 def as_user(database: tuple[Path, Path], config: Path, session_name: str) -> Iterator[AsUser]:
     made: list[Peer] = []
 
-    def make(uid: int, *groups: int, granted: bool = False, session: str | None = None) -> Peer:
+    def make(uid: int, *groups: int, granted: bool = False, session: str | None = None, own: int | None = None) -> Peer:
+        own = uid if own is None else own  # the group in effect
         prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNT, "sh", *map(str, database)]
-        prefix += ["setpriv", "--reuid", str(uid), "--regid", str(uid)]
+        prefix += ["setpriv", "--reuid", str(uid), "--regid", str(own)]
         prefix += ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
         env = {"NAMEDSHM_CONFIG": str(config) if granted else "/nonexistent"}
         peer = Peer(prefix=tuple(prefix), env=env, session=session_name if session is None else session)
         made.append(peer)
-        assert peer.do("os.geteuid(), os.getegid(), sorted(os.getgroups())") == (uid, uid, sorted(groups))
+        assert peer.do("os.geteuid(), os.getegid(), sorted(os.getgroups())") == (uid, own, sorted(groups))
         peer.do(TOOLS)
         return peer
 

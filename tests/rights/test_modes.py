@@ -278,3 +278,41 @@ def test_a_handle_sent_to_another_users_process_does_not_arrive(as_user: AsUser,
     anna.do("h = win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 100, name)", name=name)
     assert anna.do("win32.OpenProcess(win32.PROCESS_DUP_HANDLE, False, pid)", pid=bert.do("os.getpid()")) == 0
     assert anna.do("win32.GetLastError()") == 5
+
+
+# ------------------------------------------------------------------------------- group bits: the maker's own group counts as well
+OWN = """
+libc.syscall.restype = ctypes.c_long
+def tried(number):
+    "What attaching for writing and for reading says."
+    return tuple(a if isinstance(a, str) else "attached" for a in (attach(number), attach(number, RDONLY)))
+"""
+
+
+@pytest.mark.parametrize("maker", [ROOT, ANNA])
+def test_group_bits_let_nobody_in_of_the_group_that_the_maker_happens_to_be_in(as_user: AsUser, name: str, maker: int) -> None:
+    """ipcperms() takes a segment's group bits for its maker's effective group too; Carl and the maker share the group CARL."""
+    root_or_anna = as_user(maker, CREW, granted=True)
+    root_or_anna.do("os.setegid(own)" if maker == ROOT else "pass", own=CARL)
+    carl = as_user(CARL, granted=True)
+    carl.do(OWN)
+    root_or_anna.do("s = namedshm.create(name, 100, mode=0o660, group=crew)", name=f"Global\\{name}", crew=CREW)
+    token, data = root_or_anna.do("s._handle.segments")
+    for number in (token, data):
+        assert carl.do("tried(n)", n=number) == ("EACCES", "EACCES")
+    assert carl.do("tried(n)", n=root_or_anna.do("registry('global')")) == ("EACCES", "attached")
+    bert = as_user(BERT, CREW, granted=True)
+    assert bert.do("namedshm.open(name).access", name=f"Global\\{name}") == "write"
+    if maker == ROOT:
+        assert root_or_anna.do("os.getegid()") == CARL, "the thread is back in its group"
+
+
+def test_a_maker_whose_own_group_has_others_is_told_how_to_create_for_a_group(as_user: AsUser, name: str) -> None:
+    anna, bert = as_user(ANNA, CREW, granted=True, own=CARL), as_user(BERT, CREW, granted=True, own=CREW)
+    with pytest.raises(namedshm.AccessDenied, match="sg GROUP"):
+        anna.do("namedshm.create(name, 100, mode=0o644)", name=f"Global\\{name}")  # the registry would be writable for Carl's group
+    bert.do("s = namedshm.create(name, 100, mode=0o660, group=crew)", name=f"Global\\{name}", crew=CREW)  # as sg(1) runs him
+    assert anna.do("namedshm.open(name).access", name=f"Global\\{name}") == "write"
+    with pytest.raises(namedshm.AccessDenied, match="sg GROUP"):
+        anna.do("namedshm.create(name + 'a', 100, mode=0o660, group=crew)", name=f"Global\\{name}", crew=CREW)
+    assert anna.do("namedshm.create(name + 'b', 100, mode=0o606).created", name=f"Global\\{name}") is True, "no group bits"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from helpers.facts import on_linux
@@ -14,45 +12,9 @@ from helpers.peer import Peer
 
 import namedshm
 
+from .words import PAGE, STATE, Page
+
 pytestmark = pytest.mark.skipif(not on_linux, reason="on Windows the kernel keeps these words to itself")
-
-PAGE = 4096
-STATE, END = 192, 256  # include/namedshm_sync.h: nshm_words
-
-
-def pages() -> dict[int, tuple[int, int]]:
-    """Of this process: address -> (segment, length)."""
-    found = {}
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        fields = line.split()
-        if "/SYSV" in line:
-            first, last = (int(part, 16) for part in fields[0].split("-"))
-            found[first] = (int(fields[4]), last - first)
-    return found
-
-
-class Page:
-    """The words of a new object, through another attachment of their segment."""
-
-    def __init__(self, segments: set[int]) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.shmat.restype = ctypes.c_void_p
-        libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
-        self._detach = libc.shmdt
-        self._detach.argtypes = [ctypes.c_void_p]
-        for segment in segments:
-            at = libc.shmat(segment, None, 0)
-            if at in (None, ctypes.c_void_p(-1).value):
-                continue  # the token is attached read-only
-            self.words = (ctypes.c_uint32 * (PAGE // 4)).from_address(at)
-            self.at = at
-            if self.words[0] in (2, 3, 4):  # the type
-                return
-            self._detach(at)
-        raise AssertionError("no page of words among the new segments")
-
-    def close(self) -> None:
-        self._detach(self.at)
 
 
 @pytest.fixture
@@ -60,13 +22,9 @@ def page_of() -> Iterator[object]:
     made: list[Page] = []
 
     def make(create: object) -> tuple[namedshm.Event, Page]:
-        before = {segment for segment, _ in pages().values()}
-        thing = create()  # type: ignore[operator]
-        page = Page(
-            {segment for segment, length in pages().values() if length == PAGE} - before or {s for s, _ in pages().values()}
-        )
+        thing, page = Page.of(create)  # type: ignore[arg-type]
         made.append(page)
-        return thing, page
+        return thing, page  # type: ignore[return-value]
 
     yield make
     for page in made:
@@ -108,7 +66,7 @@ def test_a_page_of_garbage_harms_nobody(name: str, kind: str, seed: int, page_of
     with Peer() as peer:
         peer.do(f"things = [namedshm.{kind}.open(name)]; good = namedshm.Event(name + '-good')", name=name)
         for _ in range(15):
-            for word in (*range(4), *range(16, 24), *range(32, END // 4)):
+            for word in (*range(4), *range(16, 24), *range(256), *range(PAGE // 4 - 16, PAGE // 4)):
                 bits = dice.choice(
                     (0, 1, 0x80000000, 0x40000000, 0x20000000, peer.pid, os.getpid(), 0xFFFFFFFF, dice.getrandbits(32))
                 )
@@ -143,3 +101,71 @@ def test_a_page_of_another_type_is_refused_at_opening(name: str, page_of: object
     page.words[0] = 77
     with pytest.raises(namedshm.NamedShmError):
         namedshm.Event.open(name)
+
+
+OWNER = """
+things = [namedshm.Mutex.open(name + end) for end in ("-first", "-bad", "-last")]
+assert all(thing.acquire(0) for thing in things)
+"""
+
+
+def overwrite(page: Page, value: str, dice: random.Random) -> None:
+    for k in range(PAGE):
+        page.bytes[k] = dice.getrandbits(8) if value == "random" else int(value, 16)
+
+
+@pytest.mark.parametrize("value", ["00", "ff", "random"])
+@pytest.mark.parametrize("end", ["kill", "exit", "release", "close and release"])
+def test_who_owns_a_mutex_that_is_overwritten_keeps_and_abandons_the_others(
+    name: str, value: str, end: str, page_of: object
+) -> None:
+    """It stands between two others in the owner's list."""
+    first, last = namedshm.Mutex(name + "-first"), namedshm.Mutex(name + "-last")
+    bad, page = page_of(lambda: namedshm.Mutex(name + "-bad"))  # type: ignore[operator]
+    with Peer() as peer:
+        peer.do(OWNER, name=name)
+        overwrite(page, value, random.Random(value))
+        if end == "kill":
+            peer.kill()
+        elif end == "exit":
+            peer.close()
+        else:
+            if end == "close and release":
+                peer.do("things[1].close(); things[0].close()")
+                things = "things[2], namedshm.Mutex.open(name + '-first')"
+            else:
+                things = "things[2], things[0]"
+                with pytest.raises(namedshm.NamedShmError):
+                    peer.do("things[1].release()")
+                with pytest.raises(namedshm.NotOwned):
+                    peer.do("things[1].release()")
+            assert not first.acquire(0)
+            assert not last.acquire(0)
+            peer.do(f"for thing in ({things}): thing.release()")
+        for mutex in (first, last):
+            acquired = mutex.acquire(30)
+            assert acquired
+            assert acquired.abandoned == (end in ("kill", "exit"))
+            mutex.release()
+    page.words[STATE // 4] = 0
+    bad.close()
+
+
+def test_a_word_that_says_free_while_another_thread_of_ours_owns_it_is_damage(name: str, page_of: object) -> None:
+    """Two threads cannot both have the node in the page behind in their lists."""
+    mutex, page = page_of(lambda: namedshm.Mutex(name))  # type: ignore[operator]
+    with Peer() as peer:
+        peer.do(
+            "import threading; from helpers.turns import until\n"
+            "mutex, owns, end = namedshm.Mutex.open(name), threading.Event(), threading.Event()\n"
+            "def own(): mutex.acquire(); owns.set(); end.wait(60)\n"
+            "owner = threading.Thread(target=own); owner.start(); assert owns.wait(60)",
+            name=name,
+        )
+        page.words[STATE // 4] = 0
+        assert not peer.do("bool(mutex.acquire(0))")
+        with pytest.raises(namedshm.NamedShmError, match="damaged"):
+            peer.do("mutex.acquire(20)")
+        peer.do("end.set(); owner.join()")
+        assert peer.do("bool(mutex.acquire(0))")
+    mutex.close()

@@ -105,14 +105,58 @@ def test_an_exception_of_a_handler_comes_out_of_the_wait_and_nothing_is_taken(na
 
     mutex, event = namedshm.Mutex(name), namedshm.Event(name + "-2")
     before = signal.signal(signal.SIGALRM, handle)
+
+    def wait() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)  # here: on a slow machine it comes before the wait has begun
+        namedshm.wait_all([mutex, event], 30)
+
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         with pytest.raises(Enough):
-            namedshm.wait_all([mutex, event], 30)
+            wait()
     finally:
         signal.signal(signal.SIGALRM, before)
     with pytest.raises(namedshm.NotOwned):
         mutex.release()
+
+
+SPINS = {
+    "a mutex": lambda mutex, event, timeout: mutex.acquire(timeout, spin=30),
+    "an event": lambda mutex, event, timeout: event.wait(timeout, spin=30),
+}
+
+
+@pytest.mark.parametrize("what", SPINS)
+def test_spinning_ends_when_the_time_is_up(name: str, peers: Callable[..., Peer], what: str) -> None:
+    mutex, event = namedshm.Mutex(name), namedshm.Event(name + "-2")
+    holder = peers(name=name)
+    holder.do("m = namedshm.Mutex(name); m.acquire()")
+    start = time.monotonic()
+    assert not SPINS[what](mutex, event, 0.1)
+    assert 0.09 < time.monotonic() - start < 5
+    holder.do("m.release()")
+
+
+@pytest.mark.parametrize("what", SPINS)
+def test_a_signal_ends_spinning(name: str, peers: Callable[..., Peer], what: str) -> None:
+    class Enough(Exception):
+        pass
+
+    def handle(*_: object) -> None:
+        raise Enough
+
+    mutex, event = namedshm.Mutex(name), namedshm.Event(name + "-2")
+    holder = peers(name=name)
+    holder.do("m = namedshm.Mutex(name); m.acquire()")
+    before = signal.signal(signal.SIGALRM, handle)
+    start = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Enough):
+            SPINS[what](mutex, event, None)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - start < 5
+    holder.do("m.release()")
 
 
 @pytest.mark.parametrize("what", ["mutex", "event", "wait_all"])

@@ -58,7 +58,10 @@ class Handle:
         """Take over the descriptor of the file this section maps."""
 
     def location(self) -> bytes:
-        """Where the creator of a file-backed section said its file is: device:inode:pid:descriptor:path."""
+        """Where the creator of a file-backed section said its file is (linux_files.py).
+
+        Raises: AccessDenied if the creator was another user; NamedShmError if there is no such text.
+        """
 
     def close(self) -> None: ...
 
@@ -73,17 +76,43 @@ def create(
     location: bytes | None,
 ) -> Handle: ...
 def open(name: Name, access: Access) -> Handle: ...
-def objects(is_global: bool) -> list[tuple[str, Any, int, int, int, int, int, int, int, int, int]]:
-    """What lives in a scope: (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce)."""
+def duplicate_fd(fd: int) -> int: ...
+def open_mode(fd: int) -> int:
+    """O_RDONLY, O_WRONLY or O_RDWR of an open descriptor."""
+
+def objects(is_global: bool) -> list[tuple[str, Any, int, int, int, int, int, int, int, int, int, int]]:
+    """What lives in a scope: (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce, props)."""
+
+FORMAT_VERSION: int
+"""Of the registry, as this package reads and writes it."""
+
+def registries(is_global: bool) -> list[tuple[int, int, int, int, int, int, int]]:
+    """What looks like a registry of the scope, whatever its version and whoever made it:
+    (id, creator, group, mode, creator's process, attachments, version; 0 where it may not be read)."""
+
+def group_number(name: bytes) -> int | None:
+    """None: there is no such group.  Raises OSError if that could not be told."""
+
+def user_in_group(uid: int, gid: int) -> bool:
+    """Raises OSError if it could not be told."""
+
+def why() -> int:
+    """After a negative ESTALE, in the same thread: the errno value that the system gave."""
+
+def memory() -> int | None:
+    """Bytes of memory and swap this machine has, used or not (sysinfo(2))."""
+
+def segment_limits() -> tuple[int, int, int, int, int] | None:
+    """(shmmni, segments used, shmall, pages used, shmmax) of this IPC namespace (shmctl(2)); None without System V memory."""
 
 def check_receiver(pid: int) -> int:
-    """Can handles be sent to that process?  0; -ESRCH: there is none, or it has ended; -EPERM: it is another user's."""
+    """0; -ESRCH: there is no such process (any more); -EPERM: it is another user's."""
 
 def send(handle: Handle | SyncHandle, pid: int, label: bytes, access: Access | SyncAccess) -> int:
-    """Leave a parcel: 0, or what :func:`check_receiver` says.  It is kept until it is taken or the receiver is gone."""
+    """Leave a parcel for a process, kept until it is taken; returns what :func:`check_receiver` does."""
 
 def receive(label: bytes) -> Handle | SyncHandle | None:
-    """Take over what was sent with this label; None if there is nothing."""
+    """What a parcel of this label brings; None if there is none."""
 
 def commit_view(mapping: Mapping, offset: int, length: int) -> None: ...
 def reach(mapping: Mapping) -> int: ...

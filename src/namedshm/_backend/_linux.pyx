@@ -3,11 +3,12 @@
 from cython cimport final, no_gc_clear
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from libc.errno cimport errno, EACCES, EBADF, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
-from libc.errno cimport EAGAIN, EBUSY, ENOSYS, ESRCH, ETIME, ETIMEDOUT
+from libc.errno cimport errno, EACCES, EBADF, EEXIST, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM, ERANGE
+from libc.errno cimport EAGAIN, EBUSY, ENOSYS, ENXIO, ESRCH, ETIME, ETIMEDOUT
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
-from libc.string cimport memcpy, memset, strlen
+from libc.string cimport memcpy, memset
+from posix.stat cimport fstat, struct_stat
 
 from namedshm._core cimport Mapping, Pager as CorePager, fill
 from namedshm._gate cimport (
@@ -34,8 +35,11 @@ cdef extern from "namedshm.h" nogil:
     ctypedef struct nshm_scope:
         int is_global "global"
         uint32_t uid
+        int64_t group
         int may_create
+        uint64_t session
         int (*trusted)(uint32_t, int64_t) noexcept nogil
+        int (*alone_in)(uint32_t) noexcept nogil
     ctypedef struct nshm_place:
         int id, writable
         nshm_spare spare
@@ -67,6 +71,8 @@ cdef extern from "namedshm.h" nogil:
     void nshm_close(nshm_handle *, int)
     void nshm_close_name(nshm_handle *)
     int nshm_next(nshm_scope *, uint32_t *, nshm_info *)
+    int nshm_write_location(nshm_handle *, const char *, size_t)
+    int nshm_location(const nshm_handle *, const char **, size_t *)
     void nshm_flight_begin(nshm_handle *)
     void nshm_flight_end(nshm_handle *)
     ctypedef struct nshm_note:
@@ -88,7 +94,11 @@ cdef extern from "_parcels.h" nogil:
     void nshm_parcel_free "nshm__parcel_free"(nshm_parcel *)
 
 cdef extern from "_members.h" nogil:
+    enum:
+        NSHM_GROUP_UNKNOWN
     int nshm__member(uint32_t, int64_t)
+    int nshm__alone_in(uint32_t)
+    int nshm__group_number(const char *, uint32_t *)
 
 cdef extern from "_cow.h" nogil:
     int nshm__cow_watch(void *, size_t, int)
@@ -157,19 +167,25 @@ cdef nshm_scope *scope_of(bint is_global) except NULL:
     cdef user_scope *old = s
     cdef int64_t group = -1
     cdef bint may_create = True
-    if s != NULL and s.scope.uid == uid:
+    if s != NULL and s.scope.uid == uid and s.scope.group != NSHM_GROUP_UNKNOWN:
         return &s.scope
     s = scopes
     while s != NULL and (s.scope.uid != uid or bool(s.scope.is_global) != is_global):
         s = s.next
-    if s == NULL:
-        if is_global:
+    if is_global and (s == NULL or s.scope.group == NSHM_GROUP_UNKNOWN):
+        try:
             group, may_create = global_policy.group(), global_policy.may_create()
+        except OSError:  # asked again the next time; see make_object, and linux_errors.py for what is said
+            group, may_create = NSHM_GROUP_UNKNOWN, uid == 0
+        if s != NULL:
+            s.scope.group, s.scope.may_create = group, may_create
+    if s == NULL:
         s = <user_scope *>calloc(1, sizeof(user_scope))
         if s == NULL:
             raise MemoryError()
         nshm_scope_init(&s.scope, is_global, session, group, may_create)
         s.scope.trusted = nshm__member
+        s.scope.alone_in = nshm__alone_in
         s.next = scopes
         scopes = s
     current[is_global] = s
@@ -190,6 +206,14 @@ cdef int make_object(nshm_scope *s, uint16_t type, bytes name, uint64_t size, un
     cdef const char *bare = name
     cdef size_t n = len(name)
     cdef int r
+    if s.group == NSHM_GROUP_UNKNOWN:  # what is there may be opened; whom a new registry would be for is not known
+        r = find_object(s, type, name, flags, h)
+        if r != -ENOENT:
+            if r == 0 and flags & NSHM_EXCLUSIVE:
+                nshm_close(h, False)
+                r = -EEXIST
+            return r
+        global_policy.group()  # says why, or that it is known by now
     while True:
         nshm_flight_begin(h)
         with nogil:
@@ -387,7 +411,13 @@ cdef class Handle:
     cdef Attachment map_file(self, Py_ssize_t offset, Py_ssize_t length, str access, bint executable):
         cdef int prot = PROT_READ | (PROT_EXEC if executable else 0) | (0 if access == "read" else PROT_WRITE)
         cdef size_t size = nshm_page_round(length)
-        cdef void *p = mmap(NULL, size, prot, MAP_PRIVATE if access == "copy" else MAP_SHARED, self.fd, offset)
+        cdef struct_stat facts
+        cdef void *p
+        if fstat(self.fd, &facts):
+            raise explain(-errno, "fstat", self.name, length)
+        if nshm_page_round(<uint64_t>facts.st_size) < nshm_page_round(<uint64_t>(offset + length)):
+            raise explain(-ENXIO, "mmap", self.name, facts.st_size)  # touching the rest would be SIGBUS
+        p = mmap(NULL, size, prot, MAP_PRIVATE if access == "copy" else MAP_SHARED, self.fd, offset)
         if p == MAP_FAILED:
             raise explain(-errno, "mmap", self.name, length)
         return attachment(p, size)
@@ -416,11 +446,16 @@ cdef class Handle:
         self.fd = fd
 
     def location(self):
-        """What the creator of a file-backed section wrote about its file."""
-        cdef char *p = <char *>self.h.token
+        """What this user's creator of a file-backed section wrote about its file; raises if it is somebody else's text."""
+        cdef const char *text
+        cdef size_t n
+        cdef int r
         self.enter("map")
         try:
-            return bytes(p[:strlen(p)]) if p != NULL else b""
+            r = nshm_location(&self.h, &text, &n)
+            if r < 0:
+                raise explain(r, "location", self.name, 0)
+            return bytes(text[:n])
         finally:
             self.leave()
 
@@ -495,14 +530,22 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef extern from "<fcntl.h>" nogil:
     int fcntl(int, int, ...)
-    int F_DUPFD_CLOEXEC
+    int F_DUPFD_CLOEXEC, F_GETFL, O_ACCMODE
 
 
-cdef int duplicate_fd(int fd) except -1:
+cpdef int duplicate_fd(int fd) except -1:
     cdef int new = fcntl(fd, F_DUPFD_CLOEXEC, 3)
     if new < 0:
         raise explain(-errno, "fcntl", None, 0)
     return new
+
+
+def open_mode(int fd):
+    """O_RDONLY, O_WRONLY or O_RDWR of an open descriptor."""
+    cdef int flags = fcntl(fd, F_GETFL)
+    if flags < 0:
+        raise explain(-errno, "fcntl", None, 0)
+    return flags & O_ACCMODE
 
 
 cdef struct text:
@@ -512,8 +555,7 @@ cdef struct text:
 
 cdef int write_text(nshm_handle *h, void *context) noexcept nogil:
     cdef text *t = <text *>context
-    memcpy(h.token, t.bytes, t.length)
-    return 0
+    return nshm_write_location(h, t.bytes, t.length)
 
 
 def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_t group, uint32_t props, bytes location):
@@ -536,8 +578,8 @@ def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_
     else:
         t.bytes, t.length = NULL, 0
         if props & NSHM_OBJ_FILE:
-            t.bytes, t.length = location, len(location) + 1
-            room = t.length
+            t.bytes, t.length = location, len(location)
+            room = t.length + 1
             filler = write_text
         r = make_object(scope_of(name.is_global), NSHM_SECTION, encode(name.bare), size, mode, group, props, flags, room,
                         filler, &t, &handle.h)
@@ -560,8 +602,19 @@ def open(name, str access):
     return handle
 
 
+cdef object shown(bytes name):
+    """The text of a name.  Bytes that are no text, which only other languages' programs can put there, are shown as \\xe9 and a
+    backslash, which no name from here has, as two: so that what is shown is the text of no other name."""
+    try:
+        if b"\\" not in name or name.startswith(b"\0"):
+            return name.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        pass
+    return name.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+
+
 def objects(bint is_global):
-    """Tuples (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce) of what lives in a scope."""
+    """Tuples (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce, props) of what lives in a scope."""
     cdef nshm_info info
     cdef uint32_t cursor = 0
     cdef nshm_scope *s = scope_of(is_global)
@@ -576,9 +629,9 @@ def objects(bint is_global):
             raise explain(r, "list", None, 0)
         if info.record.type & NSHM_PARCEL:
             continue
-        out.append((info.record.name[:info.record.length].decode("utf-8", "surrogatepass"), TYPES.get(info.record.type, "section"),
+        out.append((shown(info.record.name[:info.record.length]), TYPES.get(info.record.type, "section"),
                     info.record.size, info.handles, info.mappings, info.record.pid, info.maker, info.record.born,
-                    info.record.mode, info.record.data, info.record.nonce))
+                    info.record.mode, info.record.data, info.record.nonce, info.record.props))
 
 
 # ------------------------------------------------------------------------------------------------------------ parcels
@@ -729,6 +782,7 @@ def scope_state(bint is_global):
 cdef extern from "<errno.h>" nogil:
     int EUCLEAN
 
+include "_linux_facts.pxi"
 include "_linux_pages.pxi"
 include "_spin.pxi"
 include "_linux_sync.pxi"

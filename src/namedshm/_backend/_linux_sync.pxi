@@ -35,9 +35,7 @@ cdef extern from "namedshm_sync.h" nogil:
     void nshm__pause()
     int nshm__signaled(nshm_waitee *)
 
-cdef extern from "Python.h":
-    bint PyLong_CheckExact(object)
-    double PyLong_AsDouble(object) except? -1.0
+from namedshm._arguments import check_on_abandoned, seconds
 
 KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
@@ -63,16 +61,16 @@ ctypedef int (*changer)(nshm_waitee *) noexcept nogil
 
 
 # Nanoseconds of a timeout: 0 for none, INT64_MAX for ever.  Converting may run Python code: before anything is looked at.
-cdef int64_t nanoseconds(object timeout) except -1:
-    cdef double seconds
+cdef int64_t nanoseconds(object timeout, str call, object name) except -1:
+    cdef object length
     if timeout is None:
         return INT64_MAX
-    seconds = PyLong_AsDouble(timeout) if PyLong_CheckExact(timeout) else timeout  # 0 is frequent, and this is the quick way
-    if seconds != seconds:
-        raise explain(-EINVAL, "wait", None, 0)
-    if seconds <= 0:
+    if type(timeout) is int and timeout == 0:  # a try: the most frequent one
         return 0
-    return INT64_MAX if seconds > 9e9 else <int64_t>(seconds * 1e9)
+    if type(timeout) is float and 0 <= timeout <= 9e9:  # what seconds() would give back as it is
+        return <int64_t>(<double>timeout * 1e9)
+    length = seconds(timeout, call, name)
+    return INT64_MAX if length is None else <int64_t>(<double>length * 1e9)
 
 
 @no_gc_clear
@@ -174,9 +172,12 @@ cdef class SyncHandle:
 
     # ---- operations; rights as Windows has them: "wait" is SYNCHRONIZE, "modify" is MODIFY_STATE
     def acquire_mutex(self, timeout=None, *, on_abandoned=TELL, double spin=SPIN):
-        cdef bint tell = on_abandoned is TELL or on_abandoned != "raise"
-        cdef int64_t patience = nanoseconds(timeout)
+        cdef bint tell = on_abandoned is TELL
+        cdef int64_t patience = nanoseconds(timeout, "acquire", self.name)
         cdef int r
+        if not tell:
+            check_on_abandoned(on_abandoned)
+            tell = on_abandoned == "tell"
         self.enter(self.may_wait, "wait")
         r = nshm_try_once(&self.waitee) if self.waitee.type == NSHM_MUTEX else -EBUSY  # leaves nothing in the waitee of a mutex
         if r < 0:
@@ -246,7 +247,7 @@ cdef class SyncHandle:
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
         cdef nshm_waitee o
-        cdef int64_t patience = nanoseconds(timeout)
+        cdef int64_t patience = nanoseconds(timeout, "wait", self.name)
         cdef int r, k
         self.enter(self.may_wait, "wait")
         try:
@@ -402,7 +403,7 @@ def wait(handles, bint all, timeout, double spin):
     """
     cdef nshm_wait_context c
     cdef tuple waited = several(handles)  # the caller's own list may change meanwhile
-    cdef int64_t patience = nanoseconds(timeout)
+    cdef int64_t patience = nanoseconds(timeout, "wait", None)
     cdef int r
     enter_all(waited, &c, all)
     try:

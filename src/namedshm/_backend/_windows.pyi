@@ -16,6 +16,9 @@ S = TypeVar("S", bound=contract.SyncHandle)
 
 PAGE: int
 
+failure: Callable[..., Exception] | None
+"""Set by windows.py: (number of GetLastError, call, name, what was done, to what) -> the exception to raise."""
+
 class Descriptor:
     """A security descriptor made from its text form (SDDL); freed with the object."""
 

@@ -26,6 +26,7 @@ from namedshm._gate cimport (
     nshm_gate, nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
 
 from .. import errors
+from .._arguments import check_on_abandoned, seconds
 
 cdef extern from *:
     """
@@ -410,9 +411,11 @@ cdef DWORD _create(
 
 
 # -------------------------------------------------------------------------------------------------------- errors and strings
-cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
-    from .windows import failure  # late: it imports this module
+#: Set by windows.py: makes the exception for a number of GetLastError().
+failure = None
 
+
+cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
     return failure(code, call, name, doing, kind)
 
 

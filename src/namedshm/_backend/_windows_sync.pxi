@@ -52,14 +52,11 @@ def set_acquisitions(got, abandoned, not_got, error):
 
 
 # Milliseconds of a timeout, rounded up: 0 for none, negative for ever.  Converting may run Python code: before all else.
-cdef long long _milliseconds(object timeout) except -2:
-    cdef double seconds
-    if timeout is None:
+cdef long long _milliseconds(object timeout, str call, object name) except -2:
+    cdef object length = seconds(timeout, call, name)
+    if length is None:
         return -1
-    seconds = timeout
-    if seconds != seconds:
-        raise errors.InvalidArgument("Cannot wait: the timeout is no number of seconds", call="WaitForMultipleObjects")
-    return <long long>min(max(0.0, seconds) * 1000 + 0.999, 1e15) if seconds > 0 else 0
+    return <long long>min(<double>length * 1000 + 0.999, 1e15) if length > 0 else 0
 
 
 @no_gc_clear
@@ -139,8 +136,10 @@ cdef class SyncHandle:
         raise self._failed(error, "WaitForSingleObject", "wait for {}")
 
     def acquire_mutex(self, timeout=None, *, on_abandoned="tell", double spin=SPIN):
-        cdef bint tell = on_abandoned != "raise"
-        cdef long long patience = _milliseconds(timeout)
+        cdef bint tell = on_abandoned == "tell"
+        cdef long long patience = _milliseconds(timeout, "acquire", self.name)
+        if not tell:
+            check_on_abandoned(on_abandoned)
         got = self.try_acquire()
         if got < 0:
             if not patience:
@@ -155,7 +154,7 @@ cdef class SyncHandle:
         raise abandoned_error(self.name)
 
     def wait_one(self, timeout=None, *, double spin=SPIN):
-        cdef long long patience = _milliseconds(timeout)
+        cdef long long patience = _milliseconds(timeout, "wait", self.name)
         if self.try_acquire() >= 0:
             return True
         if not patience:
@@ -288,7 +287,7 @@ def open_sync(cls, str kind, text, path, str access, bint inheritable):
 
 
 def wait(handles, bint all, timeout):
-    return wait_for(tuple(handles), all, _milliseconds(timeout))  # the caller's own list may change meanwhile
+    return wait_for(tuple(handles), all, _milliseconds(timeout, "wait", None))  # the caller's own list may change meanwhile
 
 
 cdef tuple wait_for(tuple handles, bint all, long long patience):

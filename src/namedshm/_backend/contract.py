@@ -211,7 +211,8 @@ class Backend(Protocol):
             mode: permission bits as of a file: 0o600 the user alone, 0o604 others read, 0o666 everybody; 0o060 means ``group``.
             group: name or number of the group meant by the group bits; None: the process's group.
             writable: False makes the object read-only for good.
-            file: a descriptor (POSIX) or handle (Windows) of an open file to map instead of memory.
+            file: a descriptor (POSIX) or handle (Windows) of an open file to map instead of memory.  On Linux only this user's
+                processes open such a section, whatever ``mode`` says.
             inheritable: Windows: child processes may inherit the handle.
             huge_pages: not with ``reserve`` or ``file``.  Every mapping of the object, in every process, asks for them.
 
@@ -264,8 +265,11 @@ class Backend(Protocol):
     def watcher(self) -> Watcher:
         """A place where a thread watches polled waits."""
 
-    def list_objects(self) -> list[ObjectInfo]:
-        """Everything alive that this user may see, in no order."""
+    def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
+        """Everything alive that this user may see, in no order: in Local or in Global, or with None in both.
+
+        Raises if a namespace could not be looked at, except, with None, one that is not for this process at all.
+        """
 
     def flush(self, mapping: Mapping, offset: int, length: int) -> None:
         """Write a file-backed range out (FlushViewOfFile); nothing to do for memory."""

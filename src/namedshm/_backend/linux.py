@@ -9,27 +9,32 @@ from __future__ import annotations
 
 import errno
 import os
-from _thread import RLock
+from _io import open  # the builtin of that name is gone when the interpreter ends, before the last __del__ runs
+
+from namedshm import errors
 
 from . import _linux
+from .linux_errors import explain
+from .linux_files import attach_file, prepare_file
+from .linux_memory import huge_pages as wants_huge_pages
+from .linux_memory import refuse_if_short
+from .linux_policy import GlobalPolicy, group_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TypeVar
 
-    from namedshm import errors
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
     from .contract import Access, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
-else:
-    from namedshm._core import errors  # loaded when needed
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 _PARCEL = b"\0parcel\\%d\\%d"  # receiver, number; names of users contain no NUL
+_APART = (errno.EXDEV, errno.EUSERS)
 
 
 class _Hidden:
@@ -44,55 +49,44 @@ class _Hidden:
 
 
 class _FutexWatcher:
-    """contract.Watcher by futex_waitv(2): it takes nothing, so there is nothing to give back."""
+    """contract.Watcher by futex_waitv(2): it takes nothing, so there is nothing to give back.
+
+    Without a lock: the collector and signal handlers end waits in the middle of anything here, and a fork would leave it locked for
+    ever in the child.  Whoever takes a wait out of the dictionary has it; each single operation on one is atomic.
+    """
 
     def __init__(self) -> None:
         self.wakes = 0
         self._control = _linux.Control()
         self._waits: dict[_linux.Wait, None] = {}
-        self._lock = RLock()  # garbage collection may end a wait in here
 
     def add(self, wait: _linux.Wait) -> bool:
-        with self._lock:
-            if sum(map(len, self._waits)) + len(wait) > _linux.WATCH_MAX:
-                return False
-            self._waits[wait] = None
+        self._waits[wait] = None
+        # Entered first and counted then: of several that enter at the same time, the last to count sees all of them.
+        if sum(map(len, list(self._waits))) > _linux.WATCH_MAX and self._waits.pop(wait, self) is None:
+            return False
         self._control.change()
         return True
 
     def remove(self, wait: _linux.Wait) -> None:
-        with self._lock:
-            if wait not in self._waits:
-                return
-            del self._waits[wait]
-        self._control.change()
+        if self._waits.pop(wait, self) is None:
+            self._control.change()
 
     def ready(self) -> list[_linux.Wait]:
         seen = self._control.value  # before the copy: whatever is added later changes it
-        with self._lock:
-            waits = list(self._waits)
-        found = _linux.watch(waits, self._control, seen)
+        found = _linux.watch(_fitting(list(self._waits)), self._control, seen)
         self.wakes += 1
-        with self._lock:
-            found = [wait for wait in found if wait in self._waits]
-            for wait in found:
-                del self._waits[wait]
-            return found
+        return [wait for wait in found if self._waits.pop(wait, self) is None]
 
 
-class _LazyPolicy:
-    """GlobalPolicy, imported when the first Global name is used."""
-
-    def __getattr__(self, name: str) -> Any:
-        from .linux_policy import GlobalPolicy
-
-        return getattr(GlobalPolicy(), name)
-
-
-def _explain(code: int, call: str, name: Any, size: int) -> Exception:
-    from .linux_errors import explain
-
-    return explain(code, call, name, size)
+def _fitting(waits: list[_linux.Wait]) -> list[_linux.Wait]:
+    """As many as can be watched: one more may be there for the moment until add() refuses it, and changes the control if not."""
+    room = _linux.WATCH_MAX
+    for number, wait in enumerate(waits):
+        room -= len(wait)
+        if room < 0:
+            return waits[:number]
+    return waits
 
 
 # ------------------------------------------------------------------------------------------------------------ the backend
@@ -103,8 +97,8 @@ class LinuxBackend:
     def __init__(self) -> None:
         if os.sysconf("SC_PAGE_SIZE") != self.page_size:
             raise ImportError("namedshm supports Linux with 4 KiB pages only, so far")
-        _linux.explain = _explain
-        _linux.global_policy = _LazyPolicy()
+        _linux.explain = explain
+        _linux.global_policy = GlobalPolicy()
         _linux.set_session(os.fsencode(os.environ.get("NAMEDSHM_SESSION", "")))
 
     def create_section(
@@ -128,32 +122,36 @@ class LinuxBackend:
         props, location = 0 if writable else _linux.OBJ_READONLY, None
         if executable:
             props |= _linux.OBJ_EXECUTABLE
-        if huge_pages is not None and _huge_pages(name, size, huge_pages):
+        if huge_pages is not None and wants_huge_pages(name, size, huge_pages):
             props |= _linux.OBJ_HUGE
         if reserve:
             props |= _linux.OBJ_RESERVE
         elif file is None and size > _CHECK_MEMORY_ABOVE:
-            _refuse_if_short(name, size)
+            refuse_if_short(name, size)
+        own = None
         if file is not None:
-            from .linux_files import file_facts
-
             props |= _linux.OBJ_FILE
-            size, location = file_facts(name, size, file, writable)
+            size, own, location = prepare_file(name, size, file, writable, executable)
             target = name or _Hidden()
-        handle: _linux.Handle = _linux.create(
-            target, size, exist_ok, access, mode, -1 if group is None else _group(group), props, location
-        )
-        if handle.file_backed:
-            if handle.created:
-                handle.attach_file(os.dup(file))  # type: ignore[arg-type]
-            else:
-                _open_file(handle)
+            mode, group = 0o600, None  # for this user alone: see linux_files.py
+        try:
+            handle: _linux.Handle = _linux.create(
+                target, size, exist_ok, access, mode, -1 if group is None else _group(group), props, location
+            )
+            if handle.file_backed and not handle.created:
+                attach_file(handle)
+            elif own is not None and handle.created:
+                handle.attach_file(own)
+                own = None
+        finally:
+            if own is not None:
+                os.close(own)
         return handle
 
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         handle: _linux.Handle = _linux.open(name, access)
         if handle.file_backed:
-            _open_file(handle)
+            attach_file(handle)
         return handle
 
     def create_sync(
@@ -186,24 +184,28 @@ class LinuxBackend:
     def watcher(self) -> Watcher:
         return _FutexWatcher()
 
-    def list_objects(self) -> list[ObjectInfo]:
+    def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         from .contract import ObjectInfo
 
         resident = _resident()
-        found = []
-        for is_global in (False, True):
+        found, refused = [], None
+        scopes = (False, True) if is_global is None else (is_global,)
+        for scope in scopes:
             try:
-                rows = _linux.objects(is_global)
-            except errors.AccessDenied:  # a Global registry that is being made
+                rows = _linux.objects(scope)
+            except errors.Unsupported as error:
+                if error.errno not in _APART or len(scopes) == 1:
+                    raise
+                if refused is not None:
+                    raise refused from None
+                refused = error  # this namespace is not for this process: what it sees is in the other
                 continue
-            except errors.NotFound:
-                continue
-            for bare, kind, size, handles, mappings, pid, uid, born, mode, data, nonce in rows:
+            for bare, kind, size, handles, mappings, pid, uid, born, mode, data, nonce, _ in rows:
                 if bare.startswith("\0"):
                     continue
                 found.append(
                     ObjectInfo(
-                        name=f"Global\\{bare}" if is_global else bare,
+                        name=f"Global\\{bare}" if scope else bare,
                         type=kind,
                         size=size if kind == "section" else 0,
                         handles=handles,
@@ -242,7 +244,7 @@ class LinuxBackend:
         if handle is None:
             raise errors.ClosedHandle(f"Handle {value:#x} is not open in this process", call="receive_handle")
         if isinstance(handle, _linux.Handle) and handle.file_backed:
-            _open_file(handle)
+            attach_file(handle)
         return handle
 
     def check_process(self, pid: int) -> None:
@@ -264,39 +266,20 @@ def _refuse_receiver(pid: int, code: int) -> None:
         raise errors.InvalidArgument(f"There is no process {pid}: it has ended, or there never was one", call="kill")
 
 
-def _refuse_if_short(name: Name | None, size: int) -> None:
-    from .linux_memory import refuse_if_short
-
-    refuse_if_short(name, size)
-
-
-def _huge_pages(name: Name | None, size: int, wish: HugePages) -> bool:
-    from .linux_memory import huge_pages
-
-    return huge_pages(name, size, wish)
-
-
-def _open_file(handle: _linux.Handle) -> None:
-    from .linux_files import open_file
-
-    open_file(handle)
-
-
 def _group(group: str | int | None) -> int:
-    if group is None:
-        return -1
-    from .linux_policy import group_number
-
-    return group_number(group)
+    return -1 if group is None else group_number(group)
 
 
 def _resident() -> dict[int, int]:
-    """Bytes of each segment that are really in memory, by id (proc_sysvipc_shm(5): column rss)."""
+    """Bytes of each segment that are really in memory, by id (proc_sysvipc_shm(5): column rss); empty where that file is not."""
     found = {}
-    with open("/proc/sysvipc/shm", encoding="ascii") as file:
-        columns = file.readline().split()
-        id_column, rss_column = columns.index("shmid"), columns.index("rss")
-        for line in file:
-            fields = line.split()
-            found[int(fields[id_column])] = int(fields[rss_column])
+    try:
+        with open("/proc/sysvipc/shm", "rb") as file:
+            columns = file.readline().split()
+            id_column, rss_column = columns.index(b"shmid"), columns.index(b"rss")
+            for line in file:
+                fields = line.split()
+                found[int(fields[id_column])] = int(fields[rss_column])
+    except (OSError, ValueError, IndexError):
+        return {}
     return found

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from _io import open  # the builtin of that name is gone when the interpreter ends, before the last __del__ runs
 
 from namedshm import errors
+
+from . import _linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,39 +20,45 @@ HUGE_PAGE = 2 << 20  # bytes
 _SETTINGS = "/sys/kernel/mm/transparent_hugepage"
 
 
-def available_memory() -> tuple[int, str]:
-    """Bytes that could be touched now, and what limits them: the machine or the tightest cgroup (v2, or v1's memory)."""
-    limit, cause = _machine_memory(), "the machine's memory and swap"
+def available_memory() -> tuple[int, str] | None:
+    """Bytes that could be touched now, and what limits them: the machine or the tightest cgroup (v2, or v1's memory).
+
+    None if the system does not tell, for example without /proc: then nobody is refused for it.
+    """
+    room = _machine_memory()
+    best = None if room is None else (room, "the machine's memory and swap")
     for directory, maximum, current in _cgroup_files():
         try:
-            with open(os.path.join(directory, maximum), encoding="ascii") as file:
-                text = file.read().strip()
-            if text == "max":
+            text = _read(os.path.join(directory, maximum)).strip()
+            if text == b"max":
                 continue
-            with open(os.path.join(directory, current), encoding="ascii") as file:
-                used = int(file.read())
-            room = max(0, int(text) - used + _reclaimable(directory))
+            room = max(0, int(text) - int(_read(os.path.join(directory, current))) + _reclaimable(directory))
         except (OSError, ValueError):
             continue
-        if room < limit:
-            limit, cause = room, f"the memory limit of the cgroup {directory}"
-    return limit, cause
+        if best is None or room < best[0]:
+            best = room, f"the memory limit of the cgroup {directory}"
+    return best
 
 
-def _machine_memory() -> int:
-    total = 0
-    with open("/proc/meminfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith(("MemAvailable:", "SwapFree:")):
-                total += int(line.split()[1]) * 1024
-    return total
+def _read(path: str) -> bytes:
+    # not as text: where nothing can be opened, the codec cannot be imported either
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _machine_memory() -> int | None:
+    """What is free or can be freed; where only the totals can be had (no /proc, no descriptor), those: an upper bound."""
+    try:
+        lines = _read("/proc/meminfo").splitlines()
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith((b"MemAvailable:", b"SwapFree:")))
+    except (OSError, ValueError, IndexError):
+        return _linux.memory()
 
 
 def _cgroup_files() -> list[tuple[str, str, str]]:
     found = []
     try:
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
-            lines = file.read().splitlines()
+        lines = os.fsdecode(_read("/proc/self/cgroup")).splitlines()
     except OSError:
         return []
     for line in lines:
@@ -69,23 +79,23 @@ def _cgroup_files() -> list[tuple[str, str, str]]:
 
 def _reclaimable(directory: str) -> int:
     """Page cache the kernel would give up before it refuses memory."""
-    with open(os.path.join(directory, "memory.stat"), encoding="ascii") as file:
-        for line in file:
-            key, _, value = line.partition(" ")
-            if key in ("inactive_file", "total_inactive_file"):
-                return int(value)
+    for line in _read(os.path.join(directory, "memory.stat")).splitlines():
+        key, _, value = line.partition(b" ")
+        if key in (b"inactive_file", b"total_inactive_file"):
+            return int(value)
     return 0
 
 
 def refuse_if_short(name: Name | None, size: int) -> None:
     # The kernel makes a segment of any size that its overcommit rule lets pass and kills somebody later; Windows refuses now.
-    room, cause = available_memory()
-    if size > room:
+    known = available_memory()
+    if known is not None and size > known[0]:
         text = None if name is None else name.text
         label = "an unnamed section" if text is None else repr(text)
+        room, cause = known
         raise errors.OutOfResources(
-            f"Cannot create {label} of {size} bytes: {cause} has room for {room}; make it smaller, or reserve=True and commit "
-            "what you use",
+            f"Cannot create {label} of {size} bytes: {cause} has room for {room}; make it smaller, free memory, or create a "
+            "reserved section, which takes only what is committed",
             name=text,
             call="create",
         )
@@ -110,10 +120,16 @@ def huge_pages(name: Name | None, size: int, wish: HugePages) -> bool:
 
 def _why_no_huge_pages() -> str:
     """Why shared memory gets no huge pages even on advice; empty if it does."""
-    everywhere = _chosen(f"{_SETTINGS}/shmem_enabled")
-    if everywhere is None:
-        return "this kernel has no transparent huge pages (CONFIG_TRANSPARENT_HUGEPAGE); use another kernel"
-    of_size = _chosen(f"{_SETTINGS}/hugepages-{HUGE_PAGE >> 10}kB/shmem_enabled") or "inherit"  # since Linux 6.11
+    try:
+        everywhere = _chosen(f"{_SETTINGS}/shmem_enabled")
+    except OSError as error:
+        if error.errno == errno.ENOENT and os.path.isdir("/sys/kernel/mm"):
+            return "this kernel has no transparent huge pages (CONFIG_TRANSPARENT_HUGEPAGE); use another kernel"
+        return f"whether there are any cannot be told ({_SETTINGS}/shmem_enabled: {error.strerror}); make that file readable here"
+    try:
+        of_size = _chosen(f"{_SETTINGS}/hugepages-{HUGE_PAGE >> 10}kB/shmem_enabled")  # since Linux 6.11
+    except OSError:
+        of_size = "inherit"
     if everywhere == "force" or (everywhere != "deny" and of_size in ("always", "within_size", "advise")):
         return ""
     if of_size == "inherit" and everywhere in ("always", "within_size", "advise"):
@@ -124,11 +140,6 @@ def _why_no_huge_pages() -> str:
     )
 
 
-def _chosen(path: str) -> str | None:
-    """The word in brackets."""
-    try:
-        with open(path, encoding="ascii") as file:
-            text = file.read()
-    except OSError:
-        return None
-    return text.partition("[")[2].partition("]")[0]
+def _chosen(path: str) -> str:
+    """The word in brackets.  Raises OSError."""
+    return os.fsdecode(_read(path)).partition("[")[2].partition("]")[0]

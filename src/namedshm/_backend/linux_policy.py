@@ -2,11 +2,16 @@ r"""Who may create in ``Global\``."""
 
 from __future__ import annotations
 
+import errno
 import os
+from _io import open  # the builtin of that name is gone when the interpreter ends, before the last __del__ runs
 
 from namedshm import errors
 
+from . import _linux
+
 CONFIG = "/etc/namedshm.conf"
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class GlobalPolicy:
@@ -19,15 +24,21 @@ class GlobalPolicy:
         return os.environ.get("NAMEDSHM_CONFIG", CONFIG)
 
     def group(self) -> int:
-        """Number of the group that may create, or -1: also where the file cannot be read or names no group that exists.
+        """Number of the group that may create, or -1 if the administrator named none, or none that exists.
 
-        Opening needs no grant, so a broken file must not stop it; creating then fails with what to do.
+        Where there is no file, none is named.  One that is there and cannot be read could name a group whose members' memory would
+        be overlooked: that is an error, never "no group".  Opening what root made needs no group, so the error is not in its way.
+
+        Raises: AccessDenied, OutOfResources, NamedShmError: it could not be told.
         """
+        path = self.path()
         try:
-            with open(self.path(), encoding="utf-8") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 lines = file.readlines()
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return -1
+        except OSError as error:
+            raise _unreadable(path, error) from error
         for line in lines:
             key, _, value = line.partition("#")[0].partition("=")
             if key.strip() == "global-creators":
@@ -38,30 +49,65 @@ class GlobalPolicy:
         return -1
 
     def may_create(self) -> bool:
-        group = self.group()
-        return os.geteuid() == 0 or (group >= 0 and (group == os.getegid() or group in os.getgroups()))
+        return os.geteuid() == 0 or _is_mine(self.group())
 
     def trusts(self, uid: int, group: int) -> bool:
-        """Whether a registry made by this user may be believed: root's, or a member's of the granted group."""
-        import pwd
+        """Whether a registry made by this user may be believed: root's, or a member's of the granted group.
 
+        Raises: OutOfResources, NamedShmError if it could not be told.
+        """
         if uid == 0:
             return True
         if group < 0:
             return False
         if uid == os.geteuid():
-            return self.may_create()
+            return _is_mine(group)
         try:
-            user = pwd.getpwuid(uid)
-        except KeyError:
-            return False
-        return group in os.getgrouplist(user.pw_name, user.pw_gid)
+            return _linux.user_in_group(uid, group)
+        except OSError as error:
+            raise _unanswered(f"whether user {uid} is in the group {group}", "getgrouplist", error) from error
+
+
+def _is_mine(group: int) -> bool:
+    return group >= 0 and (group == os.getegid() or group in os.getgroups())
+
+
+def _unreadable(path: str, error: OSError) -> errors.NamedShmError:
+    text = rf"Cannot use Global\: {path}, which says who may create there, cannot be read ({error.strerror}); "
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return errors.AccessDenied(
+            f"{text}make it readable for everybody (chmod 644, as 'namedshm grant' writes it), or set NAMEDSHM_CONFIG=/dev/null to "
+            "believe root alone",
+            call="open",
+        )
+    if error.errno in _FULL:
+        return errors.OutOfResources(
+            f"{text}close some files, or raise the limit on open files (ulimit -n)",
+            winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
+            errno=error.errno,
+            call="open",
+        )
+    return errors.NamedShmError(f"{text}repair or remove it", errno=error.errno, call="open")
+
+
+def _unanswered(question: str, call: str, error: OSError) -> errors.NamedShmError:
+    reason = os.strerror(error.errno or 0)
+    text = f"Cannot tell {question}: the user database answered '{reason}'; "
+    if error.errno in _FULL:
+        return errors.OutOfResources(
+            f"{text}close some files, or raise the limit on open files (ulimit -n)",
+            winerror=errors.ERROR_NO_SYSTEM_RESOURCES,
+            errno=error.errno,
+            call=call,
+        )
+    return errors.NamedShmError(f"{text}see what 'getent group' says", errno=error.errno, call=call)
 
 
 def group_number(group: str | int) -> int:
-    """Number of a group given by name or number.  Raises InvalidArgument."""
-    import grp
+    """Number of a group given by name or number.
 
+    Raises: InvalidArgument if there is none; OutOfResources, NamedShmError if that could not be told.
+    """
     if isinstance(group, str) and group.isascii() and group.isdigit():
         group = int(group)
     if isinstance(group, int) and not isinstance(group, bool):
@@ -71,6 +117,11 @@ def group_number(group: str | int) -> int:
     if not isinstance(group, str):
         raise TypeError(f"a group is a name or a number, not {type(group).__name__}")
     try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise errors.InvalidArgument(f"There is no group {group!r}: use a name or number from getent group") from None
+        number = None if "\0" in group else _linux.group_number(os.fsencode(group))
+    except UnicodeEncodeError:
+        number = None  # a lone surrogate
+    except OSError as error:
+        raise _unanswered(f"which group {group!r} is", "getgrnam_r", error) from error
+    if number is None:
+        raise errors.InvalidArgument(f"There is no group {group!r}: use a name or number from getent group")
+    return number

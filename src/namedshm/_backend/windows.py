@@ -170,7 +170,7 @@ class WindowsBackend:
     def watcher(self) -> Watcher:
         return _windows.Watcher()
 
-    def list_objects(self) -> list[ObjectInfo]:
+    def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         r"""Everything alive, from the object directories of this session and of the machine.
 
         A section is not opened, for that would keep its name alive: what is told is what its companion tells.  A plain program's
@@ -178,6 +178,8 @@ class WindowsBackend:
         """
         found = []
         for prefix, folder in _folders():
+            if is_global is not None and is_global != bool(prefix):
+                continue
             for bare, kind in _windows.directory(folder):
                 if kind in _TYPES and not bare.endswith((_SUFFIX, _LOCK_SUFFIX)):
                     found.append(_describe(prefix + bare, _TYPES[kind]))
@@ -386,3 +388,6 @@ def failure(code: int, call: str, name: str | None, doing: str, what: str = "sec
         remedy = "there is no such process"
     text = doing.replace("{}", f"an unnamed {what}" if name is None else f"{what} {name!r}")
     return kind(f"Cannot {text}: {call} failed; {remedy}", winerror=code, name=name, call=call)
+
+
+_windows.failure = failure

@@ -1,0 +1,91 @@
+"""The parsers written in Python, fuzzed with atheris where it is installed: .npy headers, layouts of records, Arrow files.
+
+Run by `python -m tests.fuzz`; by itself: python -m tests.fuzz.python_targets NAME [OPTIONS OF LIBFUZZER]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+LONGEST = 1.0  # seconds that an input may take
+
+
+def npy(data: bytes) -> None:
+    from namedshm import _array_layout, _npy
+
+    with contextlib.suppress(*_npy.REFUSALS):
+        _array_layout._parse(data[:8].ljust(8, b"\0"), 0, data[10:])
+
+
+def record(data: bytes) -> None:
+    from namedshm import _npy, records
+
+    with contextlib.suppress(*_npy.REFUSALS):
+        records._class_of.__wrapped__(_npy.MAGIC + b"\1\0", data)
+
+
+def arrow(data: bytes) -> None:
+    from namedshm import _arrow_ipc
+
+    with contextlib.suppress(_arrow_ipc.Damaged):
+        _arrow_ipc.check(memoryview(data))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"npy": npy, "record-layout": record, "arrow": arrow}
+
+
+def seeds(target: str, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if target == "arrow":
+        import io
+
+        import pyarrow as pa
+
+        sink = io.BytesIO()
+        table = pa.table({"a": [1, 2, None], "b": ["x", "y", "z"], "c": pa.array(["u", "v", "u"]).dictionary_encode()})
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        (directory / "table").write_bytes(sink.getvalue())
+        return
+    from namedshm import _npy
+
+    for number, descr in enumerate(["<f8", [("a", "<i4"), ("b", "<f8", (3,))], [("name", "<U8"), ("", "|V4")]]):
+        header = _npy.encode(descr, (2,) if target == "record-layout" else (3, 4), False)
+        (directory / f"header-{number}").write_bytes(header[10:] if target == "record-layout" else header)
+
+
+def fuzz(target: str, keep: Path, seconds: int) -> int:
+    """For so long, in a process of its own; its exit status."""
+    if importlib.util.find_spec("atheris") is None:
+        print("skipped: needs atheris (pip install atheris)")
+        return 0
+    corpus = keep / "corpus"
+    seeds(target, corpus)
+    command = [
+        *(sys.executable, "-m", "tests.fuzz.python_targets", target, f"-max_total_time={seconds}"),
+        *(f"-timeout={int(LONGEST) + 4}", "-max_len=4096", f"-artifact_prefix={keep}/", str(corpus)),
+    ]
+    return subprocess.run(command, check=False, timeout=seconds + 100, env={**os.environ, "PYTHONHASHSEED": "0"}).returncode
+
+
+def main() -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["namedshm"]):
+        import namedshm._array_layout
+        import namedshm._arrow_ipc
+        import namedshm._npy
+        import namedshm.records  # noqa: F401
+    target = TARGETS[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
