@@ -296,7 +296,7 @@ class Flavour:
                 key = summary[0] if summary else accesses
                 if "(SYSV" in report and not re.search(r"namedshm(_sync)?\.h|_backend", accesses):
                     bytes_of_views.add(key)
-                elif "namedshm" in accesses:
+                elif re.search(r"\bsrc/namedshm/|namedshm(_sync)?\.h", accesses):
                     ours.setdefault(key, report)
                 else:
                     others.add(key)
@@ -310,7 +310,7 @@ def verdict(flavour: Flavour, status: int) -> int:
         for report in ours:
             print(report)
         say(
-            f"ThreadSanitizer: {len(ours)} races of namedshm, {others} of CPython with itself, {bytes_of_views} about a view's bytes"
+            f"ThreadSanitizer: {len(ours)} races of namedshm, {bytes_of_views} about a view's bytes, {others} of CPython with itself"
         )
         say(f"reports: {flavour.folder}/report.*")
         if ours:
