@@ -377,4 +377,4 @@ def libc_pointer():  # type: ignore[no-untyped-def]
 def lock_word(base: int):  # type: ignore[no-untyped-def]
     import ctypes
 
-    return ctypes.c_uint32.from_address(base + 4072)
+    return ctypes.c_uint32.from_address(base + 4088)
