@@ -100,7 +100,7 @@
  *   32       4     key         its creator, before magic     constant
  *   36       4     used        under the lock                raised before a slot beyond it is published, lowered past free ones only
  *   40       4     sweep       under the lock                -
- *   4072     4     lock        whoever locks (robust futex)  -
+ *   4088     4     lock        whoever locks (robust futex)  -
  *   4096     4096  gap         nobody                        each process that may write lays a private page over it: see nshm__lay_gap
  *   8192     4*N   hash[N]     under the lock                0 = free slot; set before the nonce, cleared before it (release)
  *   8192+4N  1152N record[N]   under the lock                nonce validates a copy: see nshm__copy
@@ -147,9 +147,9 @@ typedef struct {
     uint32_t key;
     uint32_t used;
     uint32_t sweep;
-    char spare[4072 - 44];
+    char spare[4088 - 44];
     uint32_t lock;
-    char end[20];
+    char end[4];
     char gap[4096];
     uint32_t hash[NSHM_CAPACITY];
     nshm_record record[NSHM_CAPACITY];
@@ -162,7 +162,7 @@ typedef struct {
 #define NSHM__ASSERT _Static_assert
 #endif
 NSHM__ASSERT(sizeof(nshm_record) == 1152, "registry layout");
-NSHM__ASSERT(offsetof(nshm_registry, lock) == 4072 && offsetof(nshm_registry, gap) == 4096, "registry layout");
+NSHM__ASSERT(offsetof(nshm_registry, lock) == 4088 && offsetof(nshm_registry, gap) == 4096, "registry layout");
 NSHM__ASSERT(offsetof(nshm_registry, hash) == 8192, "registry layout");
 
 /* A token without an object, kept for this process's next create; touched under the registry's lock and the guard only. */
@@ -455,13 +455,14 @@ static inline void *nshm__back(void *at) {
  * group is changed for the call where that is allowed (the system call, unlike the C library's function, changes one thread).  Else the
  * maker's own group must have no other member.  -1 with errno, ENOTUNIQ where strangers would be let in. */
 static inline int nshm__shmget(const nshm_scope *s, key_t key, size_t size, int extra, int mode, int64_t group) {
-    gid_t own = getegid();
+    gid_t real, own = getegid(), saved;
     int flags = IPC_CREAT | IPC_EXCL | extra | 0600 | NSHM_MARK, id, e;
     if (group < 0 || !(mode & 070) || own == (gid_t)group) return shmget(key, size, flags);
-    if (!syscall(SYS_setresgid, (gid_t)-1, (gid_t)group, (gid_t)-1)) {
+    /* The way back is open to everybody: to a saved group.  What was saved is put back where that is allowed. */
+    if (!getresgid(&real, &own, &saved) && !syscall(SYS_setresgid, (gid_t)-1, (gid_t)group, own)) {
         id = shmget(key, size, flags);
         e = errno;
-        syscall(SYS_setresgid, (gid_t)-1, own, (gid_t)-1);
+        if (syscall(SYS_setresgid, (gid_t)-1, own, saved)) syscall(SYS_setresgid, (gid_t)-1, own, (gid_t)-1);
         errno = e;
         return id;
     }

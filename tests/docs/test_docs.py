@@ -151,3 +151,11 @@ def test_every_example_and_page_is_named_in_the_documentation():
     tracked = subprocess.run(["git", "ls-files", "examples"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     for path in tracked.stdout.split():
         assert path.rpartition("/")[2] in text, f"{path} is named nowhere"
+
+
+def test_every_test_that_security_md_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    files = (ROOT / "tests").rglob("test_*.py")
+    written = {found for file in files for found in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)}
+    assert len(named) > 20
+    assert named <= written, named - written

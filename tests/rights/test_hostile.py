@@ -233,3 +233,24 @@ def test_a_stranger_with_attachments_of_his_own_keeps_no_memory_he_was_not_given
     assert carl.do("attach(n, RDONLY)", n=data) == "EACCES"
     root.do("s.close()")
     assert data not in carl.do("set(segments())")
+
+
+def test_a_registry_given_to_the_victim_is_not_taken_for_the_victims_own(as_user: AsUser, name: str) -> None:
+    """IPC_SET gives a segment to any user (shm_perm.uid); who made it (cuid) stays."""
+    carl, anna = as_user(CARL), as_user(ANNA)
+    planted = plant(carl, 0o700)
+    carl.do(
+        """
+facts = ctypes.create_string_buffer(256)
+for number in planted:
+    libc.shmctl(number, STAT, facts)
+    ctypes.c_uint32.from_buffer(facts, 4).value = anna   # struct ipc64_perm: key, uid, gid, cuid, cgid, mode
+    assert libc.shmctl(number, SET, facts) == 0
+""",
+        anna=ANNA,
+    )
+    assert isinstance(anna.do("attach(n)", n=planted[0]), int), "the kernel lets her in: it is hers now"
+    with pytest.raises(namedshm.NotFound):
+        anna.do("namedshm.open('bait')")
+    assert anna.do("s = namedshm.create('bait', 50); s.created") is True
+    assert anna.do("registry()") not in planted

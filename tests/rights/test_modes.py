@@ -316,3 +316,41 @@ def test_a_maker_whose_own_group_has_others_is_told_how_to_create_for_a_group(as
     with pytest.raises(namedshm.AccessDenied, match="sg GROUP"):
         anna.do("namedshm.create(name + 'a', 100, mode=0o660, group=crew)", name=f"Global\\{name}", crew=CREW)
     assert anna.do("namedshm.create(name + 'b', 100, mode=0o606).created", name=f"Global\\{name}") is True, "no group bits"
+
+
+def test_what_nobody_may_write_a_stranger_cannot_attach_for_writing_either(as_user: AsUser, name: str) -> None:
+    root, carl = as_user(ROOT), as_user(CARL)
+    root.do("s = namedshm.create(name, 100, mode=0o666, writable=False)", name=f"Global\\{name}")
+    _, data = root.do("s._handle.segments")
+    assert carl.do("attach(n)", n=data) == "EACCES"
+    assert isinstance(carl.do("attach(n, RDONLY)", n=data), int)
+    assert carl.do("namedshm.open(name, 'read').map()[:4]", name=f"Global\\{name}") == bytes(4)
+
+
+def test_a_server_that_changes_its_user_for_each_request_does_not_grow(as_user: AsUser, name: str) -> None:
+    server = as_user(ROOT)
+    server.do("""
+def attached():
+    with open("/proc/self/maps") as file:
+        return sum("/SYSV" in line for line in file)
+
+def request(uid):
+    os.seteuid(uid)
+    try:
+        with namedshm.create(name, 100) as section, section.map() as view:
+            view[:4] = b"mine"
+            assert namedshm.open(name).map()[:4] == b"mine"
+    finally:
+        os.seteuid(0)
+    namedshm.create(name + "root", 1).close()
+
+for uid in users: request(uid)
+before = attached()
+for _ in range(20):
+    for uid in users: request(uid)
+""", name=name, users=list(range(64301, 64311)))  # fmt: skip
+    assert server.do("attached() <= before"), server.do("before, attached()")
+    assert server.do("before") < 16, "the registry in use, and what root keeps for its next section"
+    kept = server.do("os.seteuid(64301); kept = namedshm.create(name + 'kept', 1); os.seteuid(0); request(64302); True")
+    assert kept is True
+    assert server.do("os.seteuid(64301); found = namedshm.open(name + 'kept').identity == kept.identity; os.seteuid(0); found")

@@ -9,7 +9,7 @@ from pathlib import Path
 import namedshm
 
 PAGE = 4096
-STATE, LOCK = 4088, 4072  # docs/format-linux.md: offsets in the page of an object, and in the registry
+STATE, LOCK = 4088, 4088  # docs/format-linux.md: offsets in the page of an object, and in the registry
 RESERVED = {"Mutex": 0x20000000, "Event": 0x80000000, "Semaphore": 0x80000000}
 
 _libc = ctypes.CDLL(None, use_errno=True)

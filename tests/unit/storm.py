@@ -1,7 +1,7 @@
 """A storm of threads: python -m tests.unit.storm SECONDS [THREADS]
 
 Every thread does everything with handles, views and waits that all share, while others close them and put new ones in their
-place.  Any exception of ours is fine.  The process must not die, hang, or keep a name: it prints "survived" and the number of calls.
+place.  Any exception of ours is fine.  The process must not die, hang, or keep a name: it prints "survived" and how many calls.
 """
 
 from __future__ import annotations

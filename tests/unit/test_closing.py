@@ -5,6 +5,7 @@ Turns are taken by pipes and events, or by the argument itself, which is the mid
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from helpers.facts import has_fork, on_linux
@@ -52,7 +54,7 @@ def test_a_timeout_that_closes_the_object_is_refused_like_any_closed_handle(name
     thing, other = kind(name), namedshm.Event(initial=True)
     seconds = Closing(1)
     seconds.thing = thing
-    with pytest.raises(namedshm.ClosedHandle):
+    with pytest.raises(namedshm.ClosedHandle):  # noqa: PT012
         if what != "one":
             (namedshm.wait_any if what == "any" else namedshm.wait_all)([thing, other], seconds)  # type: ignore[arg-type]
         elif kind is namedshm.Event:
@@ -115,7 +117,7 @@ def test_the_name_goes_when_the_handle_is_closed_under_a_waiter(name: str) -> No
 
     def wait() -> None:
         started.set()
-        with pytest.raises(namedshm.ClosedHandle):
+        with pytest.raises(namedshm.ClosedHandle):  # noqa: PT012
             while True:
                 event.wait(0.2)
 
@@ -177,7 +179,7 @@ def test_a_closed_view_is_unmapped_if_no_buffer_was_taken(name: str, reserve: bo
 class Kind(namedshm.View):
     """A view that is made twice."""
 
-    made: list[namedshm.View] = []
+    made: ClassVar[list[namedshm.View]] = []
 
     def __new__(cls) -> namedshm.View:  # type: ignore[misc]
         if not cls.made:
@@ -240,10 +242,8 @@ def test_a_range_that_lies_is_refused(name: str, access: str) -> None:
         view = section.map(0, 100_000, access)  # type: ignore[arg-type]
         for call in (view.populate, view.flush, view.commit):
             for offset, length in ((1 << 40, 4096), (4096, 1 << 40), (-4096, 4096)):
-                try:
+                with contextlib.suppress(namedshm.NamedShmError):
                     call(Lying(offset), Lying(length))
-                except namedshm.NamedShmError:
-                    pass
 
 
 def test_a_storm_of_threads_that_use_and_close_everything(name: str) -> None:
@@ -340,10 +340,8 @@ section = namedshm.create(name, 100)
             done = threading.Event()
 
             def send() -> None:
-                try:
+                with contextlib.suppress(namedshm.NamedShmError):
                     backend.send_handle(section._handle, peer.pid, "write")
-                except namedshm.NamedShmError:
-                    pass
                 done.set()
 
             lock.value = 0x3FFFFFF0  # a thread that does not exist holds it: nobody gives it up
@@ -379,4 +377,4 @@ def libc_pointer():  # type: ignore[no-untyped-def]
 def lock_word(base: int):  # type: ignore[no-untyped-def]
     import ctypes
 
-    return ctypes.c_uint32.from_address(base + 4072)
+    return ctypes.c_uint32.from_address(base + 4088)

@@ -1,4 +1,4 @@
-"""Copy-on-write by faults: only writes are its business, pages keep the protection asked for, everything else goes to who was there before."""
+"""Copy-on-write by faults: writes are its business, pages keep the protection asked for, the rest goes to who was there before."""
 
 from __future__ import annotations
 
@@ -111,8 +111,9 @@ def handler(number):
     seen.append(sorted(int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, ())))
 c_handler = Handler(handler)
 SA_RESETHAND = -0x80000000
+def mask(signals): return (ctypes.c_ulong * 16)(sum(1 << s - 1 for s in signals))
 def install(flags, *masked):
-    action = Action(ctypes.cast(c_handler, ctypes.c_void_p).value, (ctypes.c_ulong * 16)(sum(1 << s - 1 for s in masked)), flags, None)
+    action = Action(ctypes.cast(c_handler, ctypes.c_void_p).value, mask(masked), flags, None)
     assert not libc.sigaction(signal.SIGSEGV, ctypes.byref(action), None)
 signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGUSR1})
 install(SA_RESETHAND, signal.SIGUSR2)

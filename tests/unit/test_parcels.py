@@ -131,12 +131,7 @@ def test_a_process_that_cannot_take_it_is_refused(name: str, state: str) -> None
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's process is root's to make")
 def test_another_users_process_is_refused(name: str, peers: Callable[[], Peer]) -> None:
     peer = peers()
-    code = (
-        "os.setuid(65533)\n"
-        "try: backend.check_process(pid)\n"
-        "except namedshm.AccessDenied as error: got = 'AccessDenied'\n"
-        "got"
-    )
+    code = "os.setuid(65533)\ntry: backend.check_process(pid)\nexcept namedshm.AccessDenied as error: got = 'AccessDenied'\ngot"
     with receiver() as process:
         peer.do("from namedshm._backend import backend")
         assert peer.do(code, pid=process.pid) == "AccessDenied"

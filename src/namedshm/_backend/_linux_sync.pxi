@@ -330,7 +330,8 @@ cdef tuple several(handles):
     return waited
 
 
-# Somebody's wait-all is deciding, on a page that the caller keeps: wait for that, without the GIL.  *until: when to give up, 0 at first.
+# Somebody's wait-all is deciding, on a page that the caller keeps: wait for that, without the GIL.  *until: when to give up, 0
+# at first.
 cdef int settle(nshm_waitee *o, int64_t *until, str call, object name) except -1:
     cdef int r
     if not until[0]:
@@ -383,7 +384,7 @@ cdef int enter_all(tuple waited, nshm_wait_context *c, bint all) except -1:
             handle.enter(handle.may_wait, "wait")
             memcpy(&c.object[k], &handle.waitee, sizeof(nshm_waitee))
             k += 1
-    except:
+    except BaseException:
         leave_first(waited, k)
         raise
     return 0

@@ -51,7 +51,7 @@ def set_acquisitions(got, abandoned, not_got, error):
     acquired, abandoned_acquired, not_acquired, abandoned_error = got, abandoned, not_got, error
 
 
-# Milliseconds of a timeout, rounded up: 0 for none, negative for ever.  Converting may run Python code: before anything is looked at.
+# Milliseconds of a timeout, rounded up: 0 for none, negative for ever.  Converting may run Python code: before all else.
 cdef long long _milliseconds(object timeout, str call, object name) except -2:
     cdef object length = seconds(timeout, call, name)
     if length is None:

@@ -114,7 +114,8 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
         case errno.ENOTUNIQ:
             return errors.AccessDenied(
                 f"Cannot {_verb(call)} {label} for a group: System V gives the same rights to the maker's own group, and this "
-                f"process's (number {os.getegid()}) has other members; run it in the group it is for, with 'sg GROUP -c COMMAND' or newgrp",
+                f"process's (number {os.getegid()}) has other members; run it in the group it is for, with 'sg GROUP -c COMMAND' "
+                "or newgrp",
                 errno=number,
                 name=text,
                 call=call,
