@@ -260,7 +260,7 @@ MUTANTS = [
     Mutant(
         "made_in_the_makers_group",
         "a segment for a group is made in its maker's own group, which the kernel lets in for good",
-        [("    if (!syscall(SYS_setresgid, (gid_t)-1, (gid_t)group, (gid_t)-1)) {", "    if (group) {")],
+        [(" && !syscall(SYS_setresgid, (gid_t)-1, (gid_t)group, own)) {", ") {")],
         ["strangers"],
     ),
     Mutant(

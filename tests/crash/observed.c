@@ -141,7 +141,7 @@ enum { FAULTS = sizeof faults / sizeof *faults, OPERATIONS = sizeof operations /
 
 static int documented(int r) {
     static const int known[] = {ENOENT, EEXIST, EACCES, EPERM, EBADMSG, ENOSPC, ENOMEM, EINVAL, ENOSYS, EPROTO,
-                                ENFILE, ETIMEDOUT, EINTR, EUCLEAN, EXDEV, EUSERS, EREMCHG, ESTALE};
+                                ENFILE, ETIMEDOUT, EINTR, EUCLEAN, EXDEV, EUSERS, EREMCHG, ENOTUNIQ, ESTALE};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (r == -known[i]) return 1;
     return 0;
