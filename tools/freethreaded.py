@@ -309,9 +309,7 @@ def verdict(flavour: Flavour, status: int) -> int:
         ours, bytes_of_views, others = flavour.reports()
         for report in ours:
             print(report)
-        say(
-            f"ThreadSanitizer: {len(ours)} races of namedshm, {bytes_of_views} about a view's bytes, {others} of CPython with itself"
-        )
+        say(f"ThreadSanitizer: {len(ours)} races of namedshm, {bytes_of_views} of views' bytes, {others} of CPython with itself")
         say(f"reports: {flavour.folder}/report.*")
         if ours:
             return status or TSAN_FOUND
