@@ -6,16 +6,19 @@ import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
+from helpers.facts import on_linux
+
 import namedshm
 
 PAGE = 4096
 STATE, LOCK = 4088, 4088  # docs/format-linux.md: offsets in the page of an object, and in the registry
 RESERVED = {"Mutex": 0x20000000, "Event": 0x80000000, "Semaphore": 0x80000000}
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.shmat.restype = ctypes.c_void_p
-_libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
-_libc.shmdt.argtypes = [ctypes.c_void_p]
+if on_linux:  # elsewhere this is imported by tests that are skipped
+    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc.shmat.restype = ctypes.c_void_p
+    _libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+    _libc.shmdt.argtypes = [ctypes.c_void_p]
 
 
 def segments() -> set[int]:

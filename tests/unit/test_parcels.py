@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from helpers.facts import on_linux
+from helpers.facts import is_root, on_linux
 from helpers.peer import Peer
 from helpers.turns import until
 
@@ -128,7 +128,7 @@ def test_a_process_that_cannot_take_it_is_refused(name: str, state: str) -> None
     assert not alive(name)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="another user's process is root's to make")
+@pytest.mark.skipif(not is_root, reason="another user's process is root's to make")
 def test_another_users_process_is_refused(name: str, peers: Callable[[], Peer]) -> None:
     peer = peers()
     code = "os.setuid(65533)\ntry: backend.check_process(pid)\nexcept namedshm.AccessDenied as error: got = 'AccessDenied'\ngot"
