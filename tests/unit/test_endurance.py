@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from helpers.facts import on_linux
@@ -208,3 +213,19 @@ def test_names_that_come_and_go_do_not_fill_the_registry(name: str, peers: Calla
     peer.do("keep = [namedshm.create(name + 'keep' + str(n), 10) for n in range(100)]")
     peer.do("for n in range(2000): namedshm.create(name + 'again' + str(n), 10).close()")
     assert peer.do("all(namedshm.open(name + 'keep' + str(n)).identity == s.identity for n, s in enumerate(keep))")
+
+
+@pytest.mark.skipif(not on_linux or not shutil.which("strace"), reason="counts the system calls of Linux with strace")
+@pytest.mark.parametrize("held", [255, 256, 512])
+def test_what_a_creator_costs_does_not_depend_on_how_many_names_live(tmp_path: Path, held: int) -> None:
+    """Dead entries are collected when the table has doubled, not by each creator that comes to a certain number."""
+
+    def calls(rounds: int) -> int:
+        code = f"import namedshm; held = [namedshm.create(f'n{{k}}', 1) for k in range({held})]\n"
+        code += f"for k in range({rounds}): namedshm.create(f'm{{k % 3}}', 1).close()"
+        log = tmp_path / f"{rounds}"
+        command = ["strace", "-f", "-qq", "-o", str(log), "-e", "trace=shmctl", sys.executable, "-c", code]
+        subprocess.run(command, check=True, timeout=100, env={**os.environ, "NAMEDSHM_SESSION": f"sweep-{os.getpid()}-{held}"})
+        return log.read_text().count("shmctl(")
+
+    assert (calls(60) - calls(20)) / 40 < 16
