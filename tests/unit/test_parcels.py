@@ -182,6 +182,7 @@ def test_a_parcel_waits_whatever_happens_to_the_interpreter(name: str, peers: Ca
             """
 import signal, time
 from namedshm._backend import backend
+threading = sys.modules.get("threading")
 if what == "no threading module":
     sys.modules["threading"] = None
 else:
@@ -193,6 +194,8 @@ s.close()
 ends = time.monotonic() + 0.3
 while time.monotonic() < ends: pass
 signal.setitimer(signal.ITIMER_REAL, 0, 0)
+if threading is None: sys.modules.pop("threading", None)  # this process serves other tests after us
+else: sys.modules["threading"] = threading
 """,
             name=name,
             pid=process.pid,
