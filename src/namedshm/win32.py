@@ -180,7 +180,7 @@ class _Process:
 # No lock guards these: signal handlers and the collector call functions of this module in the midst of others, threads fork in the
 # midst of them, and taking over a handle that was sent may take a while.  Single operations on a dictionary are atomic.
 _handles: dict[int, _FileMapping | _Sync | _Process] = {}
-_receiving: dict[int, tuple[int]] = {}  # which thread is just taking over a handle that was sent; a new tuple each time
+_receiving: dict[int, tuple[int]] = {}  # which thread is just taking over, or closing, a number; a new tuple each time
 _numbers = count(0x40000000, 4)  # above anything a Windows kernel or send_handle() hands out
 _NAP = 50e-6  # seconds
 
@@ -207,18 +207,23 @@ def _item(handle: int) -> _FileMapping | _Sync | _Process:
         return item
     if not isinstance(handle, int) or handle <= 0:
         raise errors.ClosedHandle(f"{handle!r} is not an open handle", call="CloseHandle")
-    me = (get_ident(),)
-    while (other := _receiving.setdefault(handle, me)) is not me:
-        if other == me:  # a signal handler, or the collector, in the midst of the same: it cannot wait for what it interrupts
-            raise errors.ClosedHandle(f"{handle!r} is just being taken over by this thread", call="receive_handle")
-        time.sleep(_NAP)  # the other thread will have it at once
+    _claim(handle)
     try:
-        item = _handles.get(handle)  # again: it may have
+        item = _handles.get(handle)  # again: another thread may have taken it over
         if item is None:
             item = _handles[handle] = _received(handle)
         return item
     finally:
         _receiving.pop(handle, None)
+
+
+def _claim(handle: int) -> None:
+    """Be the one thread that takes a number over, or closes it; until _receiving.pop().  Raises ClosedHandle."""
+    me = (get_ident(),)
+    while (other := _receiving.setdefault(handle, me)) is not me:
+        if other == me:  # a signal handler, or the collector, in the midst of the same: it cannot wait for what it interrupts
+            raise errors.ClosedHandle(f"{handle!r} is just being taken over or closed by this thread", call="receive_handle")
+        time.sleep(_NAP)  # the other thread will be through at once
 
 
 def _received(handle: int) -> _FileMapping | _Sync:
@@ -399,19 +404,22 @@ def CopyMemory(Destination: Any, Source: Any, Length: int) -> None:
 def CloseHandle(hObject: int) -> bool:
     """Close a handle.  False with 6 if it is not open."""
     try:
-        while True:
-            _item(hObject)
-            item = _handles.pop(hObject, None)
-            if item is not None:  # else another thread closed it meanwhile, and now it is not open
-                break
+        _item(hObject)
+        _claim(hObject)  # until it is closed: on Windows the number can still be taken over while it is not
     except OSError as error:
         _refuse(error)
         return False
-    if isinstance(item, _FileMapping):
-        item.section.close()
-    elif isinstance(item, _Sync):
-        item.handle.close()
-    return True
+    try:
+        item = _handles.pop(hObject, None)
+        if isinstance(item, _FileMapping):
+            item.section.close()
+        elif isinstance(item, _Sync):
+            item.handle.close()
+    finally:
+        _receiving.pop(hObject, None)
+    if item is None:  # another thread was faster
+        SetLastError(6)
+    return item is not None
 
 
 def GetCurrentProcess() -> int:
