@@ -202,11 +202,12 @@ def _register(item: _FileMapping | _Sync | _Process) -> int:
 
 def _item(handle: int) -> _FileMapping | _Sync | _Process:
     """What a number stands for; a handle that another process sent is taken over.  Raises ClosedHandle."""
-    item = _handles.get(handle) if isinstance(handle, int) else None
+    handle = _number(handle)
+    item = _handles.get(handle)
     if item is not None:
         return item
-    if not isinstance(handle, int) or handle <= 0:
-        raise errors.ClosedHandle(f"{handle!r} is not an open handle", call="CloseHandle")
+    if handle <= 0:
+        raise errors.ClosedHandle(f"{handle} is not an open handle", call="CloseHandle")
     _claim(handle)
     try:
         item = _handles.get(handle)  # again: another thread may have taken it over
@@ -215,6 +216,15 @@ def _item(handle: int) -> _FileMapping | _Sync | _Process:
         return item
     finally:
         _receiving.pop(handle, None)
+
+
+def _number(handle: object) -> int:
+    """A plain number: comparing one of a class made from int may run any code, amidst a claim, too.  Raises ClosedHandle."""
+    if type(handle) is int:
+        return handle
+    if not issubclass(type(handle), int):
+        raise errors.ClosedHandle("A handle is a number, and this is none", call="CloseHandle")
+    return int.__index__(handle)  # type: ignore[arg-type]
 
 
 def _claim(handle: int) -> None:
@@ -404,6 +414,7 @@ def CopyMemory(Destination: Any, Source: Any, Length: int) -> None:
 def CloseHandle(hObject: int) -> bool:
     """Close a handle.  False with 6 if it is not open."""
     try:
+        hObject = _number(hObject)
         _item(hObject)
         _claim(hObject)  # until it is closed: on Windows the number can still be taken over while it is not
     except OSError as error:

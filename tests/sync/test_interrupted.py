@@ -186,6 +186,9 @@ def test_threads_that_use_a_sent_handle_for_the_first_time_all_get_it(name: str,
             return w.SetEvent(number)
 
         assert [thread.join() for thread in [in_thread(use) for _ in range(4)]] == [True] * 4
+        if not on_linux:  # a number that was closed may be another object's at once, here as in any Windows program
+            assert w.CloseHandle(number)
+            continue
         closed = [thread.join() for thread in [in_thread(lambda number=number: w.CloseHandle(number)) for _ in range(3)]]
         assert sorted(closed) == [False, False, True]  # one handle is closed once
     assert not w._receiving
