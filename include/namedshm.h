@@ -272,22 +272,28 @@ static inline void nshm__exit(void) {
 /* A caller that gives control to others before it owns the handle for good (a Python thread that waits for the interpreter's lock)
  * says so: if a process forks meanwhile, the child has no such caller, and drops what it would otherwise keep for ever.
  * From before nshm_create, nshm_open, nshm_duplicate, nshm_receive or nshm_close until the caller has seen the result. */
-static inline void nshm_flight_begin(nshm_handle *h) {
-    pthread_mutex_lock(&nshm__guard);
+static inline void nshm__take_off(nshm_handle *h) { /* with the guard; so is the next */
     h->flight = nshm__flying;
     h->link = &nshm__flying;
     if (h->flight) h->flight->link = &h->flight;
     nshm__flying = h;
-    pthread_mutex_unlock(&nshm__guard);
 }
-static inline void nshm_flight_end(nshm_handle *h) {
-    pthread_mutex_lock(&nshm__guard);
+static inline void nshm__land(nshm_handle *h) {
     if (h->link) {
         *h->link = h->flight;
         if (h->flight) h->flight->link = h->link;
     }
     h->flight = NULL;
     h->link = NULL;
+}
+static inline void nshm_flight_begin(nshm_handle *h) {
+    pthread_mutex_lock(&nshm__guard);
+    nshm__take_off(h);
+    pthread_mutex_unlock(&nshm__guard);
+}
+static inline void nshm_flight_end(nshm_handle *h) {
+    pthread_mutex_lock(&nshm__guard);
+    nshm__land(h);
     pthread_mutex_unlock(&nshm__guard);
 }
 static inline void nshm__blank(nshm_handle *h) { memset(h, 0, offsetof(nshm_handle, flight)); }
@@ -830,10 +836,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         if (!writable) return -EPERM;
         nshm_handle own;
         memset(&own, 0, sizeof own);
-        own.flight = nshm__flying; /* a child forked during a nap must not keep a candidate that nobody decides about */
-        own.link = &nshm__flying;
-        if (own.flight) own.flight->link = &own.flight;
-        nshm__flying = &own;
+        nshm__take_off(&own); /* a child forked during a nap must not keep a candidate that nobody decides about */
         if ((r = nshm__candidate(s, &own)) == -EAGAIN && ++taken > 64) r = nshm__unsure(EIDRM);
         if (!r) {
             nshm_registry *t = (nshm_registry *)own.token;
@@ -854,8 +857,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
             }
             nshm__drop(&own);
         }
-        *own.link = own.flight;
-        if (own.flight) own.flight->link = own.link;
+        nshm__land(&own);
         if (f.registry && (!r || r == -EAGAIN)) {
             if ((r = nshm__settle_place(s, f.registry, f.id, &f.d, writable, place))) return r;
             return make && !writable ? -EPERM : 0;

@@ -335,6 +335,10 @@ def run_python(code: str, *, env: dict[str, str] | None = None, **options: Any) 
     born.add(process.pid)
     try:
         output, complaints = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, complaints = process.communicate()
+        raise AssertionError(f"the program hangs; it had printed {output!r} and {complaints[-2000:]!r}") from None
     finally:
         process.kill()
         process.wait()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from helpers.extras import needs
 from helpers.facts import on_linux
-from helpers.peer import born
+from helpers.peer import run_python
 
 pytestmark = pytest.mark.skipif(not on_linux, reason="gevent is run on Linux here")
 
@@ -22,19 +19,7 @@ PATCHES = {
 def program(code: str, **variables: object) -> list[str]:
     needs("gevent")
     start = "".join(f"{key} = {value!r}\n" for key, value in variables.items())
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", start + code],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    born.add(process.pid)
-    try:
-        output, complaints = process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, complaints = process.communicate()
-        pytest.fail(f"the program hangs; it had printed {output!r} and {complaints[-2000:]!r}")
-    assert process.returncode == 0, complaints[-4000:]
-    return output.splitlines()
+    return run_python(start + code, env={"PYTHONWARNINGS": "ignore"}).splitlines()
 
 
 @pytest.mark.parametrize("patch", PATCHES.values(), ids=PATCHES)

@@ -6,12 +6,10 @@ Each is a program of its own, which is killed when it hangs.
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 
 import pytest
 from helpers.facts import has_fork, on_linux
-from helpers.peer import _Lender, born
+from helpers.peer import _Lender, run_python
 
 import namedshm
 from namedshm import win32 as w
@@ -25,19 +23,7 @@ needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs
 def program(code: str, **variables: object) -> str:
     """Output of a program that ends within a minute."""
     start = "".join(f"{key} = {value!r}\n" for key, value in variables.items())
-    process = subprocess.Popen(
-        [sys.executable, "-c", start + code],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=on_linux,
-    )  # fmt: skip
-    born.add(process.pid)
-    try:
-        output, complaints = process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, complaints = process.communicate()
-        pytest.fail(f"the program hangs; it had printed {output!r} and {complaints[-2000:]!r}")
-    assert process.returncode == 0, complaints[-4000:]
-    return output
+    return run_python(start + code, start_new_session=on_linux)
 
 
 #: `child(work)` forks and gives the child's status: 0 if `work()` ended well, 99 if it hung (SIGALRM ends it after 20 s).
