@@ -111,13 +111,6 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
                 name=text,
                 call=call,
             )
-        case errno.EREMCHG:
-            return errors.NamedShmError(
-                f"Cannot {_verb(call)} {label}: another thread changed this process's effective user meanwhile; call again",
-                errno=number,
-                name=text,
-                call=call,
-            )
         case errno.ENOTUNIQ:
             return errors.AccessDenied(
                 f"Cannot {_verb(call)} {label} for a group: System V gives the same rights to the maker's own group, and this "
