@@ -369,12 +369,12 @@ static inline int nshm__owns_ipc(void) {
     close(fd);
     return e ? -1 : owner.st_ino == mine.st_ino && owner.st_dev == mine.st_dev;
 }
+static inline int nshm__numbered(const nshm_scope *s) { return s->uid != s->overflow && s->uid != 65534; } /* certainly our own */
 /* May numbers of users that the kernel tells this thread be compared with the scope's and its records'?  0 or an error. */
 static inline int nshm__numbers(const nshm_scope *s) {
     if ((uint32_t)geteuid() != s->uid) return -EREMCHG;
     if (s->global) return nshm__owns_ipc() == 1 ? 0 : -EXDEV;
-    if (s->uid != s->overflow && s->uid != 65534) return 0;
-    return nshm__whole() == 1 ? 0 : -EUSERS;
+    return nshm__numbered(s) || nshm__whole() == 1 ? 0 : -EUSERS;
 }
 
 /* ------------------------------------------------------------------------------------------------ segments */
@@ -416,11 +416,12 @@ static inline int nshm__facts(int id, struct shmid_ds *d) {
     }
     return -ENOENT; /* the place is another's, or nobody's */
 }
-/* Is the segment that has this id the one meant?  1 yes; 0 no, which is proof; negative: could not tell.  Callers have seen that
- * the registry is where we are.  An attached id cannot recur: asked after attaching, the answer lasts. */
-static inline int nshm__is(const nshm_scope *s, int id, size_t size, uint32_t maker, int attached) {
+/* Is the segment that has this id the one meant?  1 yes; 0 no, which is proof if the registry was seen to be where we are; negative:
+ * could not tell.  An attached id cannot recur: asked after attaching, the answer lasts.  *ctime: when it was made. */
+static inline int nshm__is(const nshm_scope *s, int id, size_t size, uint32_t maker, int attached, int64_t *ctime) {
     struct shmid_ds d;
     int r = nshm__facts(id, &d);
+    *ctime = r ? 0 : (int64_t)d.shm_ctime;
     if (r == -ENOENT) return attached ? nshm__unsure(EIDRM) : 0; /* attached and unknown: somebody between us and the kernel */
     if (r) return r;
     if (d.shm_segsz != size || !(d.shm_perm.mode & SHM_DEST)) return 0;
@@ -809,7 +810,7 @@ static inline int nshm__registry(nshm_scope *s, int make, nshm_place **place) {
         if ((r = nshm__here(p)) < 0) return r;
         if (!r) continue;
         if (make && s->global && (r = nshm__numbers(s))) return r; /* we are about to write ours */
-        if (!s->global && (s->uid == s->overflow || s->uid == 65534) && (r = nshm__numbers(s))) return r;
+        if (!s->global && !nshm__numbered(s) && (r = nshm__numbers(s))) return r;
         p->let_go = 0;
         *place = p;
         return make && !p->writable ? -EPERM : 0;
@@ -993,7 +994,10 @@ static inline int nshm__sound(const nshm_record *f) {
     }
 }
 /* Does the object of this record live?  1, 0 (proved dead), or negative: could not tell. */
-static inline int nshm__lives(const nshm_scope *s, const nshm_record *r) { return nshm__is(s, r->token, r->token_size, r->maker, 0); }
+static inline int nshm__lives(const nshm_scope *s, const nshm_record *r) {
+    int64_t ctime;
+    return nshm__is(s, r->token, r->token_size, r->maker, 0, &ctime);
+}
 
 /* Under the lock: a free slot.  Dead ones (of killed holders) are collected when the table has grown to twice of what lived at the
  * last collection, so that it costs each creator the same in the long run. */
@@ -1037,12 +1041,19 @@ static inline int nshm__place_data(uint16_t type, uint64_t size, uint32_t props,
     nshm__advise(*data, size, props);
     return 0;
 }
+/* What is known while a record is followed.  Most opens need no question about the registry itself: the segments answer it. */
+enum {
+    NSHM__ANYWHERE, /* perhaps the registry is not in this thread's IPC namespace: what fails says nothing */
+    NSHM__HERE,     /* seen to be */
+    NSHM__LOCKED    /* and locked */
+};
 /* Attach what the facts name.  -ENOENT: dead.  The kernel decides: a token that can be attached is held by somebody. */
-static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot, int readonly, nshm_handle *h) {
+static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot, int readonly, int known, nshm_handle *h) {
     const nshm_scope *s = p->scope;
     const nshm_record *now = &p->registry->record[slot];
     size_t size = nshm_data_size(f->size, f->props);
     uint16_t type = f->type & (uint16_t)~NSHM_PARCEL;
+    int64_t made;
     int e;
     void *token = nshm__attach(f->token, 1), *data = NULL;
     NSHM_STEP("adopt-token");
@@ -1053,7 +1064,7 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
         e = nshm__lives(s, f);
         return e > 0 ? -EACCES : e ? e : -ENOENT;
     }
-    if ((e = nshm__is(s, f->token, f->token_size, f->maker, 1)) <= 0) {
+    if ((e = nshm__is(s, f->token, f->token_size, f->maker, 1, &made)) <= 0) {
         nshm__detach_stranger(f->token, token, f->token_size);
         return e ? e : -ENOENT;
     }
@@ -1072,7 +1083,7 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
             nshm__detach(token, f->token_size);
             return nshm__gone(e) ? -ENOENT : e == EACCES || e == ENOMEM ? -e : nshm__unsure(e);
         }
-        if ((e = nshm__is(s, f->data, size, f->maker, 1)) <= 0) {
+        if ((e = nshm__is(s, f->data, size, f->maker, 1, &made)) <= 0) {
             nshm__detach_stranger(f->data, data, size);
             nshm__detach(token, f->token_size);
             return e ? e : -ENOENT;
@@ -1081,6 +1092,13 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
             nshm__detach(token, f->token_size);
             return e;
         }
+    }
+    /* Same ids, same (random) size of the token, same maker, and born in the same second: these are the record's segments, so the
+     * registry is where they are.  (A token is used again, then the data is new; who changed rights later is found the other way.) */
+    if (known == NSHM__ANYWHERE && (made < f->born - 1 || made > f->born + 1)) {
+        nshm__detach(token, f->token_size);
+        nshm__detach(data, nshm__span(type, f->size, f->props));
+        return -EAGAIN;
     }
     h->scope = p->scope;
     h->place = p;
@@ -1103,7 +1121,7 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
 }
 /* Look a name up and adopt it.  -ENOENT: nobody holds it; then *stale is its dead slot, or -1.  -EAGAIN: a change was under
  * way; look again under the lock (never returned there). */
-static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, size_t n, int readonly, int locked,
+static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, size_t n, int readonly, int known,
                                nshm_handle *h, int *stale, uint64_t *stale_nonce) {
     nshm_record facts;
     uint32_t hash = nshm__name_hash(name, n);
@@ -1114,7 +1132,7 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
         if (type == NSHM_PARCEL ? !(facts.type & NSHM_PARCEL) : facts.type != type) {
             r = nshm__lives(p->scope, &facts);
             r = r > 0 ? -EBADMSG : r ? r : -ENOENT;
-        } else if ((r = nshm__adopt(p, &facts, (uint32_t)slot, readonly, h)) == -EAGAIN && locked) {
+        } else if ((r = nshm__adopt(p, &facts, (uint32_t)slot, readonly, known, h)) == -EAGAIN && known == NSHM__LOCKED) {
             /* whoever was closing has died: the kernel's answer counts again */
             if (!patience--) return -EUCLEAN; /* somebody changes the record without the lock */
             __atomic_store_n(&p->registry->record[slot].closing, 0, __ATOMIC_SEQ_CST);
@@ -1294,7 +1312,7 @@ static inline int nshm__create_locked(nshm_place *p, uint16_t type, const char *
                                       uint32_t props, int flags, size_t token_room, nshm_filler fill, void *context, nshm_handle *h) {
     int stale, slot, r;
     uint64_t stale_nonce = 0;
-    r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, 1, h, &stale, &stale_nonce);
+    r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__LOCKED, h, &stale, &stale_nonce);
     if (r == -EACCES && (flags & NSHM_EXCLUSIVE)) return -EEXIST;
     if (!r && (flags & NSHM_EXCLUSIVE)) {
         nshm__drop(h);
@@ -1329,7 +1347,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     r = nshm__registry(s, 1, &p);
     /* Without the right to create, too: it may exist. */
     if (!(flags & NSHM_EXCLUSIVE) && (!r || (r == -EPERM && (p || !nshm__registry(s, 0, &p))))) {
-        int found = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, 0, h, &stale, &stale_nonce);
+        int found = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__HERE, h, &stale, &stale_nonce);
         if (found != -ENOENT && found != -EAGAIN) {
             nshm__exit();
             return found;
@@ -1364,14 +1382,18 @@ static inline int nshm_open(nshm_scope *s, uint16_t type, const char *name, size
     nshm__blank(h);
     if (!n || n > NSHM_NAME_MAX) return n ? -ENAMETOOLONG : -EINVAL;
     if ((r = nshm__enter())) return r;
+    for (p = nshm__places; p && p->scope != s;) p = p->next; /* where the last open was; what is found there is found */
+    if (p && !p->let_go && (s->global || nshm__numbered(s)) &&
+        !nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__ANYWHERE, h, &stale, &stale_nonce))
+        goto out;
     if ((r = nshm__registry(s, 0, &p))) goto out;
-    r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, 0, h, &stale, &stale_nonce);
+    r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__HERE, h, &stale, &stale_nonce);
     if (r == -EAGAIN && p->writable) { /* (else not reached: only Local tokens are recycled) */
         p->users++;
         nshm__exit();
         int locked = nshm__lock(p->registry, 1);
         nshm__enter();
-        r = locked ? locked : nshm__lookup(p, type, name, n, flags & NSHM_READONLY, 1, h, &stale, &stale_nonce);
+        r = locked ? locked : nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__LOCKED, h, &stale, &stale_nonce);
         if (!locked) nshm__unlock(p->registry);
         if (locked) stale = -1;
         if (r == -ENOENT && stale >= 0) nshm__tidy(p, (uint32_t)stale, stale_nonce);
@@ -1595,7 +1617,7 @@ static inline int nshm__unpack(nshm_scope *s, nshm_scope *global, const char *na
         at = (int)note->slot;
     }
     if (!nshm__sound(&facts)) return -EUCLEAN;
-    return nshm__adopt(from, &facts, (uint32_t)at, note->readonly, h);
+    return nshm__adopt(from, &facts, (uint32_t)at, note->readonly, NSHM__HERE, h);
 }
 /* Adopt a parcel and free its slot.  `global`: the scope of Global objects.  -ENOENT: there is none of that name. */
 static inline int nshm_receive(nshm_scope *s, nshm_scope *global, const char *name, size_t n, nshm_handle *h, nshm_note *note) {

@@ -403,10 +403,14 @@ class Protocol:
 
     def open(self, name: str) -> Steps:
         yield from self.guard()
-        here = yield from self.here()
-        if not here:
-            return UNSURE
-        result, stale = yield from self.lookup(name, False)
+        result, stale = yield from self.lookup(name, False)  # wherever this is: what is found, by its segments, is found
+        if isinstance(result, Handle):
+            return result
+        if self.flaw != "missing elsewhere is dead":
+            here = yield from self.here()
+            if not here:
+                return UNSURE
+            result, stale = yield from self.lookup(name, False)
         if result == AGAIN:
             if self.flaw == "a change under way is an end":
                 return GONE

@@ -138,6 +138,7 @@ FLAWS: dict[str, tuple[str, tuple[Protocol | Election, int]]] = {
         ("refused is dead", "LOST|MISSED", [CREATE, DENIED], {}),
         ("the registry is not asked for", "LOST|MISSED", [CREATE, COMES_AWAY], {}),
         ("the registry is told by its id", "LOST|MISSED", [CREATE, COMES_AWAY], {}),
+        ("missing elsewhere is dead", "LOST|MISSED", [CREATE, COMES_AWAY], {}),
         ("alone is asked by id", "LOST|MISSED", [program("create X, view away, close X"), OPEN], {}),
     ]
 }

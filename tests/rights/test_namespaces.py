@@ -244,6 +244,38 @@ def go(where):
     assert visitor.do("backend_state = __import__('namedshm')._backend.backend.backend_state()['local']['registry']; True")
 
 
+def test_segments_elsewhere_that_have_the_numbers_and_sizes_of_ours_are_not_ours(home: Callable[..., Peer], fork: Fork) -> None:
+    """Numbers begin anew in each namespace, and a size can be met by chance.  When they were made tells them apart."""
+    holder, host = home(ROOT), home(ROOT)
+    holder.do(HOLD)
+    visitor = fork(host)
+    visitor.do("""
+import time
+handle = opened("section")
+with open("/proc/self/maps") as maps:
+    numbers = {int(line.split()[4]) for line in maps if "/SYSV" in line}
+with open("/proc/sysvipc/shm") as table:
+    next(table)
+    rows = [[int(field) for field in line.split()[1:4]] for line in table]
+ours = [(number, size) for number, mode, size in rows if number in numbers and size < 1 << 20]
+born = time.time()
+handle.close()
+unshare(NEWIPC)
+time.sleep(max(0, born + 2.1 - time.time()))  # what is compared are seconds
+libc.shmat.restype = ctypes.c_void_p
+for number, size in ours:
+    with open("/proc/sys/kernel/shm_next_id", "w") as file:
+        file.write(str(number))
+    made = libc.shmget(0, ctypes.c_size_t(size), 0o1700)
+    assert made == number, (made, number)
+    assert libc.shmat(made, None, 0) != ctypes.c_void_p(-1).value
+    libc.shmctl(made, 0, None)
+""")
+    assert len(visitor.do("ours")) == 2, "the token and the data"
+    assert visitor.do("answer(opened, 'section')") == "NotFound"
+    assert visitor.do("answer(created, 'section', True)") not in identities(holder).values()
+
+
 @pytest.mark.parametrize("uid", [ROOT, ANNA])
 def test_another_pid_namespace_is_the_same_world(as_user: AsUser, home: Callable[..., Peer], uid: int, name: str) -> None:
     holder = home(uid)
