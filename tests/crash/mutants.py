@@ -33,7 +33,9 @@ class Mutant:
 
 LOCK_HEAD = "static inline int nshm__lock(nshm_registry *t, int wait) {\n"
 PEND_HEAD = "static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {\n"
-SECOND_LOOK = "    r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__LOCKED, h, &stale, &stale_nonce);\n    if (r == -EACCES"
+SECOND_LOOK = (
+    "    r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__LOCKED, h, &stale, &stale_nonce);\n    if (r == -EACCES"
+)
 FILL = "    if (fill && (r = fill(h, context))) {\n"
 PUBLISH = "    nshm__publish(p->registry, (uint32_t)slot, h, type, h->nonce, name, n);\n"
 MARK_THEN_NONCE = "__atomic_load_n(&now->closing, __ATOMIC_ACQUIRE) || __atomic_load_n(&now->nonce, __ATOMIC_ACQUIRE) != f->nonce"
