@@ -2,6 +2,7 @@
 
 import os
 import sys
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -12,39 +13,17 @@ extensions = [
     Extension(f"namedshm.{module}", [f"src/namedshm/{module}.pyx"], extra_link_args=link, **common)
     for module in ("_core", "_copying")
 ]
-if sys.platform == "linux":
+system = {"linux": "linux", "win32": "windows"}.get(sys.platform)
+if system:
+    here = f"src/namedshm/_backend/{system}"
+    patterns = (f"{here}/*.pxi", f"{here}/*.h", "src/namedshm/_backend/*.pxi", "src/namedshm/*.h", "include/**/*.h")
     extensions.append(
         Extension(
-            "namedshm._backend._linux",
-            ["src/namedshm/_backend/_linux.pyx"],
-            depends=[
-                "include/namedshm.h",
-                "include/namedshm_sync.h",
-                "src/namedshm/_backend/_cow.h",
-                "src/namedshm/_backend/_parcels.h",
-                "src/namedshm/_gate.h",
-                "src/namedshm/_backend/_members.h",
-                "src/namedshm/_backend/_linux_facts.pxi",
-                "src/namedshm/_backend/_linux_pages.pxi",
-                "src/namedshm/_backend/_linux_sync.pxi",
-                "src/namedshm/_backend/_spin.pxi",
-            ],
+            f"namedshm._backend.{system}.native",
+            [f"{here}/native.pyx"],
+            depends=[part for pattern in patterns for part in glob(pattern, recursive=True)],
+            libraries=["kernel32", "advapi32", "ntdll"] if system == "windows" else [],
             extra_link_args=link,
-            **common,
-        )
-    )
-elif sys.platform == "win32":
-    extensions.append(
-        Extension(
-            "namedshm._backend._windows",
-            ["src/namedshm/_backend/_windows.pyx"],
-            depends=[
-                "src/namedshm/_backend/_windows_pages.pxi",
-                "src/namedshm/_backend/_windows_sync.pxi",
-                "src/namedshm/_backend/_spin.pxi",
-                "src/namedshm/_backend/_windows_watch.pxi",
-            ],
-            libraries=["kernel32", "advapi32", "ntdll"],
             **common,
         )
     )

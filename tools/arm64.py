@@ -311,7 +311,7 @@ def build_python(root: Path) -> Path:
     generated.mkdir(exist_ok=True)
     suffix = f".cpython-{version.replace('.', '')}-{TRIPLET}.so"
     include = root / "usr" / "include"
-    for module in ("_core", "_copying", "_backend/_linux"):
+    for module in ("_core", "_copying", "_backend/linux/native"):
         c = generated / f"{module.replace('/', '.')}.c"
         cython: list[str | Path] = [
             host / "bin" / "python",

@@ -70,7 +70,7 @@ PREFIX_VERSION = "2"  # of what _make_prefix makes; another number makes it anew
 EXTENSIONS: dict[str, tuple[str, ...]] = {
     "namedshm._core": (),
     "namedshm._copying": (),
-    "namedshm._backend._windows": ("kernel32", "advapi32", "ntdll"),
+    "namedshm._backend.windows.native": ("kernel32", "advapi32", "ntdll"),
 }
 CFLAGS = ("-O2", "-shared", "-static-libgcc", "-D_WIN32_WINNT=0x0A00", "-Wall", "-Wno-unused-function")
 

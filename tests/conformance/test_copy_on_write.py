@@ -18,7 +18,7 @@ import namedshm
 from namedshm import win32 as w
 
 Api = Pythonic | Win32
-FORCE_FAULTS = "from namedshm._backend import _linux; _linux.set_kernel_copy(False)"
+FORCE_FAULTS = "from namedshm._backend.linux import native; native.set_kernel_copy(False)"
 
 
 @pytest.fixture(params=["kernel", "fault"] if on_linux else ["kernel"], autouse=True)
@@ -26,11 +26,11 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
     if not on_linux:
         yield request.param
         return
-    from namedshm._backend import _linux
+    from namedshm._backend.linux import native
 
-    _linux.set_kernel_copy(request.param == "kernel")
+    native.set_kernel_copy(request.param == "kernel")
     yield request.param
-    _linux.set_kernel_copy(True)
+    native.set_kernel_copy(True)
 
 
 def test_own_writes_are_private(api: Api, name: str, other: Peer) -> None:
@@ -91,7 +91,7 @@ def test_two_copies_do_not_see_each_other(api: Api, name: str, other: Peer) -> N
     assert other.do("bytes(c[:5])") == b"three"
     assert api.map(handle)[:5] == bytes(5)
     if on_linux:
-        other.do("_linux.set_kernel_copy(True)")
+        other.do("native.set_kernel_copy(True)")
 
 
 @pytest.mark.parametrize("offset", [GRANULARITY, 2 * GRANULARITY])
@@ -205,7 +205,7 @@ def test_a_forked_childs_writes_to_an_inherited_copy_are_its_own(
     assert child.do("bytes(c[:2]), c[4096]") == (b"\1\2", 2)
     assert parent.do("bytes(v[:2]), v[4096]") == (b"\0\0", 0)
     if way == "fault":
-        parent.do("_linux.set_kernel_copy(True)")
+        parent.do("native.set_kernel_copy(True)")
 
 
 def test_many_copies_come_and_go(name: str) -> None:

@@ -122,16 +122,16 @@ def test_views_of_every_kind_are_in_huge_pages(name: str) -> None:
 @pytest.mark.usefixtures("allowed")
 @pytest.mark.parametrize("way", ["kernel", "fault"])
 def test_a_copy_on_write_view_of_huge_pages_is_private_page_by_page(name: str, way: str) -> None:
-    from namedshm._backend import _linux
+    from namedshm._backend.linux import native
 
     source = pattern(SIZE)
     with namedshm.create(name, SIZE, huge_pages="require") as section, section.map() as view:
         namedshm.copy(view, source)
-        _linux.set_kernel_copy(way == "kernel")
+        native.set_kernel_copy(way == "kernel")
         try:
             private = section.map(access="copy")
         finally:
-            _linux.set_kernel_copy(True)
+            native.set_kernel_copy(True)
         private[5] = source[5] ^ 1
         view[8192] = source[8192] ^ 1
         assert view[5] == source[5]

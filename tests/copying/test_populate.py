@@ -94,11 +94,11 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
     if not on_linux:
         yield
         return
-    from namedshm._backend import _linux
+    from namedshm._backend.linux import native
 
-    _linux.set_kernel_copy(request.param == "kernel")
+    native.set_kernel_copy(request.param == "kernel")
     yield
-    _linux.set_kernel_copy(True)
+    native.set_kernel_copy(True)
 
 
 @pytest.mark.usefixtures("way")

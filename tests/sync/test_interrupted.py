@@ -268,18 +268,18 @@ print(calls > 100, len(threads) <= 2, {len(thread.waits) for thread in threads})
 @pytest.mark.skipif(not on_linux, reason="that watcher is Linux's")
 def test_a_wait_that_goes_while_another_is_added_is_no_error(name: str) -> None:
     """What the collector does: it ends a wait while the watcher counts how many there are."""
-    from namedshm._backend import _linux, linux
+    from namedshm._backend.linux import native, watch
 
-    watcher = linux._FutexWatcher()
+    watcher = watch.FutexWatcher()
     event = namedshm.Event(name)
 
-    class Ending(_linux.Wait):  # type: ignore[misc]
+    class Ending(native.Wait):  # type: ignore[misc]
         def __len__(self) -> int:
             for other in others:
                 watcher.remove(other)
             return 1
 
-    others = [_linux.Wait([event], False) for _ in range(20)]
+    others = [native.Wait([event], False) for _ in range(20)]
     ending = Ending([event], False)
     for wait in (others[0], ending, *others[1:]):
         assert watcher.add(wait)
@@ -292,14 +292,14 @@ def test_a_wait_that_goes_while_another_is_added_is_no_error(name: str) -> None:
 
 @pytest.mark.skipif(not on_linux, reason="that watcher is Linux's")
 def test_no_more_is_watched_than_one_thread_can(name: str, in_thread: type[InThread]) -> None:
-    from namedshm._backend import _linux, linux
+    from namedshm._backend.linux import native, watch
 
-    watcher = linux._FutexWatcher()
+    watcher = watch.FutexWatcher()
     events = [namedshm.Event() for _ in range(7)]
-    waits = [_linux.Wait(events, False) for _ in range(100)]
+    waits = [native.Wait(events, False) for _ in range(100)]
     threads = [in_thread(lambda part=part: [watcher.add(wait) for wait in waits[part::4]]) for part in range(4)]
     added = sum(sum(thread.join()) for thread in threads)
-    assert added <= _linux.WATCH_MAX // 7
-    assert added >= _linux.WATCH_MAX // 7 - 4  # several that enter at the same time may all be refused
+    assert added <= native.WATCH_MAX // 7
+    assert added >= native.WATCH_MAX // 7 - 4  # several that enter at the same time may all be refused
     events[3].set()
     assert len(watcher.ready()) == added

@@ -65,9 +65,9 @@ class Page:
 
     @classmethod
     def of_registry(cls) -> Page:
-        from namedshm._backend import _linux
+        from namedshm._backend.linux import native
 
-        return cls(_linux.scope_state(False)["registry"])
+        return cls(native.scope_state(False)["registry"])
 
     def close(self) -> None:
         _libc.shmdt(self._at)

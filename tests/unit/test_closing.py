@@ -258,7 +258,7 @@ def test_children_forked_in_the_midst_of_creating_opening_and_closing_keep_no_na
     children, whole = peer.do(
         """
 import gc, signal, threading
-from namedshm._backend import _linux
+from namedshm._backend.linux import native
 kept = namedshm.create(name + "-kept", 100)
 stop = threading.Event()
 def churn(number):
@@ -270,7 +270,7 @@ threads = [threading.Thread(target=churn, args=(n,)) for n in range(2)]
 for t in threads: t.start()
 children, whole = [], set()
 def handles():  # what is whole when the fork comes is the child's, as everything it inherits
-    return {o.name for o in gc.get_objects() if isinstance(o, _linux.Handle | _linux.SyncHandle) and not o.closed}
+    return {o.name for o in gc.get_objects() if isinstance(o, native.Handle | native.SyncHandle) and not o.closed}
 for _ in range(60):
     told, tell = os.pipe()
     pid = os.fork()

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(not on_linux, reason="Windows copies on write it
 HEAD = """
 import ctypes, os, resource, signal, sys
 import namedshm
-from namedshm._backend import _linux
-_linux.set_kernel_copy(False)
+from namedshm._backend.linux import native
+native.set_kernel_copy(False)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 PROT_READ = 1
 libc = ctypes.CDLL(None, use_errno=True)

@@ -107,14 +107,14 @@ for n in range(count):
 s.close()
 """,
     "copies by faults": """
-from namedshm._backend import _linux
-_linux.set_kernel_copy(False)
+from namedshm._backend.linux import native
+native.set_kernel_copy(False)
 s = namedshm.create(name, 5000)
 for n in range(count):
     with s.map(access="copy") as v:
         v[0] = 1
 s.close()
-_linux.set_kernel_copy(True)
+native.set_kernel_copy(True)
 """,
     "reserved": """
 for n in range(count):

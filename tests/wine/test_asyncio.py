@@ -14,7 +14,7 @@ from helpers.turns import until
 
 import namedshm
 from namedshm import aio
-from namedshm._backend import _windows
+from namedshm._backend.windows import native
 
 from . import win
 
@@ -28,7 +28,7 @@ def run(main: Coroutine[Any, Any, Any], loop: Callable[[], asyncio.AbstractEvent
         return runner.run(asyncio.wait_for(main, PATIENCE))
 
 
-def watcher() -> _windows.Watcher:
+def watcher() -> native.Watcher:
     (thread,) = aio._pool().threads
     found: Any = thread.watcher
     return found
@@ -268,7 +268,7 @@ def test_a_handle_that_may_only_wait_is_enough_where_its_user_may_more(name: str
 
 
 def test_who_could_not_give_back_cannot_wait(name: str) -> None:
-    user = _windows.user_sid()
+    user = native.user_sid()
     handle = win.create_event(name, f"D:(A;;0x100000;;;{user})")  # SYNCHRONIZE alone
     with namedshm.Event.open(name, "wait") as event:
         with pytest.raises(namedshm.AccessDenied, match="wait in asyncio"):

@@ -12,20 +12,22 @@ backend: Backend
 SectionHandle: type  # of the backend; what it is is in the contract
 
 if sys.platform == "win32":
-    from . import _windows, windows
-    from ._windows import SPIN as SPIN
-    from ._windows import SyncHandle as SyncHandle
-    from ._windows import set_acquisitions as set_acquisitions
+    from .windows import native
+    from .windows.backend import WindowsBackend
+    from .windows.native import SPIN as SPIN
+    from .windows.native import SyncHandle as SyncHandle
+    from .windows.native import set_acquisitions as set_acquisitions
 
-    SectionHandle = _windows.SectionHandle
-    backend = windows.WindowsBackend()
+    SectionHandle = native.SectionHandle
+    backend = WindowsBackend()
 elif sys.platform == "linux":
-    from . import _linux, linux
-    from ._linux import SPIN as SPIN
-    from ._linux import SyncHandle as SyncHandle
-    from ._linux import set_acquisitions as set_acquisitions
+    from .linux import native
+    from .linux.backend import LinuxBackend
+    from .linux.native import SPIN as SPIN
+    from .linux.native import SyncHandle as SyncHandle
+    from .linux.native import set_acquisitions as set_acquisitions
 
-    SectionHandle = _linux.Handle
-    backend = linux.LinuxBackend()
+    SectionHandle = native.Handle
+    backend = LinuxBackend()
 else:
     raise ImportError(f"namedshm has no backend for {sys.platform!r} yet: Linux and Windows are supported")

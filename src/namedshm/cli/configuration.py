@@ -1,6 +1,6 @@
 r"""The line ``global-creators = GROUP`` in /etc/namedshm.conf, or in the file NAMEDSHM_CONFIG names.  Linux only.
 
-Reading it is ``_backend/linux_policy.py``; here it is written, in one step, and other lines are kept.
+Reading it is ``_backend/linux/rights.py``; here it is written, in one step, and other lines are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import pwd
 import sys
 
-from namedshm._backend.linux_policy import GlobalPolicy
+from namedshm._backend.linux.rights import GlobalPolicy
 
 assert sys.platform == "linux"
 

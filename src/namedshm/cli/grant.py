@@ -47,7 +47,7 @@ def command(group: str | None, show: bool, revoke: bool, force: bool) -> None:
         return
     if os.geteuid() != 0:
         raise click.ClickException(f"Only root may change who creates in Global\\: run it with sudo.\n  {_as_root()}")
-    from namedshm._backend.linux_policy import GlobalPolicy, group_number
+    from namedshm._backend.linux.rights import GlobalPolicy, group_number
 
     from . import configuration
 
@@ -115,11 +115,11 @@ def _split(before: int, after: int) -> str:
     if sys.platform != "linux":
         return ""
     from namedshm import list_objects
-    from namedshm._backend import _linux
-    from namedshm._backend.linux_policy import GlobalPolicy
+    from namedshm._backend.linux import native
+    from namedshm._backend.linux.rights import GlobalPolicy
 
     trusts = GlobalPolicy().trusts
-    living = [row for row in _linux.registries(True) if row[6] == _linux.FORMAT_VERSION]
+    living = [row for row in native.registries(True) if row[6] == native.FORMAT_VERSION]
     lost = [row for row in living if trusts(row[1], before) and not trusts(row[1], after)]
     kept = [row for row in living if trusts(row[1], after)]
     if not lost and len(kept) < 2:
@@ -141,7 +141,7 @@ def _split(before: int, after: int) -> str:
 
 
 def _who(segment: int, maker: int, group: int, mode: int, pid: int, attached: int, version: int) -> str:
-    from namedshm._backend.linux_errors import held_by
+    from namedshm._backend.linux.errors import held_by
 
     return f"made by user {user(maker)}, {held_by(segment, attached)}"
 
@@ -149,8 +149,8 @@ def _who(segment: int, maker: int, group: int, mode: int, pid: int, attached: in
 def _show() -> None:
     if sys.platform != "linux":
         return
-    from namedshm._backend import _linux
-    from namedshm._backend.linux_policy import GlobalPolicy
+    from namedshm._backend.linux import native
+    from namedshm._backend.linux.rights import GlobalPolicy
 
     from . import configuration
     from .registry import owner_group
@@ -165,6 +165,6 @@ def _show() -> None:
     segment = _registry()
     if segment is not None and owner_group(segment) != (number if number >= 0 else None):
         click.echo("Global memory in use was made under another grant: this one counts after its users have ended.")
-    for row in _linux.registries(True):
+    for row in native.registries(True):
         if not GlobalPolicy().trusts(row[1], number):
             click.echo(f"Not believed, because its maker may not create: Global memory {_who(*row)}.")

@@ -1,4 +1,4 @@
-"""The Windows calls of the backend (compiled).  Failures come from :func:`windows.failure`, complete with name, call and remedy."""
+"""The Windows calls of the backend (compiled).  Failures come from ``errors.failure``, complete with name, call and remedy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Self, TypeVar
 from namedshm._core import Mapping
 from namedshm._core import Pager as CorePager
 
-from . import contract
-from .contract import Access, Kind, SyncAccess, ViewAccess
+from .. import contract
+from ..contract import Access, Kind, SyncAccess, ViewAccess
 
 M = TypeVar("M", bound=Mapping)
 S = TypeVar("S", bound=contract.SyncHandle)
@@ -17,7 +17,7 @@ S = TypeVar("S", bound=contract.SyncHandle)
 PAGE: int
 
 failure: Callable[..., Exception] | None
-"""Set by windows.py: (number of GetLastError, call, name, what was done, to what) -> the exception to raise."""
+"""Set by backend.py: (number of GetLastError, call, name, what was done, to what) -> the exception to raise."""
 
 class Descriptor:
     """A security descriptor made from its text form (SDDL); freed with the object."""

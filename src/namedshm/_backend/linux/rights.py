@@ -8,7 +8,7 @@ from _io import open  # the builtin of that name is gone when the interpreter en
 
 from namedshm import errors
 
-from . import _linux
+from . import native
 
 CONFIG = "/etc/namedshm.conf"
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -63,7 +63,7 @@ class GlobalPolicy:
         if uid == os.geteuid():
             return _is_mine(group)
         try:
-            return _linux.user_in_group(uid, group)
+            return native.user_in_group(uid, group)
         except OSError as error:
             raise _unanswered(f"whether user {uid} is in the group {group}", "getgrouplist", error) from error
 
@@ -117,7 +117,7 @@ def group_number(group: str | int) -> int:
     if not isinstance(group, str):
         raise TypeError(f"a group is a name or a number, not {type(group).__name__}")
     try:
-        number = None if "\0" in group else _linux.group_number(os.fsencode(group))
+        number = None if "\0" in group else native.group_number(os.fsencode(group))
     except UnicodeEncodeError:
         number = None  # a lone surrogate
     except OSError as error:

@@ -1,4 +1,4 @@
-# Pages, made before they are written.  Included by _windows.pyx.
+# Pages, made before they are written.  Part of native.pyx.
 # PrefetchVirtualMemory reads pages in, but makes no new ones, so pages are touched.  Ahead of a copy, whose writes touch them
 # anyway, that would save nothing.
 

@@ -1,4 +1,4 @@
-# Waits of event loops on Windows.  Part of _windows.pyx.
+# Waits of event loops on Windows.  Part of native.pyx.
 #
 # Windows lets nobody watch an object without taking it, so what an event loop waits for is really waited for, by *takers*:
 # threads of the system that never enter Python, each asleep for up to 64 objects.  What a taker takes is kept in the wait until

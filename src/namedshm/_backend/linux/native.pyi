@@ -9,8 +9,8 @@ from namedshm._core import Mapping
 from namedshm._core import Pager as CorePager
 from namedshm.names import Name
 
-from .contract import Access, Kind, SyncAccess, ViewAccess
-from .contract import SyncHandle as SyncHandleContract
+from ..contract import Access, Kind, SyncAccess, ViewAccess
+from ..contract import SyncHandle as SyncHandleContract
 
 M = TypeVar("M", bound=Mapping)
 S = TypeVar("S", bound=SyncHandleContract)
@@ -22,9 +22,9 @@ OBJ_FILE: int
 OBJ_HUGE: int
 
 explain: Callable[[int, str, Any, int], Exception]
-"""Set by linux.py: (negative errno, call, name, size) -> the exception to raise."""
+"""Set by backend.py: (negative errno, call, name, size) -> the exception to raise."""
 global_policy: Any
-"""Set by linux.py: an object with the methods of linux_policy.GlobalPolicy."""
+"""Set by backend.py: an object with the methods of rights.GlobalPolicy."""
 kernel_copy: bool
 """Whether copy-on-write views try the kernel's way first; see :func:`set_kernel_copy`."""
 
@@ -58,7 +58,7 @@ class Handle:
         """Take over the descriptor of the file this section maps."""
 
     def location(self) -> bytes:
-        """Where the creator of a file-backed section said its file is (linux_files.py).
+        """Where the creator of a file-backed section said its file is (files.py).
 
         Raises: AccessDenied if the creator was another user; NamedShmError if there is no such text.
         """

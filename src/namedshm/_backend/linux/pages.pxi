@@ -1,4 +1,4 @@
-# Pages, made before they are written: madvise(2) MADV_POPULATE_*, and what /proc/self/pagemap tells.  Included by _linux.pyx.
+# Pages, made before they are written: madvise(2) MADV_POPULATE_*, and what /proc/self/pagemap tells.  Part of native.pyx.
 
 cdef extern from * nogil:
     """

@@ -1,4 +1,4 @@
-# Synchronisation objects on Windows: each call is one of kernel32's.  Part of _windows.pyx, for strings and errors are there.
+# Synchronisation objects on Windows: each call is one of kernel32's.  Part of native.pyx, for strings and errors are there.
 
 cdef extern from *:
     """
@@ -72,7 +72,7 @@ cdef class SyncHandle:
     cdef readonly str kind
     cdef readonly str access
     cdef readonly bint created
-    cdef set _waits  # of event loops, watched now (_windows_watch.pxi)
+    cdef set _waits  # of event loops, watched now (watch.pxi)
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):

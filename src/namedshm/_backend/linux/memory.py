@@ -8,13 +8,13 @@ from _io import open  # the builtin of that name is gone when the interpreter en
 
 from namedshm import errors
 
-from . import _linux
+from . import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from namedshm.names import Name
 
-    from .contract import HugePages
+    from ..contract import HugePages
 
 HUGE_PAGE = 2 << 20  # bytes
 _SETTINGS = "/sys/kernel/mm/transparent_hugepage"
@@ -52,7 +52,7 @@ def _machine_memory() -> int | None:
         lines = _read("/proc/meminfo").splitlines()
         return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith((b"MemAvailable:", b"SwapFree:")))
     except (OSError, ValueError, IndexError):
-        return _linux.memory()
+        return native.memory()
 
 
 def _cgroup_files() -> list[tuple[str, str, str]]:

@@ -16,13 +16,13 @@ import stat
 
 from namedshm import errors
 
-from . import _linux
+from . import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from namedshm.names import Name
 
-    from ._linux import Handle
+    from .native import Handle
 
 _READONLY, _EXECUTABLE = 1, 2  # flags
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -36,7 +36,7 @@ def prepare_file(name: Name | None, size: int, file: int, writable: bool, execut
     text = None if name is None else name.text
     try:
         facts = os.fstat(file)
-        mode = _linux.open_mode(file)
+        mode = native.open_mode(file)
     except (OSError, OverflowError) as error:
         raise errors.NamedShmError(
             f"Cannot map descriptor {file}: it is not open; pass file.fileno() of an open file",
@@ -67,7 +67,7 @@ def prepare_file(name: Name | None, size: int, file: int, writable: bool, execut
             name=text,
             call="create",
         )
-    own = _linux.duplicate_fd(file)
+    own = native.duplicate_fd(file)
     try:
         if size > facts.st_size:
             _grow(text, file, size, facts.st_size)

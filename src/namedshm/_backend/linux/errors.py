@@ -11,7 +11,7 @@ from _io import open  # the builtin of that name is gone when the interpreter en
 
 from namedshm import errors
 
-from . import _linux
+from . import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -276,10 +276,10 @@ def _verb(call: str) -> str:
 
 
 def _could_not_tell(label: str, text: str | None, is_global: bool, call: str) -> errors.NamedShmError:
-    why = _linux.why()
+    why = native.why()
     if is_global or text is None:  # a Global registry is judged by the group that may create: perhaps that is what is not known
         try:
-            _linux.global_policy.group()
+            native.global_policy.group()
         except errors.NamedShmError as error:
             return error
     kind: type[errors.NamedShmError] = errors.NamedShmError
@@ -308,7 +308,7 @@ def _no_right(label: str, text: str | None, is_global: bool, call: str) -> error
         problem = f"its mode does not allow that to user {os.geteuid()}; have its creator pass a wider mode"
     else:
         kind, mode, uid, props = facts
-        if props & _linux.OBJ_FILE:
+        if props & native.OBJ_FILE:
             return _another_users_file(label, text, uid)
         problem = f"user {uid} made it with mode 0o{mode:o}, which does not allow that to user {os.geteuid()}; "
         if kind == "section" and mode & 0o044:
@@ -334,7 +334,7 @@ def _look_up(text: str | None) -> tuple[str, int, int, int] | None:
         return None
     bare = text.removeprefix("Global\\")
     try:
-        rows = _linux.objects(True)
+        rows = native.objects(True)
     except errors.NamedShmError:
         return None
     for row in rows:
@@ -345,7 +345,7 @@ def _look_up(text: str | None) -> tuple[str, int, int, int] | None:
 
 # ------------------------------------------------------------------------------------------------------------ limits
 def _segment_limit(size: int) -> str:
-    limits = _linux.segment_limits()
+    limits = native.segment_limits()
     if limits is None:
         return "a limit on System V shared memory is reached; raise kernel.shmmni or kernel.shmall"
     most, used, pages, used_pages, _ = limits
@@ -390,13 +390,13 @@ def _mappings() -> tuple[int, int]:
 def _other_version(is_global: bool) -> str:
     """Who holds a registry of another version, as far as this process can see."""
     try:
-        found = [row for row in _linux.registries(is_global) if row[6] not in (0, _linux.FORMAT_VERSION)]
+        found = [row for row in native.registries(is_global) if row[6] not in (0, native.FORMAT_VERSION)]
     except errors.NamedShmError:
         return ""
     words = []
     for segment, maker, _, _, _, attached, version in found:
         words.append(f"version {version}, made by user {maker}, {held_by(segment, attached)}")
-    return f" ({'; '.join(words)}; this is version {_linux.FORMAT_VERSION})" if words else ""
+    return f" ({'; '.join(words)}; this is version {native.FORMAT_VERSION})" if words else ""
 
 
 def held_by(segment: int, attached: int) -> str:

@@ -1,0 +1,1 @@
+"""Windows: its kernel objects.  The twin of this folder is ``linux``, file by file."""
