@@ -253,7 +253,17 @@ PROGRAMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sync-step": ("crash_sync", "step", (CLOCK, "-DPATIENCE=20")),
     "namespaces": ("crash_sync", "namespaces", ("-DPATIENCE=60",)),
     "takeover": ("crash_sync", "takeover", OUTLINE),
+    "away": ("crash", "away", OUTLINE),
+    "crowd": ("crash", "crowd", OUTLINE),
+    "forks": ("crash", "forks", OUTLINE),
+    "observed": ("crash", "observed", ("-DNSHM_REGISTRY_ROUNDS=100", "-DNSHM_LOCK_PATIENCE=0", *OUTLINE)),
+    "strangers": ("crash", "strangers", OUTLINE),
+    "sync-crowd": ("crash_sync", "crowd", OUTLINE),
+    "hostile": ("crash_sync", "hostile", OUTLINE),
+    "neighbours": ("crash_sync", "neighbours", OUTLINE),
 }
+#: Sources that are not run there: a library put before the C library, and what is linked or built by tests of their own.
+NOT_PROGRAMS = {"crash": ("faultshim", "version"), "crash_sync": ()}
 BUILDERS = {"crash": crash_build.build, "crash_sync": sync_build.build}
 
 
@@ -408,6 +418,16 @@ def single_cases(seed: int) -> Iterator[Case]:
     yield Case("crash/garbage", ("/t/garbage", "100", str(seed)), 600, counts=("rounds", "found"))
     yield Case("crash/stopped", ("/t/stopped",), 200, counts=("reached",))
     yield Case("crash/faults", ("/t/faults",), 600, counts=("faults",))
+    yield Case("crash/observed", ("/t/observed", "16"), 1200, counts=("faults",))
+    yield Case("crash/away", ("/t/away",), 300, counts=("visits",))
+    yield Case("crash/strangers", ("/t/strangers",), 600, counts=("steps",))
+    yield Case("crash/forks", ("/t/forks", "100"), 600, counts=("created",))
+    yield Case("crash/crowd", ("/t/crowd", "30", str(seed), "4"), 300, counts=("rounds",))
+    yield Case("crash_sync/crowd", ("/t/sync-crowd", "50"), 600, counts=("rounds", "taken"))
+    yield Case("crash_sync/hostile", ("/t/hostile", "30", str(seed)), 300, counts=("taken", "damaged", "kept", "kills"))
+    yield Case("crash_sync/neighbours", ("/t/neighbours",), 900, counts=("plans",))
+    for what in ("layouts", "limit"):
+        yield Case(f"crash_sync/neighbours/{what}", ("/t/neighbours", what), 600)
 
 
 def step_cases(stride: int) -> Iterator[Case]:

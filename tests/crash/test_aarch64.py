@@ -173,7 +173,14 @@ def test_its_cases_are_found_by_their_names() -> None:
         assert case.name.startswith("crash/storm")
         assert case.program in arm64.PROGRAMS
         assert case.command[1:] == ("1000000", "3", "7")
-    assert all((TESTS / suite / f"{source}.c").exists() for suite, source, _ in arm64.PROGRAMS.values())
+
+
+def test_it_has_every_program_of_the_suites() -> None:
+    known = {(suite, source) for suite, source, _ in arm64.PROGRAMS.values()}
+    known |= {(suite, source) for suite, sources in arm64.NOT_PROGRAMS.items() for source in sources}
+    assert known == {(file.parent.name, file.stem) for suite in ("crash", "crash_sync") for file in (TESTS / suite).glob("*.c")}
+    run = {case.program for case in (*arm64.storm_cases(1, 1), *arm64.single_cases(1))}
+    assert run == arm64.PROGRAMS.keys() - {"step", "step-planted", "sync-step"}, "those have cases for each of their scenarios"
 
 
 def test_it_builds_programs_for_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
