@@ -135,7 +135,7 @@ typedef struct {
     uint32_t hash;
     int64_t born;        /* CLOCK_REALTIME seconds */
     int32_t pid;         /* of the creator, in its PID namespace; for people only */
-    uint32_t closing;    /* 1 while a closer asks, under the lock, whether it is the last: see nshm__recycle */
+    uint32_t closing;    /* NSHM__ASKING or NSHM__LEAVING, under the lock: an opener that sees it looks again with the lock */
     char name[1088];     /* UTF-8, without prefix and terminator */
 } nshm_record;
 
@@ -1041,6 +1041,11 @@ static inline int nshm__place_data(uint16_t type, uint64_t size, uint32_t props,
     nshm__advise(*data, size, props);
     return 0;
 }
+/* Marks of a record, set with the lock; who finds one with the lock held knows that its maker has died. */
+enum {
+    NSHM__ASKING = 1, /* a closer asks whether it is the last: see nshm__recycle */
+    NSHM__LEAVING = 2 /* its name is about to be another object's: see nshm_replace */
+};
 /* What is known while a record is followed.  Most opens need no question about the registry itself: the segments answer it. */
 enum {
     NSHM__ANYWHERE, /* perhaps the registry is not in this thread's IPC namespace: what fails says nothing */
@@ -1119,6 +1124,21 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
     h->created = 0;
     return 0;
 }
+/* Under the lock: a record whose mark was left by a killed process.  It is what it was, unless its successor had been published. */
+static inline void nshm__settle(nshm_registry *t, uint32_t slot, const nshm_record *f) {
+    const nshm_record *rec = &t->record[slot];
+    nshm_record other;
+    char name[NSHM_NAME_MAX + 8];
+    if (rec->closing == NSHM__LEAVING && rec->nonce == f->nonce) {
+        nshm__get(name, rec->name, f->length);
+        for (int i = -1; (i = nshm__find(t, (uint32_t)(i + 1), f->hash, name, f->length, &other)) >= 0;)
+            if ((uint32_t)i != slot) {
+                nshm__free(t, slot);
+                return;
+            }
+    }
+    __atomic_store_n(&t->record[slot].closing, 0, __ATOMIC_SEQ_CST);
+}
 /* Look a name up and adopt it.  -ENOENT: nobody holds it; then *stale is its dead slot, or -1.  -EAGAIN: a change was under
  * way; look again under the lock (never returned there). */
 static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, size_t n, int readonly, int known,
@@ -1133,9 +1153,9 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
             r = nshm__lives(p->scope, &facts);
             r = r > 0 ? -EBADMSG : r ? r : -ENOENT;
         } else if ((r = nshm__adopt(p, &facts, (uint32_t)slot, readonly, known, h)) == -EAGAIN && known == NSHM__LOCKED) {
-            /* whoever was closing has died: the kernel's answer counts again */
+            /* whoever marked it has died: the kernel's answer counts again */
             if (!patience--) return -EUCLEAN; /* somebody changes the record without the lock */
-            __atomic_store_n(&p->registry->record[slot].closing, 0, __ATOMIC_SEQ_CST);
+            nshm__settle(p->registry, (uint32_t)slot, &facts);
             slot--;
             continue;
         }
@@ -1201,7 +1221,7 @@ static inline int nshm__recycle(nshm_handle *h) {
     rec = &t->record[h->slot];
     if (p->spare.at || __atomic_load_n(&rec->nonce, __ATOMIC_RELAXED) != h->nonce || nshm__here(p) != 1 || nshm__lock(t, 0)) return r;
     if (rec->nonce == h->nonce) {
-        __atomic_store_n(&rec->closing, 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&rec->closing, NSHM__ASKING, __ATOMIC_SEQ_CST);
         NSHM_STEP("closing");
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (nshm__alone(h->token_id, h->token_size)) {
@@ -1388,20 +1408,24 @@ static inline int nshm_open(nshm_scope *s, uint16_t type, const char *name, size
         goto out;
     if ((r = nshm__registry(s, 0, &p))) goto out;
     r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__HERE, h, &stale, &stale_nonce);
-    if (r == -EAGAIN && p->writable) { /* (else not reached: only Local tokens are recycled) */
-        p->users++;
+    p->users++;
+    for (int tries = 1000; r == -EAGAIN && !p->writable && tries--;) { /* who may not lock waits: a name is replaced in microseconds */
+        nshm__exit();
+        sched_yield();
+        nshm__enter();
+        r = nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__HERE, h, &stale, &stale_nonce);
+    }
+    if (r == -EAGAIN && p->writable) {
         nshm__exit();
         int locked = nshm__lock(p->registry, 1);
         nshm__enter();
         r = locked ? locked : nshm__lookup(p, type, name, n, flags & NSHM_READONLY, NSHM__LOCKED, h, &stale, &stale_nonce);
         if (!locked) nshm__unlock(p->registry);
         if (locked) stale = -1;
-        if (r == -ENOENT && stale >= 0) nshm__tidy(p, (uint32_t)stale, stale_nonce);
-        nshm__done_with(p);
-        goto out;
     }
-    if (r == -EAGAIN) r = nshm__unsure(EAGAIN);
+    if (r == -EAGAIN) r = nshm__unsure(EAGAIN); /* it was killed over it, and nobody who may has been here since */
     if (r == -ENOENT && stale >= 0) nshm__tidy(p, (uint32_t)stale, stale_nonce);
+    nshm__done_with(p);
 out:
     nshm__exit();
     return r;
@@ -1490,6 +1514,113 @@ static inline void nshm_close(nshm_handle *h, int keep_data) {
     nshm__done_with(h->place);
     h->place = NULL;
     nshm__exit();
+}
+
+/* Take the name away from the object at once, whoever holds it: it can be made again, and this object lives on without one until its
+ * last holder goes.  Needs a handle with the right to write, and the right to write the registry.  0; -ENOENT: it has no name any more
+ * (retired before); -EACCES.  An opener that had found the record before looks at its nonce after attaching, and looks again. */
+static inline int nshm_retire(nshm_handle *h) {
+    nshm_place *p = h->place;
+    int r;
+    if (!h->token || !p) return -EINVAL;
+    if (h->readonly || !p->writable) return -EACCES;
+    if ((r = nshm__enter())) return r;
+    p->users++;
+    nshm__exit();
+    if (!(r = nshm__lock(p->registry, 1))) {
+        if (h->slot >= NSHM_CAPACITY || p->registry->record[h->slot].nonce != h->nonce) r = -ENOENT;
+        else if ((r = nshm__here(p)) > 0) {
+            r = 0;
+            NSHM_STEP("retiring");
+            nshm__free(p->registry, h->slot);
+        } else if (!r) r = nshm__unsure(ENOENT); /* this thread has moved to another IPC namespace */
+        nshm__unlock(p->registry);
+    }
+    if (!nshm__enter()) {
+        nshm__done_with(p);
+        nshm__exit();
+    }
+    return r;
+}
+
+/* A new object that has no name yet, to be filled at leisure, and then given one by nshm_replace.  Arguments as for nshm_create.  If its
+ * maker ends before that, it goes like any other. */
+static inline int nshm_prepare(nshm_scope *s, uint16_t type, uint64_t size, unsigned mode, int64_t group, uint32_t props, nshm_handle *h) {
+    nshm_place *p;
+    int r;
+    nshm__blank(h);
+    if (type == NSHM_SECTION ? !size || props & NSHM_OBJ_FILE : size != NSHM_WORDS_SIZE || props) return -EINVAL;
+    if ((r = nshm__enter())) return r;
+    if (!(r = nshm__registry(s, 1, &p))) p->users++;
+    nshm__exit();
+    if (r) return r;
+    if (!(r = nshm__lock(p->registry, 1))) {
+        if (!(r = nshm__enter())) {
+            r = nshm__make(p, type, size, mode, group, props, 0, h);
+            h->slot = NSHM_CAPACITY; /* none */
+            nshm__exit();
+        }
+        nshm__unlock(p->registry);
+    }
+    if (r && !nshm__enter()) {
+        h->place = NULL;
+        nshm__done_with(p);
+        nshm__exit();
+    }
+    return r;
+}
+
+/* Under the lock and the guard: let the name lead to h from now on.  Openers at any time find the one object or the other, whole: from
+ * the mark on they come to the lock, and whoever has it next finds the old object's name if we are killed before the new one has it,
+ * and the new one's if after that (nshm__settle). */
+static inline int nshm__replace_locked(nshm_handle *h, const char *name, size_t n) {
+    nshm_place *p = h->place;
+    nshm_registry *t = p->registry;
+    nshm_handle old;
+    uint64_t stale_nonce;
+    int slot, stale, r = nshm__here(p);
+    if (r <= 0) return r ? r : nshm__unsure(ENOENT);
+    memset(&old, 0, sizeof old);
+    if ((r = nshm__lookup(p, h->type, name, n, 0, NSHM__LOCKED, &old, &stale, &stale_nonce)) && r != -ENOENT) return r;
+    nshm__take_off(&old); /* (a child forked meanwhile does not know of it) */
+    if (r == -ENOENT && stale >= 0) slot = stale;
+    else if ((slot = nshm__slot(p->scope, t)) < 0) {
+        nshm__land(&old);
+        if (!r) nshm__drop(&old), nshm__done_with(p);
+        return slot;
+    }
+    if (!r) {
+        __atomic_store_n(&t->record[old.slot].closing, NSHM__LEAVING, __ATOMIC_SEQ_CST);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        NSHM_STEP("leaving");
+    }
+    nshm__publish(t, (uint32_t)slot, h, h->type, h->nonce, name, n);
+    h->slot = (uint32_t)slot;
+    if (!r) {
+        nshm__free(t, old.slot);
+        NSHM_STEP("replaced");
+        __atomic_store_n(&t->record[old.slot].closing, 0, __ATOMIC_SEQ_CST);
+        nshm__drop(&old);
+        nshm__done_with(p);
+    }
+    nshm__land(&old);
+    return 0;
+}
+/* Give a prepared object a name: the object that has it loses it, as by nshm_retire, in the same step; nobody finds none between.  0;
+ * -EACCES: the other may not be written, or may not be taken away; -EBADMSG: it is of another type; then h is as it was. */
+static inline int nshm_replace(nshm_handle *h, const char *name, size_t n) {
+    nshm_place *p = h->place;
+    int r;
+    if (!n || n > NSHM_NAME_MAX) return n ? -ENAMETOOLONG : -EINVAL;
+    if (!h->token || !p || h->slot < NSHM_CAPACITY) return -EINVAL;
+    if (!(r = nshm__lock(p->registry, 1))) {
+        if (!(r = nshm__enter())) {
+            r = nshm__replace_locked(h, name, n);
+            nshm__exit();
+        }
+        nshm__unlock(p->registry);
+    }
+    return r;
 }
 
 /* Give the name up now, keep the data until nshm_close. */

@@ -234,6 +234,26 @@ class Section:
             )
         return Section(handle.duplicate(access))
 
+    def retire(self) -> bool:
+        """Take the name away from the object now, whoever holds it: the name can be created again at once.
+
+        All handles and views of the object stay as they are, in every process, and the memory goes with the last of them.  Nobody
+        finds it any more: not :func:`open`, not :func:`list_objects`, not the receiver of a pickled handle.
+
+        Returns: whether this call did it; False if the object had no name any more.
+
+        Raises:
+            ClosedHandle, InvalidArgument (an unnamed section).
+            AccessDenied: the handle is read-only; in ``Global`` this process has no right to create.
+            Unsupported: on Windows, where a name stays with its object.
+        """
+        handle = self._handle
+        if handle.closed:
+            raise _closed(handle.name, "retire")
+        if handle.name is None:
+            raise errors.InvalidArgument("An unnamed section has no name to retire", call="retire")
+        return backend.retire(handle)
+
     def close(self) -> None:
         """Close the handle: the name goes if it was the last one anywhere.  Views and buffers stay valid.  Twice is a no-op."""
         self._handle.close()
@@ -308,10 +328,8 @@ def create(
         size = _check_size(name, size, file)
     if access != "write":
         _check_access(access)
-    if mode != 0o600 and (type(mode) is not int or mode & ~0o666):
-        raise errors.InvalidArgument(
-            f"mode {mode!r} for {_label(name)}: use read and write bits only, for example 0o644", name=name, call="create"
-        )
+    if mode != 0o600:
+        _check_mode(name, mode)
     if huge_pages is not None:
         _check_huge_pages(name, huge_pages, reserve, file)
     return Section(
@@ -355,6 +373,23 @@ def open(name: str, access: Access = "write", *, inheritable: bool = False) -> S
     return Section(backend.open_section(Name(name), access, inheritable))
 
 
+class Replacement:
+    """A section that is filled before anybody can find it, and then has the name of another in one step."""
+
+    __slots__ = ("_name", "section")
+
+    def __init__(self, name: str, size: int, mode: int, group: str | int | None, huge_pages: HugePages | None) -> None:
+        """Raises: as :func:`create`; Unsupported on Windows."""
+        if huge_pages is not None:
+            _check_huge_pages(name, huge_pages, False, None)
+        self._name = Name(name)
+        self.section = Section(backend.prepare_section(self._name, size, _check_mode(name, mode), group, huge_pages))
+
+    def commit(self) -> None:
+        """From here on the name leads here.  Raises: AccessDenied, WrongType, OutOfResources: then it is as it was."""
+        backend.replace_section(self.section._handle, self._name)
+
+
 def reopened(name: str, identity: int, access: Access) -> Section:
     """A handle to the object that was pickled.  Raises: StaleObject, and as :func:`open`."""
     section = Section(reopen(name, identity, access))
@@ -392,6 +427,14 @@ def _label(name: str | None) -> str:
 
 def _closed(name: str | None, call: str) -> errors.ClosedHandle:
     return errors.ClosedHandle(f"This handle to {_label(name)} is closed: open the section again", name=name, call=call)
+
+
+def _check_mode(name: str | None, mode: int) -> int:
+    if type(mode) is not int or mode & ~0o666:
+        raise errors.InvalidArgument(
+            f"mode {mode!r} for {_label(name)}: use read and write bits only, for example 0o644", name=name, call="create"
+        )
+    return mode
 
 
 def _picklable(name: str | None) -> str:

@@ -159,7 +159,7 @@ MUTANTS = [
     Mutant(
         "closing_not_marked",
         "the last closer keeps the token without a mark that openers see",
-        [("        __atomic_store_n(&rec->closing, 1, __ATOMIC_SEQ_CST);\n", "")],
+        [("        __atomic_store_n(&rec->closing, NSHM__ASKING, __ATOMIC_SEQ_CST);\n", "")],
         ["step cross close_the_last_handle 20", "storm 300"],
     ),
     Mutant(

@@ -219,6 +219,27 @@ class Backend(Protocol):
         Raises: AlreadyExists, AccessDenied, WrongType, OutOfResources, InvalidArgument, Unsupported.
         """
 
+    def prepare_section(
+        self, name: Name, size: int, mode: int, group: str | int | None, huge_pages: HugePages | None
+    ) -> SectionHandle:
+        """Make a section of memory that cannot be found yet; :meth:`replace_section` gives it ``name``.
+
+        Raises: as :meth:`create_section`; Unsupported where names cannot change hands (Windows).
+        """
+
+    def replace_section(self, handle: SectionHandle, name: Name) -> None:
+        """Give a prepared section its name, which another living section may have: that one loses it in the same step.  Who looks
+        for the name at any time finds the one or the other.
+
+        Raises: AccessDenied (the other may not be written), WrongType, OutOfResources: then nothing has changed.
+        """
+
+    def retire(self, handle: SectionHandle) -> bool:
+        """Take the object's name away now, whoever holds it; the memory stays with its holders.  False: it had none any more.
+
+        Raises: ClosedHandle; AccessDenied (a read-only handle; in Global no right to create); Unsupported on Windows.
+        """
+
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         """Open a living section.
 

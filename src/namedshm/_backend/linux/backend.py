@@ -23,7 +23,7 @@ from .watch import FutexWatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, TypeVar
 
     from namedshm._core import Mapping, Pager
@@ -93,6 +93,24 @@ class LinuxBackend:
             if own is not None:
                 os.close(own)
         return handle
+
+    def prepare_section(
+        self, name: Name, size: int, mode: int, group: str | int | None, huge_pages: HugePages | None
+    ) -> SectionHandle:
+        if not name.is_global:
+            mode, group = 0o600, None
+        props = native.OBJ_HUGE if huge_pages is not None and wants_huge_pages(name, size, huge_pages) else 0
+        if size > _CHECK_MEMORY_ABOVE:
+            refuse_if_short(name, size)
+        return native.prepare(name, size, mode, _group(group), props)
+
+    def replace_section(self, handle: SectionHandle, name: Name) -> None:
+        assert isinstance(handle, native.Handle)
+        handle.replace(name)
+
+    def retire(self, handle: SectionHandle) -> bool:
+        retire: Callable[[], bool] = handle.retire  # type: ignore[attr-defined]  # of ours, or of one that shares an opening of ours
+        return retire()
 
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         handle: native.Handle = native.open(name, access)

@@ -148,6 +148,12 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             return errors.AccessDenied(
                 f"This handle to {label} was not opened with the right to {call}: open it with access 'full'", name=text, call=call
             )
+        case errno.EACCES if call == "retire":
+            return errors.AccessDenied(
+                f"Cannot retire {label}: it takes a handle with access 'write', and in Global\\ the right to create there",
+                name=text,
+                call=call,
+            )
         case errno.EACCES if call == "commit":
             return errors.AccessDenied(f"This view of {label} is read-only: map it with access 'write'", name=text, call=call)
         case errno.EACCES:

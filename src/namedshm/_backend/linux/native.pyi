@@ -57,6 +57,12 @@ class Handle:
     def attach_file(self, fd: int) -> None:
         """Take over the descriptor of the file this section maps."""
 
+    def retire(self) -> bool:
+        """``Backend.retire``."""
+
+    def replace(self, name: Name) -> None:
+        """``Backend.replace_section``, of a handle that :func:`prepare` made."""
+
     def location(self) -> bytes:
         """Where the creator of a file-backed section said its file is (files.py).
 
@@ -75,6 +81,7 @@ def create(
     props: int,
     location: bytes | None,
 ) -> Handle: ...
+def prepare(name: Name, size: int, mode: int, group: int, props: int) -> Handle: ...
 def open(name: Name, access: Access) -> Handle: ...
 def duplicate_fd(fd: int) -> int: ...
 def open_mode(fd: int) -> int:

@@ -36,7 +36,7 @@ def open_mode(int fd):
 cdef class Handle:
     """contract.SectionHandle"""
     cdef nshm_gate gate
-    cdef nshm_handle h           # not changed from own() on, also by closing: whoever is in may read it
+    cdef nshm_handle h           # from own() on only its slot changes, once, by replace(): whoever is in may read the rest
     cdef bint nameless           # closed while somebody was in: the name is gone, the rest goes with the last one
     cdef Attachment data         # what the handle holds of the memory; None for a file
     cdef readonly object name
@@ -192,6 +192,41 @@ cdef class Handle:
             self.leave()
         return other
 
+    # ---- the name, while the handle goes on
+    def retire(self):
+        cdef int r
+        self.enter("retire")
+        try:
+            while True:
+                with nogil:
+                    r = nshm_retire(&self.h)
+                if r != -EINTR:
+                    break
+                PyErr_CheckSignals()
+        finally:
+            self.leave()
+        if r < 0 and r != -ENOENT:
+            raise explain(r, "retire", self.name, 0)
+        return r == 0
+
+    def replace(self, name):
+        cdef bytes bare = encode(name.bare)
+        cdef const char *text = bare
+        cdef size_t n = len(bare)
+        cdef int r
+        self.enter("replace")
+        try:
+            while True:
+                with nogil:
+                    r = nshm_replace(&self.h, text, n)
+                if r != -EINTR:
+                    break
+                PyErr_CheckSignals()
+        finally:
+            self.leave()
+        if r < 0:
+            raise explain(r, "replace", name, self.h.size)
+
     # ---- file-backed sections: where the file is stands in the token's page
     def attach_file(self, int fd):
         """Take the descriptor over, by who made or opened the handle, before anybody else knows of it."""
@@ -281,6 +316,29 @@ def create(name, uint64_t size, bint exist_ok, str access, unsigned mode, int64_
         raise explain(r, "create", name, size)
     handle.h.readonly = readonly
     handle.own(label, readonly)
+    return handle
+
+
+def prepare(name, uint64_t size, unsigned mode, int64_t group, uint32_t props):
+    """A Handle to a new object that has no name yet: replace() gives it `name`."""
+    cdef Handle handle = Handle.__new__(Handle)
+    cdef nshm_scope *s = scope_of(name.is_global)
+    cdef object label = name.text
+    cdef int r
+    if s.group == NSHM_GROUP_UNKNOWN:
+        global_policy.group()  # says why, or that it is known by now
+    while True:
+        nshm_flight_begin(&handle.h)
+        with nogil:
+            r = nshm_prepare(s, NSHM_SECTION, size, mode, group, props, &handle.h)
+        if r < 0:
+            nshm_flight_end(&handle.h)
+        if r != -EINTR:
+            break
+        PyErr_CheckSignals()
+    if r < 0:
+        raise explain(r, "create", name, size)
+    handle.own(label, False)
     return handle
 
 

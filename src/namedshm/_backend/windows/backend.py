@@ -120,6 +120,17 @@ class WindowsBackend:
             mode,
         )
 
+    def prepare_section(
+        self, name: Name, size: int, mode: int, group: str | int | None, huge_pages: HugePages | None
+    ) -> SectionHandle:
+        raise _no_retiring(name.text, "replace")
+
+    def replace_section(self, handle: SectionHandle, name: Name) -> None:
+        raise _no_retiring(name.text, "replace")
+
+    def retire(self, handle: SectionHandle) -> bool:
+        raise _no_retiring(handle.name, "retire")
+
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         pair, lock = beside(name)
         return native.open_existing(name.text, name.canonical, pair, lock, rights.of_lock(), access, inheritable)
@@ -206,3 +217,12 @@ class WindowsBackend:
             "page_size": self.page_size,
             "wine": native.wine_version(),
         }
+
+
+def _no_retiring(name: str | None, call: str) -> errors.Unsupported:
+    return errors.Unsupported(
+        f"Cannot {call} {name!r}: on Windows a name stays with its object until every handle is closed; close them all, or use a "
+        "new name and tell it to the readers",
+        name=name,
+        call=call,
+    )
