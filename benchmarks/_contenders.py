@@ -4,9 +4,9 @@
     python -m benchmarks._contenders CONTENDER hold NAME SIZE
     python -m benchmarks._contenders CONTENDER open N NAME
 
-``hold`` makes NAME, prints a line, waits for standard input to end, and removes it.  Each operation is what a careful user of that library
-writes: create + map + write one byte + close (and unlink, where the library leaves that to the user); open + map + read one byte +
-close.  Prints nanoseconds per operation.
+``hold`` makes NAME, prints a line, waits for standard input to end, and removes it.  Each operation is what a careful user of that
+library writes: create + map + write one byte + close (and unlink, where the library leaves that to the user); open + map + read one
+byte + close.  Prints nanoseconds per operation.
 """
 
 from __future__ import annotations
