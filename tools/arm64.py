@@ -335,6 +335,7 @@ def build_python(root: Path) -> Path:
         # -idirafter: the cross compiler's own C library comes first; from Debian's arm64 headers Python's are wanted
         folders = [
             f"-I{REPO / 'include'}",
+            f"-I{SOURCE / 'namedshm'}",
             f"-I{(SOURCE / 'namedshm' / module).parent}",
             f"-I{include / f'python{version}'}",
             f"-idirafter{include}",
