@@ -16,7 +16,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
+try:
+    import pyarrow as pa
+except ImportError as error:
+    if error.name != "pyarrow":
+        raise
+    raise ImportError("namedshm.arrow needs pyarrow: pip install 'namedshm[arrow]'", name="pyarrow") from None
 
 from . import _content, errors
 from . import section as sections
