@@ -1,11 +1,11 @@
-"""The compiled modules, chosen by platform; everything else is in pyproject.toml."""
+"""What depends on the platform: the compiled modules, and the headers for C and C++; everything else is in pyproject.toml."""
 
 import os
 import sys
 from glob import glob
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 common = {"include_dirs": ["include", "src/namedshm"], "extra_compile_args": os.environ.get("NAMEDSHM_CFLAGS", "").split()}
 link = os.environ.get("NAMEDSHM_LDFLAGS", "").split()
@@ -28,4 +28,11 @@ if system:
         )
     )
 
-setup(ext_modules=cythonize(extensions, language_level=3))
+# The headers stand in include/ and are installed as a folder of the package: see namedshm.get_include().
+headers = ["namedshm.include"] if system == "linux" else []
+setup(
+    ext_modules=cythonize(extensions, language_level=3),
+    packages=[*find_packages("src"), *headers],
+    package_dir={"": "src", "namedshm.include": "include"},
+    package_data={"namedshm": ["py.typed", "*.pyi", "_backend/*/*.pyi"], "namedshm.include": ["*.h", "namedshm/*.h"]},
+)

@@ -89,7 +89,7 @@ static inline int nshm_settle(nshm_waitee *o, int64_t until);
 /* CLOCK_MONOTONIC in nanoseconds, as deadlines are. */
 static inline int64_t nshm_now(void);
 /* For event loops: one thread sleeps for many waits at once and takes nothing.  The waits were begun before (polled with
- * deadline 0). Returns when any of them may succeed, or *control is no longer `seen`.  ready[k]: wait k deserves a poll.  0 or
+ * deadline 0).  Returns when any of them may succeed, or *control is no longer `seen`.  ready[k]: wait k deserves a poll.  0 or
  * -EINVAL. */
 static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *control, uint32_t seen, unsigned char *ready);
 

@@ -9,8 +9,8 @@
  *         address and would also take a neighbour that was split off the same segment.
  * Needs:  types.h.
  */
-#ifndef NAMEDSHM_ATTACHMENTS_H
-#define NAMEDSHM_ATTACHMENTS_H
+#ifndef NAMEDSHM_PART_ATTACHMENTS_H
+#define NAMEDSHM_PART_ATTACHMENTS_H
 #include "types.h"
 
 static inline void *nshm__attach(int id, int readonly) { /* NULL with errno */
@@ -27,7 +27,7 @@ static inline void *nshm__attach_below(const void *neighbour, uint64_t size, int
     return nshm__attach(id, readonly);
 }
 /* NSHM_OBJ_HUGE: ask for huge pages.  The advice is per attachment, so each gets it; a kernel without huge pages refuses, which
- * is fine. Such data has no neighbour: where the kernel chooses the place, it is a multiple of the size of a huge page. */
+ * is fine.  Such data has no neighbour: where the kernel chooses the place, it is a multiple of the size of a huge page. */
 static inline void nshm__advise(void *data, uint64_t size, uint32_t props) {
     int e = errno;
     if (data && props & NSHM_OBJ_HUGE) madvise(data, nshm_page_round(size), MADV_HUGEPAGE);

@@ -9,8 +9,8 @@
  *         what others said.
  * Needs:  types.h.
  */
-#ifndef NAMEDSHM_FILES_H
-#define NAMEDSHM_FILES_H
+#ifndef NAMEDSHM_PART_FILES_H
+#define NAMEDSHM_PART_FILES_H
 #include "types.h"
 
 static inline int nshm_write_location(nshm_handle *h, const char *text, size_t n) {

@@ -6,8 +6,8 @@
  * Owns:   that list; what fork(2) does with the guard.
  * Needs:  attachments.h, process.h.
  */
-#ifndef NAMEDSHM_FORK_H
-#define NAMEDSHM_FORK_H
+#ifndef NAMEDSHM_PART_FORK_H
+#define NAMEDSHM_PART_FORK_H
 #include "attachments.h"
 #include "process.h"
 

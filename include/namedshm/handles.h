@@ -6,8 +6,8 @@
  *         A place is counted as used (`users`) while we wait for its lock, for then we do not hold the guard.
  * Needs:  lookup.h, making.h, registry.h.
  */
-#ifndef NAMEDSHM_HANDLES_H
-#define NAMEDSHM_HANDLES_H
+#ifndef NAMEDSHM_PART_HANDLES_H
+#define NAMEDSHM_PART_HANDLES_H
 #include "lookup.h"
 #include "making.h"
 #include "registry.h"

@@ -4,8 +4,8 @@
  *         segments; the hash of a name.  Whoever changes any of it raises NSHM_VERSION.
  * Needs:  system.h.
  */
-#ifndef NAMEDSHM_LAYOUT_H
-#define NAMEDSHM_LAYOUT_H
+#ifndef NAMEDSHM_PART_LAYOUT_H
+#define NAMEDSHM_PART_LAYOUT_H
 #include "system.h"
 
 /* The registry segment, version 3.  It is made with SHM_NORESERVE: a page exists once it was written to.  Its size is NSHM_REGISTRY_SIZE

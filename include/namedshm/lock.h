@@ -10,8 +10,8 @@
  *         writing list_op_pending and its failing compare-and-swap, and has the owner's number, would release the lock wrongly.
  * Needs:  layout.h.
  */
-#ifndef NAMEDSHM_LOCK_H
-#define NAMEDSHM_LOCK_H
+#ifndef NAMEDSHM_PART_LOCK_H
+#define NAMEDSHM_PART_LOCK_H
 #include "layout.h"
 
 #ifndef NSHM_LOCK_PATIENCE

@@ -3,8 +3,8 @@
  * Owns:   looking changes nothing.  Objects are not even attached.
  * Needs:  registry.h, slots.h.
  */
-#ifndef NAMEDSHM_LOOK_H
-#define NAMEDSHM_LOOK_H
+#ifndef NAMEDSHM_PART_LOOK_H
+#define NAMEDSHM_PART_LOOK_H
 #include "registry.h"
 #include "slots.h"
 

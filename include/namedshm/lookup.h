@@ -5,8 +5,8 @@
  *         have been closed, replaced or taken over in between.
  * Needs:  slots.h.
  */
-#ifndef NAMEDSHM_LOOKUP_H
-#define NAMEDSHM_LOOKUP_H
+#ifndef NAMEDSHM_PART_LOOKUP_H
+#define NAMEDSHM_PART_LOOKUP_H
 #include "slots.h"
 
 /* What the caller knows about the registry.  Most opens need not ask whether it is in this IPC namespace: its segments answer

@@ -4,8 +4,8 @@
  *         nonce is stored last.
  * Needs:  spare.h.
  */
-#ifndef NAMEDSHM_MAKING_H
-#define NAMEDSHM_MAKING_H
+#ifndef NAMEDSHM_PART_MAKING_H
+#define NAMEDSHM_PART_MAKING_H
 #include "spare.h"
 
 /* An identity: unique, not secret.  Two calls differ in time, thread or count; two processes differ in the seed. */

@@ -5,8 +5,8 @@
  *         object under the name if the new record was not published yet, and the new one if it was (nshm__settle in lookup.h).
  * Needs:  fork.h, lookup.h, making.h, registry.h.
  */
-#ifndef NAMEDSHM_NAMING_H
-#define NAMEDSHM_NAMING_H
+#ifndef NAMEDSHM_PART_NAMING_H
+#define NAMEDSHM_PART_NAMING_H
 #include "fork.h"
 #include "lookup.h"
 #include "making.h"

@@ -10,8 +10,8 @@
  *         One receiver: whoever frees the parcel's record, under the lock, is the one that wakes the sender.
  * Needs:  handles.h.
  */
-#ifndef NAMEDSHM_PARCELS_H
-#define NAMEDSHM_PARCELS_H
+#ifndef NAMEDSHM_PART_PARCELS_H
+#define NAMEDSHM_PART_PARCELS_H
 #include "handles.h"
 
 static inline uint32_t *nshm__low_half(uint64_t *word) {

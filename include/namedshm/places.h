@@ -4,8 +4,8 @@
  *         All of it with the guard held.
  * Needs:  process.h, segments.h.
  */
-#ifndef NAMEDSHM_PLACES_H
-#define NAMEDSHM_PLACES_H
+#ifndef NAMEDSHM_PART_PLACES_H
+#define NAMEDSHM_PART_PLACES_H
 #include "process.h"
 #include "segments.h"
 

@@ -7,8 +7,8 @@
  *         Other ways to fork (_Fork, clone) do not take the guard; for their children none of this holds.
  * Needs:  types.h.
  */
-#ifndef NAMEDSHM_PROCESS_H
-#define NAMEDSHM_PROCESS_H
+#ifndef NAMEDSHM_PART_PROCESS_H
+#define NAMEDSHM_PART_PROCESS_H
 #include "types.h"
 
 static pthread_mutex_t nshm__guard = PTHREAD_MUTEX_INITIALIZER;

@@ -13,8 +13,8 @@
  *         All of it with the guard held, except while waiting for a rival (nshm__step_aside).
  * Needs:  fork.h, places.h.
  */
-#ifndef NAMEDSHM_REGISTRY_H
-#define NAMEDSHM_REGISTRY_H
+#ifndef NAMEDSHM_PART_REGISTRY_H
+#define NAMEDSHM_PART_REGISTRY_H
 #include "fork.h"
 #include "places.h"
 

@@ -3,8 +3,8 @@
  * Owns:   that fork(2) is watched (fork.h) before there is anything a child could wrongly keep.
  * Needs:  registry.h.
  */
-#ifndef NAMEDSHM_SCOPES_H
-#define NAMEDSHM_SCOPES_H
+#ifndef NAMEDSHM_PART_SCOPES_H
+#define NAMEDSHM_PART_SCOPES_H
 #include "registry.h"
 
 static inline int nshm_place_of(nshm_scope *s, int make, nshm_place **place) {

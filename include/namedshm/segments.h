@@ -6,8 +6,8 @@
  *         Nobody but the maker can attach a segment before its rights are set.
  * Needs:  attachments.h, process.h, users.h.
  */
-#ifndef NAMEDSHM_SEGMENTS_H
-#define NAMEDSHM_SEGMENTS_H
+#ifndef NAMEDSHM_PART_SEGMENTS_H
+#define NAMEDSHM_PART_SEGMENTS_H
 #include "attachments.h"
 #include "process.h"
 #include "users.h"
@@ -72,7 +72,7 @@ static inline int nshm__shmget(const nshm_scope *s, key_t key, size_t size, int 
 }
 
 /* Set the rights, then mark it for removal.  A segment is made for its maker alone (0600), and group and group bits are set in
- * one step: until then nobody else can attach it, for who has it attached keeps it. */
+ * one step: until then nobody else can attach it.  (Rights are asked for only then: whoever has it attached keeps it.) */
 static inline int nshm__finish_segment(int id, int mode, int64_t group) {
     struct shmid_ds d;
     if (mode & 077) {

@@ -7,8 +7,8 @@
  *         Nothing read here is believed before nshm__sound: whoever may write a registry could have written anything.
  * Needs:  lock.h, places.h.
  */
-#ifndef NAMEDSHM_SLOTS_H
-#define NAMEDSHM_SLOTS_H
+#ifndef NAMEDSHM_PART_SLOTS_H
+#define NAMEDSHM_PART_SLOTS_H
 #include "lock.h"
 #include "places.h"
 

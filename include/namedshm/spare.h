@@ -12,8 +12,8 @@
  *         so the name goes when the opener has detached the token: microseconds after close returned.
  * Needs:  slots.h.
  */
-#ifndef NAMEDSHM_SPARE_H
-#define NAMEDSHM_SPARE_H
+#ifndef NAMEDSHM_PART_SPARE_H
+#define NAMEDSHM_PART_SPARE_H
 #include "slots.h"
 
 /* Is a token of such an object as good as any other? */

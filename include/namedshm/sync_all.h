@@ -6,8 +6,8 @@
  *         reservations left are taken off by whoever has the lock next (nshm_settle).
  * Needs:  sync_object.h.
  */
-#ifndef NAMEDSHM_SYNC_ALL_H
-#define NAMEDSHM_SYNC_ALL_H
+#ifndef NAMEDSHM_PART_SYNC_ALL_H
+#define NAMEDSHM_PART_SYNC_ALL_H
 #include "sync_object.h"
 
 /* Callers hold the registries' locks, so a reservation met here is a dead process's: it becomes ours. */

@@ -4,8 +4,8 @@
  *         remembers the count at which it began.  The word is pending from before a change until the waiters were woken.
  * Needs:  sync_futex.h, sync_thread.h.
  */
-#ifndef NAMEDSHM_SYNC_EVENT_H
-#define NAMEDSHM_SYNC_EVENT_H
+#ifndef NAMEDSHM_PART_SYNC_EVENT_H
+#define NAMEDSHM_PART_SYNC_EVENT_H
 #include "sync_futex.h"
 #include "sync_thread.h"
 

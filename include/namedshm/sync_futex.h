@@ -3,8 +3,8 @@
  * Owns:   futexes here are shared between processes.  Times are CLOCK_MONOTONIC in nanoseconds.
  * Needs:  sync_words.h.
  */
-#ifndef NAMEDSHM_SYNC_FUTEX_H
-#define NAMEDSHM_SYNC_FUTEX_H
+#ifndef NAMEDSHM_PART_SYNC_FUTEX_H
+#define NAMEDSHM_PART_SYNC_FUTEX_H
 #include "sync_words.h"
 
 #ifndef SYS_futex_waitv

@@ -3,8 +3,8 @@
  * Owns:   a page is filled before its name exists.  It stays mapped while a thread of this process owns the mutex through it.
  * Needs:  sync_mutex.h.
  */
-#ifndef NAMEDSHM_SYNC_MAKE_H
-#define NAMEDSHM_SYNC_MAKE_H
+#ifndef NAMEDSHM_PART_SYNC_MAKE_H
+#define NAMEDSHM_PART_SYNC_MAKE_H
 #include "sync_mutex.h"
 
 static inline int nshm_sync_fill(nshm_handle *h, void *context) {

@@ -5,8 +5,8 @@
  *         instruction gives the mutex up and wakes somebody.
  * Needs:  sync_futex.h, sync_robust.h.
  */
-#ifndef NAMEDSHM_SYNC_MUTEX_H
-#define NAMEDSHM_SYNC_MUTEX_H
+#ifndef NAMEDSHM_PART_SYNC_MUTEX_H
+#define NAMEDSHM_PART_SYNC_MUTEX_H
 #include "sync_futex.h"
 #include "sync_robust.h"
 

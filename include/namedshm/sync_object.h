@@ -5,8 +5,8 @@
  *         Nobody sleeps on a reservation, for whoever should end it may be dead.
  * Needs:  sync_event.h, sync_semaphore.h, sync_settle.h.
  */
-#ifndef NAMEDSHM_SYNC_OBJECT_H
-#define NAMEDSHM_SYNC_OBJECT_H
+#ifndef NAMEDSHM_PART_SYNC_OBJECT_H
+#define NAMEDSHM_PART_SYNC_OBJECT_H
 #include "sync_event.h"
 #include "sync_semaphore.h"
 #include "sync_settle.h"

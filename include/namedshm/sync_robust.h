@@ -7,8 +7,8 @@
  *         All of it is private memory, unless the program has put robust mutexes of the C library where others write.
  * Needs:  attachments.h, sync_thread.h.
  */
-#ifndef NAMEDSHM_SYNC_ROBUST_H
-#define NAMEDSHM_SYNC_ROBUST_H
+#ifndef NAMEDSHM_PART_SYNC_ROBUST_H
+#define NAMEDSHM_PART_SYNC_ROBUST_H
 #include "attachments.h"
 #include "sync_thread.h"
 

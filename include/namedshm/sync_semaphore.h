@@ -4,8 +4,8 @@
  *         one compare-and-swap.  The word is pending from before a release until the waiters were woken.
  * Needs:  sync_futex.h, sync_thread.h.
  */
-#ifndef NAMEDSHM_SYNC_SEMAPHORE_H
-#define NAMEDSHM_SYNC_SEMAPHORE_H
+#ifndef NAMEDSHM_PART_SYNC_SEMAPHORE_H
+#define NAMEDSHM_PART_SYNC_SEMAPHORE_H
 #include "sync_futex.h"
 #include "sync_thread.h"
 

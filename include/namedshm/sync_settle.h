@@ -4,8 +4,8 @@
  *         and we take it off.
  * Needs:  sync_mutex.h.
  */
-#ifndef NAMEDSHM_SYNC_SETTLE_H
-#define NAMEDSHM_SYNC_SETTLE_H
+#ifndef NAMEDSHM_PART_SYNC_SETTLE_H
+#define NAMEDSHM_PART_SYNC_SETTLE_H
 #include "sync_mutex.h"
 
 static inline uint32_t nshm__bit(const nshm_waitee *o) { return o->type == NSHM_MUTEX ? NSHM_RESERVED_MUTEX : NSHM_RESERVED; }

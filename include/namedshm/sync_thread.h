@@ -4,8 +4,8 @@
  *         made before the mutex is taken, for afterwards nothing may fail.
  * Needs:  lock.h, sync_types.h.
  */
-#ifndef NAMEDSHM_SYNC_THREAD_H
-#define NAMEDSHM_SYNC_THREAD_H
+#ifndef NAMEDSHM_PART_SYNC_THREAD_H
+#define NAMEDSHM_PART_SYNC_THREAD_H
 #include "lock.h"
 #include "sync_types.h"
 

@@ -1,9 +1,10 @@
 /* namedshm/sync_types.h - what a caller of namedshm_sync.h holds, and its limits.
  *
+ * Owns:   nothing shared.  What is copied from the page when a waitee is filled is not read from the page again.
  * Needs:  sync_words.h, types.h.
  */
-#ifndef NAMEDSHM_SYNC_TYPES_H
-#define NAMEDSHM_SYNC_TYPES_H
+#ifndef NAMEDSHM_PART_SYNC_TYPES_H
+#define NAMEDSHM_PART_SYNC_TYPES_H
 #include "sync_words.h"
 #include "types.h"
 

@@ -6,8 +6,8 @@
  *         among waits for one object no wake-up is lost, whoever is killed (see "Kills" in namedshm_sync.h).
  * Needs:  sync_all.h.
  */
-#ifndef NAMEDSHM_SYNC_WAIT_H
-#define NAMEDSHM_SYNC_WAIT_H
+#ifndef NAMEDSHM_PART_SYNC_WAIT_H
+#define NAMEDSHM_PART_SYNC_WAIT_H
 #include "sync_all.h"
 
 /* Try each object once: an index (plus NSHM_ABANDONED); -EAGAIN: none is signaled; -EBUSY: somebody's wait for all is deciding. */

@@ -3,8 +3,8 @@
  * Owns:   whatever changed between the look and the sleep is told: the kernel compares the words, and we compare them again after.
  * Needs:  sync_object.h.
  */
-#ifndef NAMEDSHM_SYNC_WATCH_H
-#define NAMEDSHM_SYNC_WATCH_H
+#ifndef NAMEDSHM_PART_SYNC_WATCH_H
+#define NAMEDSHM_PART_SYNC_WATCH_H
 #include "sync_object.h"
 
 static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *control, uint32_t seen, unsigned char *ready) {

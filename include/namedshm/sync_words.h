@@ -3,8 +3,8 @@
  * Owns:   who writes which word, and what it means (docs/format-linux.md has it too, with the order of memory accesses).
  * Needs:  layout.h.
  */
-#ifndef NAMEDSHM_SYNC_WORDS_H
-#define NAMEDSHM_SYNC_WORDS_H
+#ifndef NAMEDSHM_PART_SYNC_WORDS_H
+#define NAMEDSHM_PART_SYNC_WORDS_H
 #include "layout.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__

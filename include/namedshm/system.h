@@ -3,8 +3,8 @@
  * Owns:   nothing.
  * Needs:  no other part.
  */
-#ifndef NAMEDSHM_SYSTEM_H
-#define NAMEDSHM_SYSTEM_H
+#ifndef NAMEDSHM_PART_SYSTEM_H
+#define NAMEDSHM_PART_SYSTEM_H
 
 #ifdef _WIN32
 #error "namedshm.h is for Linux; on Windows use CreateFileMappingW and its relatives: the objects are the same."

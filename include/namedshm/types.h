@@ -3,8 +3,8 @@
  * Owns:   who may touch which field, and under which lock.
  * Needs:  layout.h.
  */
-#ifndef NAMEDSHM_TYPES_H
-#define NAMEDSHM_TYPES_H
+#ifndef NAMEDSHM_PART_TYPES_H
+#define NAMEDSHM_PART_TYPES_H
 #include "layout.h"
 
 enum { NSHM_LOCAL = 0, NSHM_GLOBAL = 1 };

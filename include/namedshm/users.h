@@ -6,8 +6,8 @@
  * Owns:   the rule that an answer "no" about a user's number is believed only if nshm__numbers says 0.
  * Needs:  types.h.
  */
-#ifndef NAMEDSHM_USERS_H
-#define NAMEDSHM_USERS_H
+#ifndef NAMEDSHM_PART_USERS_H
+#define NAMEDSHM_PART_USERS_H
 #include "types.h"
 
 /* Does every user have a number of his own in this user namespace?  1 (the initial one), 0, or -1: could not tell. */
