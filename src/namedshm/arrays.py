@@ -218,12 +218,13 @@ def publish(
     return _fill(handle, layout, header, lambda target: _copy(target, source, threads, progress))
 
 
-def open(name: str, access: Access = "write", *, timeout: float | None = 1.0) -> NamedArray[Any]:
+def open(name: str, access: Access = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> NamedArray[Any]:
     """Open the array that some process holds under ``name``.
 
     Args:
         name: as in :func:`namedshm.open`.
         access: ``"write"`` (default) or ``"read"``: the memory is mapped read-only, and no flag can change that.
+        wait: seconds to wait until somebody creates it; None for ever.
         timeout: seconds to wait for a creator that is still writing; None for ever.
 
     Raises:
@@ -233,7 +234,7 @@ def open(name: str, access: Access = "write", *, timeout: float | None = 1.0) ->
         AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
     """
     timeout = seconds(timeout, "open", name)
-    return _read(sections.open(name, access), timeout)
+    return _read(sections.open(name, access, wait=wait), timeout)
 
 
 # -------------------------------------------------------------------------------------------------------- inside
