@@ -100,6 +100,9 @@
  *   32       4     key         its creator, before magic     constant
  *   36       4     used        under the lock                raised before a slot beyond it is published, lowered past free ones only
  *   40       4     sweep       under the lock                -
+ *   44       4     leaving     under the lock                (a slot + 1: its name goes over to `heir`, see nshm_replace; 0: none)
+ *   48       4     heir        under the lock                -
+ *   52       4     moves       under the lock                raised between the two: a name is at its new slot, its old one is not yet free
  *   4088     4     lock        whoever locks (robust futex)  -
  *   4096     4096  gap         nobody                        each process that may write lays a private page over it: see nshm__lay_gap
  *   8192     4*N   hash[N]     under the lock                0 = free slot; set before the nonce, cleared before it (release)
@@ -147,7 +150,8 @@ typedef struct {
     uint32_t key;
     uint32_t used;
     uint32_t sweep;
-    char spare[4088 - 44];
+    uint32_t leaving, heir, moves;
+    char spare[4088 - 56];
     uint32_t lock;
     char end[4];
     char gap[4096];
@@ -531,7 +535,8 @@ again:
 /* ------------------------------------------------------------------------------------------------ the registry's lock
  * A futex word holding the owner's thread id, given up by the kernel when the owner dies (set_robust_list(2)).  We enter the
  * word only as list_op_pending of this thread's robust list, for the few microseconds we hold it, so the kernel and libc never
- * follow a pointer out of shared memory.  Nothing needs repair after a death: every change is published by one store.
+ * follow a pointer out of shared memory.  Every change is published by one store, so a death leaves nothing to repair but the rest of a
+ * replacement, which whoever has the lock next does first (nshm__settle).
  * Openers never take it unless a change was under way.  Thread ids of two PID namespaces can be equal: a process killed in the
  * few nanoseconds between "pending" and its failed compare-and-swap, with the owner's number, would free the lock wrongly. */
 #ifndef NSHM_LOCK_PATIENCE
@@ -574,6 +579,8 @@ static inline void nshm__pend(struct robust_list_head *r, uint32_t *word) {
 }
 static __thread struct robust_list_head *nshm__held; /* between lock and unlock of one thread */
 
+static inline void nshm__settle(nshm_registry *t);
+
 static inline int nshm__lock(nshm_registry *t, int wait) {
     uint32_t me = (uint32_t)syscall(SYS_gettid), waiters = 0;
     struct robust_list_head *r = nshm__held = nshm__robust(me);
@@ -585,6 +592,7 @@ static inline int nshm__lock(nshm_registry *t, int wait) {
             nshm__pend(r, &t->lock);
             if (__atomic_compare_exchange_n(&t->lock, &v, mine, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
                 NSHM_STEP("locked");
+                if (t->leaving) nshm__settle(t); /* its maker was killed: before anybody changes anything */
                 return 0;
             }
             nshm__pend(r, NULL);
@@ -958,7 +966,7 @@ static inline uint32_t nshm__used(const nshm_registry *t) {
     return n <= NSHM_CAPACITY ? n : NSHM_CAPACITY;
 }
 /* The slot of a name, from `from` on; facts get a consistent copy of its record.  -1: none.  Without a lock: a name that is
- * there throughout is found, because a record never moves. */
+ * there throughout is found, because a record never moves; a name does, by nshm_replace, and then `moves` has changed. */
 static inline int nshm__find(const nshm_registry *t, uint32_t from, uint32_t hash, const char *name, size_t n, nshm_record *facts) {
     uint32_t used = nshm__used(t);
     for (uint32_t i = from; i < used; i++) {
@@ -978,6 +986,20 @@ static inline void nshm__free(nshm_registry *t, uint32_t slot) {
     uint32_t used = nshm__used(t);
     while (used && !t->hash[used - 1]) used--; /* keep the scan short */
     __atomic_store_n(&t->used, used, __ATOMIC_RELEASE);
+}
+/* Under the lock: end a replacement, one's own or a killed process's.  The heir's slot was free before: if there is a record in it, the
+ * name is the heir's, and the other's goes; else nothing has happened.  To do it again changes nothing. */
+static inline void nshm__settle(nshm_registry *t) {
+    uint32_t old = t->leaving - 1, heir = t->heir;
+    if (old < NSHM_CAPACITY && heir < NSHM_CAPACITY) {
+        if (t->hash[heir] && t->record[heir].nonce) {
+            __atomic_store_n(&t->moves, t->moves + 1, __ATOMIC_RELEASE); /* who has passed the heir's slot before is to look again ... */
+            NSHM_STEP("moved");
+            nshm__free(t, old); /* ... when it comes to this one and it is free */
+        }
+        __atomic_store_n(&t->record[old].closing, 0, __ATOMIC_SEQ_CST);
+    }
+    __atomic_store_n(&t->leaving, 0, __ATOMIC_RELEASE);
 }
 /* Can this be a record?  Whoever may write a registry could have written anything; what is believed of it is what the kernel says
  * of the segments, and nothing else is used before this was asked. */
@@ -1124,29 +1146,17 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
     h->created = 0;
     return 0;
 }
-/* Under the lock: a record whose mark was left by a killed process.  It is what it was, unless its successor had been published. */
-static inline void nshm__settle(nshm_registry *t, uint32_t slot, const nshm_record *f) {
-    const nshm_record *rec = &t->record[slot];
-    nshm_record other;
-    char name[NSHM_NAME_MAX + 8];
-    if (rec->closing == NSHM__LEAVING && rec->nonce == f->nonce) {
-        nshm__get(name, rec->name, f->length);
-        for (int i = -1; (i = nshm__find(t, (uint32_t)(i + 1), f->hash, name, f->length, &other)) >= 0;)
-            if ((uint32_t)i != slot) {
-                nshm__free(t, slot);
-                return;
-            }
-    }
-    __atomic_store_n(&t->record[slot].closing, 0, __ATOMIC_SEQ_CST);
-}
 /* Look a name up and adopt it.  -ENOENT: nobody holds it; then *stale is its dead slot, or -1.  -EAGAIN: a change was under
  * way; look again under the lock (never returned there). */
 static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, size_t n, int readonly, int known,
                                nshm_handle *h, int *stale, uint64_t *stale_nonce) {
     nshm_record facts;
-    uint32_t hash = nshm__name_hash(name, n);
-    int slot = -1, r = -ENOENT, patience = 1000;
-    *stale = -1;
+    uint32_t hash = nshm__name_hash(name, n), moves;
+    int slot, r, patience = 1000;
+again:
+    moves = __atomic_load_n(&p->registry->moves, __ATOMIC_ACQUIRE);
+    slot = *stale = -1;
+    r = -ENOENT;
     while ((slot = nshm__find(p->registry, (uint32_t)(slot + 1), hash, name, n, &facts)) >= 0) {
         if (!nshm__sound(&facts)) return -EUCLEAN;
         if (type == NSHM_PARCEL ? !(facts.type & NSHM_PARCEL) : facts.type != type) {
@@ -1155,7 +1165,7 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
         } else if ((r = nshm__adopt(p, &facts, (uint32_t)slot, readonly, known, h)) == -EAGAIN && known == NSHM__LOCKED) {
             /* whoever marked it has died: the kernel's answer counts again */
             if (!patience--) return -EUCLEAN; /* somebody changes the record without the lock */
-            nshm__settle(p->registry, (uint32_t)slot, &facts);
+            __atomic_store_n(&p->registry->record[slot].closing, 0, __ATOMIC_SEQ_CST);
             slot--;
             continue;
         }
@@ -1163,6 +1173,8 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
         *stale = slot;
         *stale_nonce = facts.nonce;
     }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (known != NSHM__LOCKED && __atomic_load_n(&p->registry->moves, __ATOMIC_RELAXED) != moves) goto again; /* perhaps this name's */
     return r;
 }
 
@@ -1543,6 +1555,12 @@ static inline int nshm_retire(nshm_handle *h) {
     return r;
 }
 
+/* Does the name still lead to this object?  0 from the moment on that nshm_retire or nshm_replace took it away.  One load. */
+static inline int nshm_named(const nshm_handle *h) {
+    return h->token && h->place && h->slot < NSHM_CAPACITY &&
+           __atomic_load_n(&h->place->registry->record[h->slot].nonce, __ATOMIC_ACQUIRE) == h->nonce;
+}
+
 /* A new object that has no name yet, to be filled at leisure, and then given one by nshm_replace.  Arguments as for nshm_create.  If its
  * maker ends before that, it goes like any other. */
 static inline int nshm_prepare(nshm_scope *s, uint16_t type, uint64_t size, unsigned mode, int64_t group, uint32_t props, nshm_handle *h) {
@@ -1570,41 +1588,42 @@ static inline int nshm_prepare(nshm_scope *s, uint16_t type, uint64_t size, unsi
     return r;
 }
 
-/* Under the lock and the guard: let the name lead to h from now on.  Openers at any time find the one object or the other, whole: from
- * the mark on they come to the lock, and whoever has it next finds the old object's name if we are killed before the new one has it,
- * and the new one's if after that (nshm__settle). */
+/* Under the lock and the guard: let the name lead to h from now on.  Openers at any time find the one object or the other, whole:
+ *   1. the old record is marked, and the registry tells which slot is to follow which: openers that come to the mark take the lock, so
+ *      nobody is led to the old object after the new one may have been found;
+ *   2. the new record is published: the name is h's from here on, whether we live or not;
+ *   3. `moves` is raised: an opener may have passed the new record's slot before 2 and would find the old one's free;
+ *   4. the old record is freed.
+ * Killed within, the next owner of the lock does 3 and 4 if 2 was done, or takes the mark away (nshm__settle). */
 static inline int nshm__replace_locked(nshm_handle *h, const char *name, size_t n) {
     nshm_place *p = h->place;
     nshm_registry *t = p->registry;
     nshm_handle old;
     uint64_t stale_nonce;
-    int slot, stale, r = nshm__here(p);
+    int slot, stale, found, r = nshm__here(p);
     if (r <= 0) return r ? r : nshm__unsure(ENOENT);
     memset(&old, 0, sizeof old);
-    if ((r = nshm__lookup(p, h->type, name, n, 0, NSHM__LOCKED, &old, &stale, &stale_nonce)) && r != -ENOENT) return r;
-    nshm__take_off(&old); /* (a child forked meanwhile does not know of it) */
-    if (r == -ENOENT && stale >= 0) slot = stale;
-    else if ((slot = nshm__slot(p->scope, t)) < 0) {
-        nshm__land(&old);
-        if (!r) nshm__drop(&old), nshm__done_with(p);
-        return slot;
+    found = nshm__lookup(p, h->type, name, n, 0, NSHM__LOCKED, &old, &stale, &stale_nonce);
+    if (found && found != -ENOENT) return found;
+    slot = found && stale >= 0 ? stale : nshm__slot(p->scope, t);
+    if (slot >= 0) {
+        if (!found) {
+            t->heir = (uint32_t)slot;
+            __atomic_store_n(&t->leaving, old.slot + 1, __ATOMIC_RELEASE);
+            NSHM_STEP("announced");
+            __atomic_store_n(&t->record[old.slot].closing, NSHM__LEAVING, __ATOMIC_SEQ_CST);
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+            NSHM_STEP("leaving");
+        }
+        nshm__publish(t, (uint32_t)slot, h, h->type, h->nonce, name, n);
+        h->slot = (uint32_t)slot;
+        if (!found) nshm__settle(t);
     }
-    if (!r) {
-        __atomic_store_n(&t->record[old.slot].closing, NSHM__LEAVING, __ATOMIC_SEQ_CST);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        NSHM_STEP("leaving");
-    }
-    nshm__publish(t, (uint32_t)slot, h, h->type, h->nonce, name, n);
-    h->slot = (uint32_t)slot;
-    if (!r) {
-        nshm__free(t, old.slot);
-        NSHM_STEP("replaced");
-        __atomic_store_n(&t->record[old.slot].closing, 0, __ATOMIC_SEQ_CST);
+    if (!found) {
         nshm__drop(&old);
         nshm__done_with(p);
     }
-    nshm__land(&old);
-    return 0;
+    return slot < 0 ? slot : 0;
 }
 /* Give a prepared object a name: the object that has it loses it, as by nshm_retire, in the same step; nobody finds none between.  0;
  * -EACCES: the other may not be written, or may not be taken away; -EBADMSG: it is of another type; then h is as it was. */
