@@ -152,7 +152,11 @@ class SharedMemory:
         _end_access(self)
 
     def __getattr__(self, name: str) -> Any:
-        why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf" if name in _OF_FILES else ""
+        why = (
+            "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
+            if name in _OF_FILES
+            else ""
+        )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
 
     def __reduce__(self) -> tuple[Callable[..., SharedMemory], tuple[object, ...]]:
@@ -523,7 +527,9 @@ def __getattr__(name: str) -> object:
 
         globals()[name] = SharedMemoryManager
         return SharedMemoryManager
-    if name == "resource_tracker" and backend.names_can_go:  # libraries reach for it here; the standard module has it on POSIX alone
+    if (
+        name == "resource_tracker" and backend.names_can_go
+    ):  # libraries reach for it here; the standard module has it on POSIX alone
         from multiprocessing import resource_tracker
 
         globals()[name] = resource_tracker

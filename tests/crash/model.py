@@ -946,7 +946,11 @@ class Machine:
                 raise Violation(f"UNFILLED: {result.nonce}")
             if kind != "replace":
                 p.handles = tuple(sorted((*p.handles, result.nonce)))
-        elif t.must and (kind, result) not in (("make", EXISTS), ("replace", FULL)) and not (p.view != "home" and result in (UNSURE, FULL)):
+        elif (
+            t.must
+            and (kind, result) not in (("make", EXISTS), ("replace", FULL))
+            and not (p.view != "home" and result in (UNSURE, FULL))
+        ):
             raise Violation(f"MISSED: {t.asked} is held as {t.must}, and the answer was {result}")
 
     def do_closing(self, w: World, i: int, nonce: str) -> None:
