@@ -1,14 +1,18 @@
-"""The compiled modules, chosen by platform; everything else is in pyproject.toml."""
+"""The compiled modules, chosen by platform, and the README for the package index; everything else is in pyproject.toml."""
 
 import os
+import re
 import sys
+import tomllib
 from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 common = {"include_dirs": ["include", "src/namedshm"], "extra_compile_args": os.environ.get("NAMEDSHM_CFLAGS", "").split()}
-link = os.environ.get("NAMEDSHM_LDFLAGS", "").split()
+# Python's own flags give debugging information, five sixths of each module.  Whoever sets flags of his own (sanitizers) keeps it.
+link = os.environ.get("NAMEDSHM_LDFLAGS", "-Wl,-s" if sys.platform == "linux" else "").split()
 extensions = [
     Extension(f"namedshm.{module}", [f"src/namedshm/{module}.pyx"], extra_link_args=link, **common)
     for module in ("_core", "_copying")
@@ -28,4 +32,24 @@ if system:
         )
     )
 
-setup(ext_modules=cythonize(extensions, language_level=3))
+
+def long_description() -> str:
+    """README.md for readers without a checkout: links into it become absolute, or plain text while it has no public address."""
+    repository = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"].get("urls", {}).get("Repository")
+
+    def elsewhere(link: re.Match[str]) -> str:
+        text, target = link.groups()
+        if re.match(r"\w+:", target):
+            return link[0]
+        return f"[{text}]({repository.rstrip('/')}/blob/HEAD/{target})" if repository else text
+
+    parts = re.split(r"(^```.*?^```$)", Path("README.md").read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    parts[::2] = [re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", elsewhere, prose) for prose in parts[::2]]  # between them are blocks of code
+    return "".join(parts)
+
+
+setup(
+    ext_modules=cythonize(extensions, language_level=3),
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+)

@@ -1,30 +1,27 @@
-"""What arrays by name cost: opening one, and handing 64 MiB to another process until it is usable, as ratios of one run.
-
-    python benchmarks/arrays.py [--rounds 15] [--mib 64] [--json FILE]
-
-Needs: pip install '.[bench,numpy]'; ray and vineyard take part where they are installed.
+"""What arrays by name cost: opening one, and handing 64 MiB to another process until it is usable.
 
 A hand-over begins with an array in the producer's private memory and ends when the consumer, a process that waits for it, has read
 its first and last element (both ends take the same clock).  "again" means memory that both have used before, as in a loop over
 frames; "new" means memory made, copied to, found and mapped for this one array.  The floor is a bare memcpy of the same bytes in
-the producer, into memory it has touched before.  Rounds interleave the contenders; quoted are medians of the ratios within a round.
+the producer, into memory it has touched before.  ray and vineyard take part where they are installed.
+
+    python -m benchmarks.arrays WAY NAME SIZE     is a consumer
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import ctypes
-import importlib.util
-import json
+import itertools
 import mmap
 import os
 import pickle
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -35,6 +32,8 @@ import numpy as np
 import namedshm
 from namedshm import _array_layout, arrays, copying
 
+from ._runner import MS, ROOT, US, Settings, Table, child, missing
+
 NAME = f"bench{os.getpid()}"
 FLOOR = "memcpy into touched memory"
 
@@ -43,13 +42,15 @@ FLOOR = "memcpy into touched memory"
 class Way:
     """One way of handing over: the producer's side; its consumer is a process of its own that runs ``receive``."""
 
+    needs = "numpy"  # a library
+
     def __init__(self, name: str, size: int) -> None:
         """Make what lasts, before the consumer starts."""
         self.name, self.size = name, size
 
     def start(self) -> None:
-        command = [sys.executable, __file__, "--consume", type(self).__name__, self.name, str(self.size)]
-        self.consumer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = child("arrays", type(self).__name__, self.name, self.size)
+        self.consumer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.consumer.stdout
         assert self.consumer.stdout.readline() == b"ready\n"
 
@@ -328,44 +329,45 @@ def consume(way: str, name: str, size: int) -> None:
         del array
 
 
-def hand_over(rounds: int, size: int) -> dict[str, list[float]]:
-    """Seconds: a list per way, one number a round."""
+def hand_over_table(size: int) -> Iterator[Table]:
     data = np.arange(size / 8)
-    target = mmap.mmap(-1, size)
-    floor = np.frombuffer(target)
-    floor[:] = 0
-    ways = []
-    for number, kind in enumerate(WAYS):
-        needed = getattr(kind, "needs", None)
-        if needed and importlib.util.find_spec(needed) is None:
-            print(f"not installed, left out: {needed}")
-            continue
-        ways.append(kind(f"{NAME}-{number}", size))
-        ways[-1].start()
-    times: dict[str, list[float]] = {FLOOR: [], **{way.__doc__ or "": [] for way in ways}}
-    for number in range(-3, rounds):  # three to warm up
+    target = np.frombuffer(mmap.mmap(-1, size))
+    target[:] = 0
+    numbers = itertools.count(1)
+
+    def floor() -> float:
         start = time.monotonic_ns()
-        ctypes.memmove(floor.ctypes.data, data.ctypes.data, size)
-        found = {FLOOR: time.monotonic_ns() - start}
-        for way in ways:
-            data[0] = data[-1] = number
-            start = time.monotonic_ns()
-            way.hand_over(data, number)
-            when, first, last = way.seen()
-            assert first == last == number, way
-            found[way.__doc__ or ""] = when - start
-            way.tidy()
-        if number >= 0:
-            for who, nanoseconds in found.items():
-                times[who].append(nanoseconds / 1e9)
-    for way in ways:
-        way.close()
-    return times
+        ctypes.memmove(target.ctypes.data, data.ctypes.data, size)
+        return time.monotonic_ns() - start
+
+    def measured(way: Way) -> float:
+        number = next(numbers)
+        data[0] = data[-1] = number
+        start = time.monotonic_ns()
+        way.hand_over(data, number)
+        when, first, last = way.seen()
+        assert first == last == number, way
+        way.tidy()
+        return when - start
+
+    title = f"handing over an array of {size >> 20} MiB, until usable"
+    table = Table(title, MS, floor=FLOOR, ours="namedshm, again", warm_up=3, contenders={FLOOR: floor})
+    with contextlib.ExitStack() as stack:
+        for number, kind in enumerate(WAYS):
+            who = kind.__doc__ or ""
+            if reason := missing(kind.needs):
+                table.left_out[who] = reason
+                continue
+            way = kind(f"{NAME}-{number}", size)
+            way.start()
+            stack.callback(way.close)
+            table.contenders[who] = partial(measured, way)
+        yield table
 
 
 # ------------------------------------------------------------------------------------------------------------ opening
-def opening(rounds: int, count: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds of processor time for one opening and closing (it waits for nobody): a list per contender."""
+def open_table(count: int, folder: Path) -> Iterator[Table]:
+    """Processor time of one opening and closing: it waits for nobody."""
     held = arrays.create(NAME + "-open", (100, 100))
     structure = arrays.create(NAME + "-fields", 100, [("x", "f4"), ("y", "i8", (3,)), ("name", "S8")])
     sent = pickle.dumps(held[5:])
@@ -392,7 +394,7 @@ def opening(rounds: int, count: int, folder: Path) -> dict[str, list[float]]:
         np.ndarray((100, 100), buffer=found.buf)
         found.close()
 
-    contenders: dict[str, Callable[[], object]] = {
+    calls: dict[str, Callable[[], object]] = {
         "open a section, map it, close both": bare,
         "the same, and read a byte": touching,
         "arrays.open": lambda: arrays.open(NAME + "-open"),
@@ -402,51 +404,30 @@ def opening(rounds: int, count: int, folder: Path) -> dict[str, list[float]]:
         "SharedMemory + ndarray of a known shape": stdlib,
         "numpy.load(mmap_mode='r') of a file": lambda: np.load(file, mmap_mode="r"),
     }
+
+    def measured(call: Callable[[], object]) -> float:
+        start = time.process_time_ns()
+        for _ in range(count):
+            call()
+        return (time.process_time_ns() - start) / count
+
+    contenders: dict[str, Callable[[], float]] = {who: partial(measured, call) for who, call in calls.items()}
+    title = "opening an array by name, until it can be indexed: processor time"
     register, resource_tracker.register = resource_tracker.register, lambda name, kind: None
-    times: dict[str, list[float]] = {who: [] for who in contenders}
-    for _ in range(rounds):
-        for who, call in contenders.items():
-            start = time.process_time_ns()
-            for _ in range(count):
-                call()
-            times[who].append((time.process_time_ns() - start) / count / 1e9)
+    yield Table(title, US, floor="open a section, map it, close both", ours="arrays.open", contenders=contenders)
     resource_tracker.register = register
     memory.close()
     memory.unlink()
     held.close()
     structure.close()
-    return times
 
 
-def show(title: str, times: dict[str, list[float]], floor: str, unit: float, unit_name: str) -> dict[str, dict[str, float]]:
-    print(f"\n{title}\n{'':40}{'best':>12}{'/ floor':>10}")
-    facts = {}
-    for who, values in times.items():
-        ratio = statistics.median(a / b for a, b in zip(values, times[floor], strict=True))
-        facts[who] = {"best": min(values), "ratio": ratio}
-        print(f"{who:40}{min(values) / unit:10.2f} {unit_name}{ratio:10.2f}")
-    return facts
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=15)
-    options.add_argument("--mib", type=int, default=64)
-    options.add_argument("--json", type=Path)
-    options.add_argument("--consume", nargs=3, help=argparse.SUPPRESS)
-    chosen = options.parse_args()
-    if chosen.consume:
-        way, name, size = chosen.consume
-        consume(way, name, int(size))
-        return
+def tables(settings: Settings) -> Iterator[Table]:
     with tempfile.TemporaryDirectory() as folder:
-        opened = opening(chosen.rounds, 1000, Path(folder))
-    facts = {"open": show("opening by name, until it can be indexed, processor time", opened, next(iter(opened)), 1e-6, "us")}
-    handed = hand_over(chosen.rounds, chosen.mib << 20)
-    facts["hand-over"] = show(f"handing over {chosen.mib} MiB, until usable", handed, FLOOR, 1e-3, "ms")
-    if chosen.json:
-        chosen.json.write_text(json.dumps(facts, indent=1) + "\n")
+        yield from open_table(settings.count(1000), Path(folder))
+    yield from hand_over_table(settings.size(64))
 
 
 if __name__ == "__main__":
-    main()
+    way, name, size = sys.argv[1:]
+    consume(way, name, int(size))

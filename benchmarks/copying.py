@@ -1,29 +1,24 @@
-"""What writing large data costs, against the peers and C, as ratios of one run.
+"""What writing large data costs, into new memory and into memory that was written before.
 
-    python benchmarks/copying.py [--rounds 7] [--count 5] [--size 256] [--json FILE]
+The first table creates, maps and writes, and does not count the giving back; the second writes to what is mapped.  Every contender
+runs as a process of its own, and a value is the median of some writes.
 
-Needs: pip install '.[bench]' and gcc.  Every contender runs as a process of its own; the rounds interleave them, so that a slow
-minute of the machine hits all alike.  Quoted is the median over the rounds of the ratio within a round, and the smallest time.
-
-Two tables: into fresh memory (create, map, write; not the giving back), and into memory that is mapped and was written before.
+    python -m benchmarks.copying CONTENDER fresh|warm SIZE COUNT     is a contender
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import json
 import mmap
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 
-HERE = Path(__file__).parent
+from ._runner import MS, Settings, Table, child, compiled, missing, printed
+
+FLOOR = "C: memcpy"
 Write = Callable[[], None]
 Release = Callable[[], None]
 
@@ -155,52 +150,10 @@ def contend(who: str, what: str, size: int, count: int) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- the tables
-class Table:
-    """Times of one operation: a list per contender, one number a round."""
-
-    def __init__(self, title: str, floor: str) -> None:
-        self.title, self.floor = title, floor
-        self.times: dict[str, list[float]] = {}
-
-    def add(self, who: str, nanoseconds: float) -> None:
-        self.times.setdefault(who, []).append(nanoseconds)
-
-    def ratio(self, who: str, to: str) -> float:
-        return statistics.median(a / b for a, b in zip(self.times[who], self.times[to], strict=True))
-
-    def show(self, size: int) -> None:
-        print(f"\n{self.title}\n{'':34}{'best':>10}{'GB/s':>8}{'/ floor':>10}{'/ copy':>10}")
-        for who, times in self.times.items():
-            best = min(times)
-            ratios = f"{self.ratio(who, self.floor):10.2f}{self.ratio(who, 'namedshm.copy'):10.2f}"
-            print(f"{who:34}{best / 1e6:8.1f}ms{size / best:8.2f}{ratios}")
-
-    def facts(self) -> dict[str, dict[str, float]]:
-        return {
-            who: {"best_ms": min(t) / 1e6, "to_floor": self.ratio(who, self.floor), "to_copy": self.ratio(who, "namedshm.copy")}
-            for who, t in self.times.items()
-        }
-
-
-def run(*command: str | Path) -> float:
-    return float(subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout)
-
-
-def measure(floor: Path, what: str, who: list[str], rounds: int, count: int, size: int) -> Table:
-    table = Table(f"{size >> 20} MiB into {what} memory", "C: memcpy")
-    for _ in range(rounds):
-        table.add("C: memcpy", run(floor, what, str(size), str(count)))
-        if what == "fresh":
-            table.add("C: MADV_POPULATE_WRITE, memcpy", run(floor, "populate", str(size), str(count)))
-        for contender in who:
-            table.add(contender, run(sys.executable, __file__, "--contend", contender, what, str(size), str(count)))
-    return table
-
-
-def missing(contender: str) -> str:
+def why_not(contender: str) -> str:
     """Why a contender does not take part, or nothing."""
-    if not importlib.util.find_spec(CONTENDERS[contender][0]):
-        return "not installed"
+    if reason := missing(CONTENDERS[contender][0]):
+        return reason
     if "huge" in contender:
         import namedshm
 
@@ -211,34 +164,23 @@ def missing(contender: str) -> str:
     return ""
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--contend"]:
-        who, what, size, count = sys.argv[2:]
-        contend(who, what, int(size), int(count))
-        return
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--count", type=int, default=5, help="writes per round and contender; quoted is their median")
-    options.add_argument("--size", type=int, default=256, help="MiB")
-    options.add_argument("--json", type=Path)
-    chosen = options.parse_args()
-    reasons = {contender: missing(contender) for contender in CONTENDERS}
-    for contender, reason in reasons.items():
-        if reason:
-            print(f"left out: {contender}: {reason}")
-    who = [contender for contender, reason in reasons.items() if not reason]
-    with tempfile.TemporaryDirectory() as folder:
-        floor = Path(folder) / "floor"
-        subprocess.run(["gcc", "-O2", HERE / "copying_floor.c", "-o", floor], check=True)
-        tables = [
-            measure(floor, "fresh", who, chosen.rounds, chosen.count, chosen.size << 20),
-            measure(floor, "warm", who, chosen.rounds, chosen.count, chosen.size << 20),
-        ]
-    for table in tables:
-        table.show(chosen.size << 20)
-    if chosen.json:
-        chosen.json.write_text(json.dumps({table.title: table.facts() for table in tables}, indent=1) + "\n")
+def tables(settings: Settings) -> Iterator[Table]:
+    size, count = settings.size(256), 5  # the first of a process imports the library: the median must not be it
+    reasons = {who: why_not(who) for who in CONTENDERS}
+    with compiled("copying_floor.c") as floor:
+        for what in ("fresh", "warm"):
+            table = Table(f"writing {size >> 20} MiB into {what} memory", MS, floor=FLOOR, ours="namedshm.copy", rounds=7)
+            table.contenders[FLOOR] = partial(floor, what, size, count)
+            if what == "fresh":
+                table.contenders["C: MADV_POPULATE_WRITE, memcpy"] = partial(floor, "populate", size, count)
+            for who, reason in reasons.items():
+                if reason:
+                    table.left_out[who] = reason
+                else:
+                    table.contenders[who] = partial(printed, *child("copying", who, what, size, count))
+            yield table
 
 
 if __name__ == "__main__":
-    main()
+    who, what, size, count = sys.argv[1:]
+    contend(who, what, int(size), int(count))

@@ -1,35 +1,28 @@
-"""What mutexes and events cost, against the peers and bare C, as ratios of one run.
-
-    python benchmarks/sync.py [--rounds 7] [--json FILE]
-
-Needs: pip install '.[bench]' and gcc.  Rounds interleave the contenders; quoted are medians of the ratios within a round.
-"""
+"""What mutexes and events cost: uncontended, contended, waking, and when the owner is killed."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import fcntl
-import importlib.util
-import json
 import multiprocessing
 import os
 import signal
-import statistics
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from namedshm import Event, Mutex
 
-HERE = Path(__file__).parent
+from ._runner import NS, PER_SECOND, US, Settings, Table, compiled, missing
+
+Call = Callable[[], object]
 #: Contention: nanoseconds of work with the lock and without it.  With none at all one process runs while the other sleeps.
 SECTIONS = ((0, 0), (0, 1000), (1000, 1000), (5000, 5000))
 
 
-def timed(acquire: Callable[[], object], release: Callable[[], object], count: int) -> float:
+def timed(acquire: Call, release: Call, count: int) -> float:
     """Nanoseconds per acquire and release."""
     start = time.perf_counter_ns()
     for _ in range(count):
@@ -38,30 +31,33 @@ def timed(acquire: Callable[[], object], release: Callable[[], object], count: i
     return (time.perf_counter_ns() - start) / count
 
 
-def locks(folder: Path) -> dict[str, tuple[Callable[[], object], Callable[[], object], Callable[[], object]]]:
-    """Name -> (acquire, release, remove)."""
-    found = {}
-    mutex = Mutex(f"bench{os.getpid()}")
-    found["namedshm.Mutex"] = (mutex.acquire, mutex.release, mutex.close)
-    lock = multiprocessing.Lock()
-    found["multiprocessing.Lock"] = (lock.acquire, lock.release, lambda: None)
-    if importlib.util.find_spec("posix_ipc"):
-        import posix_ipc
-
-        posix = posix_ipc.Semaphore(f"/bench{os.getpid()}", posix_ipc.O_CREX, initial_value=1)
-        found["posix_ipc.Semaphore"] = (posix.acquire, posix.release, posix.unlink)
-    if importlib.util.find_spec("sysv_ipc"):
-        import sysv_ipc
-
-        sysv = sysv_ipc.Semaphore(None, sysv_ipc.IPC_CREX, initial_value=1)
-        found["sysv_ipc.Semaphore"] = (sysv.acquire, sysv.release, sysv.remove)
-    file = (folder / "lock").open("w")
-    found["fcntl.flock"] = (lambda: fcntl.flock(file, fcntl.LOCK_EX), lambda: fcntl.flock(file, fcntl.LOCK_UN), file.close)
-    return found
+LEFT_OUT = {f"{module}.Semaphore": reason for module in ("posix_ipc", "sysv_ipc") if (reason := missing(module))}
 
 
-def floor(binary: Path, what: str, *amounts: float) -> float:
-    return float(subprocess.run([binary, what, *map(str, amounts)], check=True, capture_output=True, text=True).stdout)
+@contextlib.contextmanager
+def locks() -> Iterator[dict[str, tuple[Call, Call]]]:
+    """Name -> (acquire, release)."""
+    found: dict[str, tuple[Call, Call]] = {}
+    with contextlib.ExitStack() as stack:
+        mutex = stack.enter_context(contextlib.closing(Mutex(f"bench{os.getpid()}")))
+        found["namedshm.Mutex"] = (mutex.acquire, mutex.release)
+        lock = multiprocessing.Lock()
+        found["multiprocessing.Lock"] = (lock.acquire, lock.release)
+        if not missing("posix_ipc"):
+            import posix_ipc
+
+            posix = posix_ipc.Semaphore(f"/bench{os.getpid()}", posix_ipc.O_CREX, initial_value=1)
+            stack.callback(posix.unlink)
+            found["posix_ipc.Semaphore"] = (posix.acquire, posix.release)
+        if not missing("sysv_ipc"):
+            import sysv_ipc
+
+            sysv = sysv_ipc.Semaphore(None, sysv_ipc.IPC_CREX, initial_value=1)
+            stack.callback(sysv.remove)
+            found["sysv_ipc.Semaphore"] = (sysv.acquire, sysv.release)
+        file = stack.enter_context(tempfile.TemporaryFile("w"))
+        found["fcntl.flock"] = (lambda: fcntl.flock(file, fcntl.LOCK_EX), lambda: fcntl.flock(file, fcntl.LOCK_UN))
+        yield found
 
 
 def work_of(nanoseconds: float) -> Callable[[], object]:
@@ -77,9 +73,7 @@ def work_of(nanoseconds: float) -> Callable[[], object]:
         length = int(length * min(2, max(1.05, nanoseconds / taken)))
 
 
-def contend(
-    acquire: Callable[[], object], release: Callable[[], object], seconds: float, inside: float = 0, outside: float = 0
-) -> float:
+def contend(acquire: Call, release: Call, seconds: float, inside: float = 0, outside: float = 0) -> float:
     """Acquisitions per second of two processes that work so many nanoseconds with the lock and so many without."""
     reader, writer = os.pipe()
     children = []
@@ -128,7 +122,7 @@ def ping_pong(count: int, spin: float) -> float:
 
 
 def abandonment() -> float:
-    """Microseconds from SIGKILL of the holder until the blocked waiter has the mutex."""
+    """Nanoseconds from SIGKILL of the holder until the blocked waiter has the mutex."""
     mutex, held = Mutex(), Event()
     if not (pid := os.fork()):
         mutex.acquire()
@@ -151,61 +145,44 @@ def abandonment() -> float:
     os.waitpid(waiter, 0)
     os.close(reader)
     os.close(writer)
-    return (got - start) / 1000
+    return got - start
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--json", type=Path)
-    chosen = options.parse_args()
-    facts: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        binary = Path(folder) / "sync_floor"
-        subprocess.run(["gcc", "-O2", "-I", HERE.parent / "include", HERE / "sync_floor.c", "-o", binary, "-pthread"], check=True)
-        found = locks(Path(folder))
-        times: dict[str, list[float]] = {name: [] for name in found}
-        for _ in range(chosen.rounds):
-            for name, (acquire, release, _) in found.items():
-                times[name].append(timed(acquire, release, 50_000))
-        print("uncontended acquire + release        best   / multiprocessing.Lock")
-        for name, values in times.items():
-            ratio = statistics.median(a / b for a, b in zip(values, times["multiprocessing.Lock"], strict=True))
-            facts[f"uncontended {name} / multiprocessing.Lock"] = ratio
-            print(f"  {name:28}{min(values):10.0f} ns{ratio:12.2f}")
+def contended_table(floor: Callable[..., float], found: dict[str, tuple[Call, Call]], inside: int, outside: int) -> Table:
+    title = f"two processes contending, {inside} ns with the lock, {outside} ns without: acquisitions a second"
+    # Many short rounds, for the machine's mood changes.
+    table = Table(title, PER_SECOND, floor="pthread mutex (C)", ours="namedshm.Mutex", rounds=21)
+    table.contenders["pthread mutex (C)"] = partial(floor, "contend-pthread", 0.1, inside, outside)
+    table.contenders["namedshm_sync.h (C)"] = partial(floor, "contend-header", 0.1, inside, outside)
+    for who in ("namedshm.Mutex", "multiprocessing.Lock"):
+        table.contenders[who] = partial(contend, *found[who], 0.1, inside, outside)
+    return table
 
-        for inside, outside in SECTIONS:
-            rates: dict[str, list[float]] = {}
-            for _ in range(3 * chosen.rounds):  # short ones, for the machine's mood changes
-                rates.setdefault("pthread mutex (C)", []).append(floor(binary, "contend-pthread", 0.1, inside, outside))
-                rates.setdefault("namedshm_sync.h (C)", []).append(floor(binary, "contend-header", 0.1, inside, outside))
-                for name in ("namedshm.Mutex", "multiprocessing.Lock"):
-                    rates.setdefault(name, []).append(contend(*found[name][:2], 0.1, inside, outside))
-            print(f"two processes contending, {inside} ns inside, {outside} ns outside: median, / pthread mutex (C)")
-            for name, values in rates.items():
-                ratio = statistics.median(a / b for a, b in zip(values, rates["pthread mutex (C)"], strict=True))
-                facts[f"contended {inside}/{outside} {name} / C"] = ratio
-                print(f"  {name:28}{statistics.median(values) / 1000:9.0f}k/s{ratio:12.2f}")
 
-        for label, reference, spin in (("sleeping", "pingpong-futex", 0.0), ("spinning", "pingpong-spin", 0.01)):
-            ours, bare = [], []
-            for _ in range(chosen.rounds):
-                bare.append(floor(binary, reference, 10_000))
-                ours.append(ping_pong(10_000, spin))
-            ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
-            facts[f"ping-pong {label} / C"] = ratio
-            print(f"ping-pong with two events, {label}: {min(ours):.0f} ns, bare C {min(bare):.0f} ns, ratio {ratio:.2f}")
+def ping_pong_table(floor: Callable[..., float], count: int, what: str, reference: str, spin: float) -> Table:
+    table = Table(
+        f"ping-pong of two processes with two events, {what}", NS, floor=f"{reference} (C)", ours="namedshm.Event", rounds=7
+    )
+    table.contenders[f"{reference} (C)"] = partial(floor, reference, count)
+    table.contenders["namedshm.Event"] = partial(ping_pong, count, spin)
+    return table
 
-        delays = [abandonment() for _ in range(50)]
-        facts["abandonment median us"] = statistics.median(delays)
-        print(
-            f"holder killed, waiter blocked: median {statistics.median(delays):.0f} us, worst {max(delays):.0f} us of {len(delays)}"
+
+def tables(settings: Settings) -> Iterator[Table]:
+    with compiled("sync_floor.c", "-pthread") as floor, locks() as found:
+        uncontended = {who: partial(timed, *calls, settings.count(50_000)) for who, calls in found.items()}
+        yield Table(
+            "uncontended acquire + release",
+            NS,
+            floor="multiprocessing.Lock",
+            ours="namedshm.Mutex",
+            rounds=7,
+            contenders=uncontended,
+            left_out=LEFT_OUT,
         )
-        for _, _, remove in found.values():
-            remove()
-    if chosen.json:
-        chosen.json.write_text(json.dumps(facts, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        for inside, outside in SECTIONS:
+            yield contended_table(floor, found, inside, outside)
+        yield ping_pong_table(floor, settings.count(10_000), "sleeping", "pingpong-futex", 0)
+        yield ping_pong_table(floor, settings.count(10_000), "spinning", "pingpong-spin", 0.01)
+    title = "the holder is killed, until the blocked waiter goes on"
+    yield Table(title, US, floor=None, ours=None, rounds=50, contenders={"namedshm.Mutex": abandonment})

@@ -1,10 +1,6 @@
-"""What handing a table to another process costs, against pyarrow's own ways, as ratios of one run.
+"""What handing an Arrow table to another process costs, against pyarrow's own ways, and opening one.
 
-    python benchmarks/tables.py [--rounds 15] [--mib 64] [--json FILE]
-
-Needs: pip install '.[arrow]'.  A hand-off is everything from a table in one process until a living other process has added up every
-column of numbers in it.  The ways take turns within a round, so that a slow minute of the machine hits all alike; quoted
-is the median over the rounds of the ratio within a round, and the smallest time.
+A hand-off is everything from a table in one process until a living other process has added up every column of numbers in it.
 
     floor                         a copy of as many bytes into memory that was touched before, by one thread
     namedshm                      arrow.publish(); arrow.open()
@@ -17,15 +13,13 @@ Opening is measured in the receiver alone: of a table that is there, until it ha
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import multiprocessing
 import os
 import socket
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -34,6 +28,8 @@ import pyarrow as pa
 from pyarrow import compute
 
 from namedshm import arrow
+
+from ._runner import MS, Settings, Table
 
 WAYS = ("namedshm", "namedshm, populate=True", "file in /dev/shm", "stream over a socket", "pickle over a pipe")
 SHARED = ("namedshm", "namedshm, populate=True", "file in /dev/shm")
@@ -84,11 +80,11 @@ def receiver(orders: Connection, data: Connection, stream: socket.socket) -> Non
     with contextlib.suppress(EOFError):
         while True:
             way, name, count, use = orders.recv()
-            start = time.perf_counter()
+            start = time.perf_counter_ns()
             for _ in range(count):
                 table, keeper = receive(way, name, data, stream)
                 use(table)
-            orders.send((time.perf_counter() - start) / count)
+            orders.send((time.perf_counter_ns() - start) / count)
             del table, keeper
             orders.send("let go")
 
@@ -110,9 +106,9 @@ class Sender:
         self.source, self.target = memoryview(bytearray(b"s") * size), memoryview(bytearray(b"t") * size)
 
     def floor(self) -> float:
-        start = time.perf_counter()
+        start = time.perf_counter_ns()
         self.target[:] = self.source
-        return time.perf_counter() - start
+        return time.perf_counter_ns() - start
 
     def put(self, way: str) -> Callable[[], object]:
         """Make the table reachable; the result lets go of it."""
@@ -124,9 +120,9 @@ class Sender:
         return path.unlink
 
     def hand_over(self, way: str) -> float:
-        """Seconds until the receiver has used the table."""
+        """Nanoseconds until the receiver has used the table."""
         let_go: Callable[[], object] | None = None
-        start = time.perf_counter()
+        start = time.perf_counter_ns()
         if way in SHARED:
             let_go = self.put(way)
             self.orders.send((way, self.name, 1, add_up))
@@ -138,61 +134,32 @@ class Sender:
                 with self.stream.makefile("wb") as file, pa.ipc.new_stream(file, self.table.schema) as writer:
                     writer.write_table(self.table)
         self.orders.recv()
-        seconds = time.perf_counter() - start
+        spent = time.perf_counter_ns() - start
         self.orders.recv()
         if let_go:
             let_go()
-        return seconds
+        return spent
 
     def opening(self, way: str, count: int) -> float:
         let_go = self.put(way)
         self.orders.send((way, self.name, count, look_at))
-        seconds: float = self.orders.recv()
+        spent: float = self.orders.recv()
         self.orders.recv()
         let_go()
-        return seconds
+        return spent
 
     def close(self) -> None:
         self.orders.close()
         self.process.join(10)
 
 
-def show(title: str, times: dict[str, list[float]], base: str) -> dict[str, dict[str, float]]:
-    facts = {}
-    print(f"\n{title}\n{'':32}{'best':>12}{'/ ' + base:>14}")
-    for way, seconds in times.items():
-        ratio = statistics.median(a / b for a, b in zip(seconds, times[base], strict=True))
-        facts[way] = {"best_ms": min(seconds) * 1000, f"to_{base}": ratio}
-        print(f"{way:32}{min(seconds) * 1000:10.3f}ms{ratio:14.2f}")
-    return facts
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--mib", type=int, default=64, help="size of the table")
-    parser.add_argument("--count", type=int, default=20, help="opens in a round")
-    parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    sender = Sender(make(chosen.mib))
-    for way in WAYS:
-        sender.hand_over(way)
-    handing: dict[str, list[float]] = {way: [] for way in ("floor", *WAYS)}
-    opening: dict[str, list[float]] = {way: [] for way in OPENS}
-    for _ in range(chosen.rounds):
-        handing["floor"].append(sender.floor())
-        for way in WAYS:
-            handing[way].append(sender.hand_over(way))
-        for way in OPENS:
-            opening[way].append(sender.opening(way, 1 if "full" in way else chosen.count))
-    sender.close()
-    facts = {
-        "hand_over": show(f"hand-off of {sender.table.nbytes / 2**20:.0f} MiB until added up", handing, "floor"),
-        "open": show(f"opening it ({COLUMNS} columns, {BATCHES} batches), and a value of every column", opening, "namedshm"),
-    }
-    if chosen.json:
-        chosen.json.write_text(json.dumps(facts, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+def tables(settings: Settings) -> Iterator[Table]:
+    sender = Sender(make(settings.size(64) >> 20))
+    with contextlib.closing(sender):
+        handing = {"floor": sender.floor, **{way: partial(sender.hand_over, way) for way in WAYS}}
+        title = f"hand-off of a table of {sender.table.nbytes / 2**20:.0f} MiB until added up"
+        yield Table(title, MS, floor="floor", ours="namedshm", warm_up=1, contenders=handing)
+        count = settings.count(20)
+        opening = {way: partial(sender.opening, way, 1 if "full" in way else count) for way in OPENS}
+        title = f"opening a table ({COLUMNS} columns, {BATCHES} batches), and a value of every column"
+        yield Table(title, MS, floor="file in /dev/shm", ours="namedshm", contenders=opening)

@@ -24,6 +24,27 @@ from helpers.turns import until
 
 _numbers = itertools.count()
 
+#: Tests that may not run beside others: folders, files.
+ALONE = {
+    "crash": "storms and steppers measure how long others wait, and use both cores",
+    "crash_sync": "the same",
+    "fuzz": "uses both cores",
+    "rights": "other users, the machine's configuration and its table of segments",
+    "unit/test_endurance.py": "counts what grows in this process and in the system",
+    "unit/test_exhaustion.py": "takes all there is of something",
+    "arrow/test_endurance.py": "counts what grows",
+    "arrays/test_lasting.py": "counts what grows",
+    "unit/test_benchmarks.py": "measures",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).resolve().parent
+    for item in items:
+        path = item.path.relative_to(here)
+        if path.parts[0] in ALONE or path.as_posix() in ALONE:
+            item.add_marker("alone")
+
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:

@@ -42,7 +42,8 @@ from .errors import (
     Unsupported,
     WrongType,
 )
-from .section import Section, View, create, open
+from .section import Section, View, create
+from .section import open as open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # not open and copy: "from namedshm import *" leaves the builtin and the module of these names alone
     "AbandonedMutex",
     "AccessDenied",
     "AlreadyExists",
@@ -83,11 +84,9 @@ __all__ = [
     "Unsupported",
     "View",
     "WrongType",
-    "copy",
     "create",
     "describe",
     "list_objects",
-    "open",
     "wait_all",
     "wait_all_async",
     "wait_any",
@@ -111,7 +110,13 @@ _LAZY = {
 }
 
 
+#: Modules that are attributes of the package without having been imported.
+_MODULES = ("arrays", "arrow", "copying", "inspection", "managers", "records", "shared_memory", "sync", "win32")
+
+
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return __import__(f"{__name__}.{name}", fromlist=["*"])
     if name in _LAZY:
         module = __import__(f"{__name__}.{_LAZY[name]}", fromlist=[name])  # importlib.import_module is slow to import
         # All that comes from there at once: the next may be used first when nothing can be imported any more.
@@ -121,4 +126,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_MODULES})

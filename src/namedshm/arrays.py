@@ -18,8 +18,13 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+try:
+    import numpy as np
+    import numpy.typing as npt
+except ImportError as error:
+    if error.name != "numpy":
+        raise
+    raise ImportError("namedshm.arrays needs NumPy: pip install 'namedshm[numpy]'", name="numpy") from None
 
 from . import _npy, errors
 from . import section as sections

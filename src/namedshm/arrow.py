@@ -16,7 +16,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
+try:
+    import pyarrow as pa
+except ImportError as error:
+    if error.name != "pyarrow":
+        raise
+    raise ImportError("namedshm.arrow needs pyarrow: pip install 'namedshm[arrow]'", name="pyarrow") from None
 
 from . import _content, errors
 from . import section as sections
@@ -196,14 +201,35 @@ def _as_table(name: str | None, data: Any) -> Any:
         except pa.ArrowInvalid as error:
             raise _unfit(name, error, "Make them of one schema") from error
     if hasattr(data, "__arrow_c_stream__"):
+        _refuse_what_arrow_would_lose(name, data)
         try:
             return pa.RecordBatchReader.from_stream(data).read_all()
-        except pa.ArrowException as error:
+        except (pa.ArrowException, ValueError, TypeError, OverflowError, NotImplementedError) as error:  # pandas converts first
             raise _unfit(name, error, "Make a pyarrow.Table of it") from error
     raise TypeError(
         f"publish() takes tables, record batches and what has __arrow_c_stream__, not {type(data).__name__}: "
         "pyarrow.table(...) makes a table of columns"
     )
+
+
+def _refuse_what_arrow_would_lose(name: str | None, frame: Any) -> None:
+    """Frames whose libraries export something else without a word."""
+    library = type(frame).__module__.partition(".")[0]
+    if library == "polars":
+        types = frame.schema.items() if hasattr(frame, "schema") else [(frame.name, frame.dtype)]
+        for column, dtype in types:
+            if _holds_objects(dtype):  # it exports their addresses
+                raise _unfit(name, f"column {column!r} holds Python objects, which exist in one process only", "Cast or drop it")
+    elif library == "pandas":
+        columns = getattr(frame, "columns", None)
+        if type(columns).__name__ == "MultiIndex" and columns.nlevels == 1:  # ("x",) would come back as the text "('x',)"
+            raise _unfit(name, "its columns are a MultiIndex of one level", "Use frame.columns.get_level_values(0)")
+
+
+def _holds_objects(dtype: Any) -> bool:
+    """Whether a type of polars is Object, or has it inside."""
+    inner = [getattr(dtype, "inner", None), *(field.dtype for field in getattr(dtype, "fields", ()))]
+    return str(dtype) == "Object" or any(_holds_objects(part) for part in inner if part is not None)
 
 
 def _encode(name: str | None, table: Any) -> tuple[list[tuple[int, Any]], int]:

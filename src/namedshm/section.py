@@ -179,7 +179,7 @@ class Section:
 
         Args:
             offset: first byte, a multiple of 65,536.
-            length: bytes; None means to the end (exact size).  Up to the end of the last page (4,096 bytes) is allowed.
+            length: bytes; None means to the end.  A view ends where the section does, to the byte.
             access: ``"read"``, ``"write"`` or ``"copy"`` (own writes are private, page by page); None means the handle's.
             executable: pages may be executed; the section must have been created so.
             kind: the class of the view, a subclass of View.
@@ -189,9 +189,19 @@ class Section:
         Raises:
             ClosedHandle: the section was closed.
             InvalidArgument: offset not a multiple of 65,536 (1132) or at or beyond the end (87), unknown access.
-            AccessDenied: more access than the handle has, or a range beyond the section's last page (5).
+            AccessDenied: more access than the handle has, or a range beyond the section's end (5).
             OutOfResources: no address space or memory.
         """
+        return self._map(offset, length, access, executable, kind, self._handle.size)
+
+    def _map_pages(self, offset: int, length: int, access: ViewAccess, executable: bool) -> View:
+        """:meth:`map` in whole pages, as MapViewOfFile: also what is behind the end in the section's last page."""
+        length, end = (-(-bytes // _PAGE) * _PAGE for bytes in (length, self._handle.size))
+        return self._map(offset, length, access, executable, View, end)
+
+    def _map(
+        self, offset: int, length: int | None, access: ViewAccess | None, executable: bool, kind: type[View], end: int
+    ) -> View:
         handle = self._handle
         if handle.closed:
             raise _closed(handle.name, "map")
@@ -201,7 +211,7 @@ class Section:
             _check_view_access(handle, access)
         size = handle.size
         if offset or length is not None:
-            length = _check_range(handle.name, size, offset, length)
+            length = _check_range(handle.name, size, offset, length, end)
         else:
             length = size
         if executable and not handle.executable:
@@ -496,7 +506,7 @@ def _check_size(name: str | None, size: object, file: int | None) -> int:
     return number
 
 
-def _check_range(name: str | None, size: int, offset: int, length: int | None) -> int:
+def _check_range(name: str | None, size: int, offset: int, length: int | None, end: int) -> int:
     """The length to map; what Windows refuses is refused with its number."""
     if offset % _GRANULARITY:
         raise errors.InvalidArgument(
@@ -516,7 +526,7 @@ def _check_range(name: str | None, size: int, offset: int, length: int | None) -
             name=name,
             call="map",
         )
-    if offset + length > -(-size // _PAGE) * _PAGE:
+    if offset + length > end:
         raise errors.AccessDenied(
             f"Cannot map {length} bytes at {offset} of {_label(name)}: it has only {size} bytes", name=name, call="map"
         )

@@ -363,7 +363,7 @@ def MapViewOfFileEx(
             raise errors.AccessDenied("The handle does not allow that access", call="MapViewOfFile")
         offset = (dwFileOffsetHigh & 0xFFFFFFFF) << 32 | (dwFileOffsetLow & 0xFFFFFFFF)
         length = dwNumberOfBytesToMap or max(1, item.section.size - offset)
-        return item.section.map(offset, -(-length // _PAGE) * _PAGE, access, executable=bool(dwDesiredAccess & FILE_MAP_EXECUTE))
+        return item.section._map_pages(offset, length, access, bool(dwDesiredAccess & FILE_MAP_EXECUTE))
     except OSError as error:
         _refuse(error)
         return None

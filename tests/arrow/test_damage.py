@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from helpers.extras import needs
+from helpers.ids import plain as spelled
 from helpers.peer import Peer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -69,7 +70,7 @@ def plain() -> bytes:
         b"PAR1" + bytes(100),
         b"\xff" * 4096,
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_other_content_is_told(opens: Opens, name: str, data: bytes) -> None:
     with pytest.raises(namedshm.InvalidContent, match=name):

@@ -185,3 +185,40 @@ def test_polars_reads_the_section_as_a_file(name: str) -> None:
         data = namedshm.open(name, "read").map()[:]
         assert polars.read_ipc(data).equals(polars.DataFrame(handle))
         assert polars.read_ipc_stream(data[8:]).equals(polars.DataFrame(handle))
+
+
+# ---------------------------------------------------------------------------------------------------- what Arrow cannot hold
+UNFIT: dict[str, Callable[[Any, Any], Any]] = {
+    "objects of polars": lambda pd, pl: pl.DataFrame({"x": [1], "y": pl.Series([object()], dtype=pl.Object)}),
+    "a series of objects of polars": lambda pd, pl: pl.Series("y", [object()], dtype=pl.Object),
+    "columns of one name": lambda pd, pl: pd.DataFrame([[1, 2]], columns=["a", "a"]),
+    "an integer beyond 64 bits": lambda pd, pl: pd.DataFrame({"a": [1 << 70]}),
+    "a sparse column": lambda pd, pl: pd.DataFrame({"a": pd.arrays.SparseArray([0, 0, 1])}),
+    "objects of pandas": lambda pd, pl: pd.DataFrame({"a": [object()]}),
+    "a mixed column": lambda pd, pl: pd.DataFrame({"a": [1, "x"]}),
+    "complex numbers": lambda pd, pl: pd.DataFrame({"a": [1j]}),
+    "a MultiIndex of one level": lambda pd, pl: pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("x",)])),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_what_arrow_cannot_hold_is_refused_with_a_remedy_and_leaves_no_name(name: str, what: str) -> None:
+    frame = UNFIT[what](needs("pandas"), needs("polars"))
+    with pytest.raises(namedshm.InvalidArgument, match=rf"Cannot publish the table {name!r}: .+\. \w+"):
+        arrow.publish(name, frame)
+    with pytest.raises(namedshm.NotFound):
+        namedshm.open(name)
+
+
+def test_a_multiindex_of_two_levels_comes_back(name: str) -> None:
+    pd = needs("pandas")
+    frame = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("x", "a"), ("x", "b")]))
+    with arrow.publish(name, frame) as held:
+        pd.testing.assert_frame_equal(held.table.to_pandas(), frame)
+
+
+def test_nested_types_of_polars_that_only_look_like_objects_are_published(name: str) -> None:
+    pl = needs("polars")
+    frame = pl.DataFrame({"Object": [{"Object": [1, 2]}]})
+    with arrow.publish(name, frame) as held:
+        assert pl.from_arrow(held.table).to_dicts() == frame.to_dicts()

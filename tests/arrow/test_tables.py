@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from helpers.extras import needs
 from helpers.facts import on_linux
+from helpers.ids import plain
 from helpers.names import gone
 from helpers.peer import Peer
 
@@ -355,7 +356,7 @@ def test_other_objects_are_no_tables(name: str) -> None:
         arrow.open(name)
 
 
-@pytest.mark.parametrize("data", [None, 7, "text", {"a": [1]}, [], [1], [pa.array([1])], object()], ids=str)
+@pytest.mark.parametrize("data", [None, 7, "text", {"a": [1]}, [], [1], [pa.array([1])], object()], ids=plain)
 def test_what_is_no_table_is_a_type_error(name: str, data: object) -> None:
     with pytest.raises(TypeError, match="publish"):
         arrow.publish(name, data)

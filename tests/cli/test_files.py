@@ -361,3 +361,16 @@ def test_the_mode_is_octal(run, tmp_path):
     result = run("load", str(tmp_path / "x"), "x", "--mode", "9")
     assert result.returncode == 2
     assert "octal" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a shell's pipe")
+@pytest.mark.parametrize("file", ["-", "/dev/stdin"])
+def test_a_pipe_is_loaded_like_a_file(namespace, file):
+    loading = namespace.start("-m", "namedshm", "load", file, "piped")
+    loading.stdin.write("hello")
+    loading.stdin.close()
+    loading.stdin = None  # or it would be closed once more
+    assert loading.stdout.readline().startswith(f"piped: bytes, 5 B from {file}; held")
+    assert namespace.python("-c", "import namedshm; print(namedshm.open('piped').map()[:])").stdout == "b'hello'\n"
+    loading.send_signal(signal.SIGINT)
+    assert loading.wait(60) == 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import namedshm
+
+from .conftest import end
 
 COMMANDS = ["demo", "grant", "hold", "list", "load", "save", "show"]
 
@@ -83,3 +87,34 @@ def test_starting_loads_no_other_command_and_no_table_printer(namespace):
     )
     result = namespace.python("-c", code)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_package_is_the_command_too(namespace, run):
+    assert namespace.python("-m", "namedshm", "--version").stdout == run("--version").stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a shell and /dev/full")
+@pytest.mark.parametrize("arguments", ["list", "list --json", "--help", "show x"])
+@pytest.mark.parametrize("output", [">&-", ">/dev/full"])
+def test_an_output_that_takes_nothing_is_told_in_a_line(namespace, hold, arguments, output):
+    holder = hold("a = namedshm.create('x', 1)")
+    code = f"import subprocess, sys; sys.exit(subprocess.call(sys.executable + ' -m namedshm {arguments} {output}', shell=True))"
+    done = namespace.python("-c", code)
+    assert done.returncode == 1
+    assert done.stderr.startswith("namedshm: cannot write the output: ")
+    assert done.stderr.count("\n") == 1
+    end(holder)
+
+
+@pytest.mark.parametrize("name", ["Globalx", "Global/x", "global/x"])
+def test_a_name_that_was_meant_to_be_global_is_remarked(run, name):
+    result = run("show", name)
+    assert f"{name!r} is a Local name. A Global one is written 'Global\\x', in quotes" in result.stderr
+
+
+def test_a_local_name_is_not_remarked(run):
+    assert "Remark" not in run("show", "globe").stderr + run("show", "Global").stderr + run("show", "Global\\x").stderr
+
+
+def test_names_are_told_as_they_are_typed(run):
+    assert "'Global\\nobody-holds-this'" in run("show", "Global\\nobody-holds-this").stderr

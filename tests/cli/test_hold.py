@@ -135,14 +135,29 @@ def test_all_or_none(hold, run, living):
 @pytest.mark.parametrize(
     "arguments",
     [("frames", option, value) for option, values in {
-        "--for": ("0", "-1s", "soon", "5x", "", "nan", "inf"), "--create": ("0", "-5", "1KB", "big", "1e400")
+        "--for": ("0", "-1s", "soon", "5x", "", "nan", "inf"), "--create": ("0", "-5", "1XB", "big", "1e400")
     }.items() for value in values],
     ids=" ".join,
 )  # fmt: skip
 def test_what_is_no_duration_and_no_size_is_wrong_usage(run, arguments):
     result = run("hold", *arguments)
     assert result.returncode == 2
-    assert f"Invalid value for '{arguments[1]}': {arguments[2]!r} is not like " in result.stderr
+    reason = "is nothing: give more than 0" if arguments[2] in ("0", "-1s", "-5") else "is not like "
+    assert f"Invalid value for '{arguments[1]}': {arguments[2]!r} {reason}" in result.stderr
+
+
+@pytest.mark.parametrize(("text", "size"), [("3", 3), ("1.5k", 1536), ("1KiB", 1024), ("10MB", 10_000_000), ("2 kb", 2000)])
+def test_a_size_is_written_with_any_usual_unit(namespace, living, text, size):
+    holder = namespace.start("-m", "namedshm.cli", "hold", "new", "--create", text)
+    assert holder.stdout.readline() == f"Holding new section new of {size} bytes.\n"
+    holder.send_signal(signal.SIGINT)
+    assert holder.wait(60) == 0
+
+
+def test_a_size_beyond_the_machine_is_refused_by_the_system_and_not_for_its_unit(run):
+    result = run("hold", "new", "--create", "1PiB")
+    assert result.returncode == 1
+    assert "memory" in result.stderr
 
 
 def test_a_size_no_system_has_is_an_error(run):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import signal
 import sys
 
@@ -38,10 +41,11 @@ def test_json_has_every_field_of_the_snapshot_and_the_creator(hold, run):
     assert set(namedshm.ObjectInfo._fields) | {"creator_user", "creator_command"} == fact.keys()
     assert (fact["name"], fact["type"], fact["size"], fact["creator_pid"]) == ("frames", "section", 300_000, holder.pid)
     assert fact["handles"] == 2
+    assert int(fact["identity"], 16) > 0, "text: many readers take numbers for floats of 53 bits"
     if sys.platform == "linux":
         assert fact["mappings"] == 2
         assert fact["resident"] == 4096
-        assert fact["mode"] == 0o600
+        assert fact["mode"] == "0600"
         assert fact["creator_command"].split()[1] == "-c"
     assert json.loads(run("show", "frames", "--json").stdout) == {**fact, "content": {"kind": "bytes"}}
     end(holder)
@@ -124,4 +128,48 @@ def test_other_types_are_listed_and_shown_without_bytes(hold, run):
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "type      mutex" in shown.stdout
     assert "bytes:" not in shown.stdout
+    end(holder)
+
+
+def test_a_pattern_chooses_by_name(hold, run):
+    holder = hold("a = [namedshm.create(name, 1) for name in ('cam1', 'cam2', 'other')]")
+    names = [line.split()[0] for line in run("list", "cam*").stdout.splitlines()]
+    assert names == ["NAME", "cam1", "cam2"]
+    assert [fact["name"] for fact in json.loads(run("list", "cam?", "o*", "--json").stdout)] == ["cam1", "cam2", "other"]
+    assert run("list", "none*").stdout == "Nothing of such a name is alive.\n"
+    end(holder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("columns", [12, 30, 45, 60, 100])
+def test_a_narrow_terminal_loses_no_name_type_and_size(hold, namespace, columns):
+    holder = hold("a = namedshm.create('frames', 300_000); b = namedshm.Mutex('m'); c = namedshm.create('n' * 50, 1)")
+    primary, secondary = os.openpty()
+    with open(primary, "rb", buffering=0, closefd=True) as terminal:
+        process = namespace.start("-c", f"import os; os.environ['COLUMNS'] = '{columns}'; from namedshm.cli import main; "
+                                  "import sys; sys.argv = ['namedshm', 'list']; main()", stdout=secondary)  # fmt: skip
+        os.close(secondary)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the last one who had it open has ended
+            while piece := terminal.read(4096):
+                shown += piece
+    assert process.wait(60) == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    lines = text.splitlines()
+    assert lines[0].split()[:3] == ["NAME", "TYPE", "SIZE"][: len(lines[0].split())]
+    for words in (["frames", "section", "293.0"], ["m", "mutex", "0"]):
+        assert any(line.split()[:3] == words for line in lines), text
+    assert "".join(re.findall("n{2,}", text)) == "n" * 50
+    end(holder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ended by a signal")
+def test_watch_prints_anew_until_it_is_interrupted(hold, namespace):
+    holder = hold("a = namedshm.create('frames', 1)")
+    watching = namespace.start("-m", "namedshm", "list", "--watch")
+    for _ in range(2):
+        while "frames" not in watching.stdout.readline():
+            pass
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(60) == 0
     end(holder)

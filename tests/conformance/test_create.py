@@ -103,9 +103,13 @@ def test_asking_for_more_than_the_existing_object_has_still_gives_a_handle(api: 
     assert len(api.map(handle)) in (100, PAGE)
 
 
-def test_mapping_more_than_the_page_rounded_object_has_is_refused_with_5(api: Api, name: str) -> None:
+def test_mapping_more_than_the_object_has_is_refused_with_5(api: Api, name: str) -> None:
+    """The object has what a view of all of it shows: its exact size, in the Win32 spelling whole pages."""
     handle = api.create(name, 100)
-    assert len(api.map(handle, "write", 0, PAGE)) == PAGE
+    whole = len(api.map(handle))
+    assert len(api.map(handle, "write", 0, whole)) == whole
+    with refused(5):
+        api.map(handle, "write", 0, whole + 1)
     with refused(5):
         api.map(handle, "write", 0, PAGE + 1)
 

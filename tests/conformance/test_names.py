@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.facts import on_linux, on_windows
+from helpers.ids import plain
 from helpers.peer import Peer, born
 from helpers.spelling import Pythonic, Win32, refused
 
@@ -175,7 +176,7 @@ def test_a_lone_surrogate_is_an_ordinary_character(api: Api, name: str, other: P
     assert other.do("bytes(api.map(api.open(name + chr(0xd800)))[:2])") == b"ok"
 
 
-@pytest.mark.parametrize("text", [b"bytes", 5, 1.5, [], object()], ids=repr)
+@pytest.mark.parametrize("text", [b"bytes", 5, 1.5, [], object()], ids=plain)
 def test_what_is_not_a_string_is_no_name(text: object) -> None:
     with pytest.raises(TypeError):
         namedshm.create(text, 100)  # type: ignore[arg-type]

@@ -58,14 +58,21 @@ def test_a_length_is_exact_in_a_view(name: str, length: int) -> None:
         assert len(memoryview(view)) == length
 
 
-def test_a_100_byte_object_maps_4096_bytes_and_no_more(api: Api, name: str) -> None:
+def reach(api: Api, size: int) -> int:
+    """Bytes of an object of that size that can be mapped."""
+    return -(-size // api.granularity) * api.granularity
+
+
+def test_a_100_byte_object_maps_100_or_4096_bytes_and_no_more(api: Api, name: str) -> None:
     handle = api.create(name, 100)
-    assert len(api.map(handle, "write", 0, PAGE)) == PAGE
+    assert len(api.map(handle, "write", 0, reach(api, 100))) == reach(api, 100)
     with refused(5):
-        api.map(handle, "write", 0, PAGE + 1)
+        api.map(handle, "write", 0, reach(api, 100) + 1)
 
 
 def test_the_slack_of_the_last_page_is_zero_and_shared(api: Api, name: str, other: Peer) -> None:
+    if api.granularity == 1:
+        pytest.skip("the Pythonic spelling does not give it")
     view = api.map(api.create(name, 100), "write", 0, PAGE)
     assert view[100:PAGE] == bytes(PAGE - 100)
     view[PAGE - 5 : PAGE] = b"slack"
@@ -106,9 +113,10 @@ def test_an_offset_at_or_beyond_the_end_is_refused(api: Api, name: str, size: in
 def test_offset_and_length_together_beyond_the_end_are_refused_with_5(api: Api, name: str) -> None:
     handle = api.create(name, SIZE)
     last = 3 * GRANULARITY
-    assert len(api.map(handle, "read", last, PAGE)) == PAGE
+    rest = reach(api, SIZE) - last
+    assert len(api.map(handle, "read", last, rest)) == rest
     with refused(5):
-        api.map(handle, "read", last, PAGE + 1)
+        api.map(handle, "read", last, rest + 1)
     with refused(5):
         api.map(handle, "read", GRANULARITY, SIZE)
     with refused(5, 87):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from helpers.ids import plain
 from helpers.peer import Peer
 from helpers.worker import end_as_maker
 
@@ -102,7 +103,7 @@ def test_a_position_outside_is_an_index_error(library: Library, position: int) -
     assert list(items) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("position", ["0", None, 1.5, slice(0, 2)], ids=repr)
+@pytest.mark.parametrize("position", ["0", None, 1.5, slice(0, 2)], ids=plain)
 def test_a_position_is_an_integer(library: Library, position: Any) -> None:
     items = library.list([1, 2, 3])
     with pytest.raises(TypeError):

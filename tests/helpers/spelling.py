@@ -57,6 +57,7 @@ class Pythonic:
     """
 
     label = "namedshm"
+    granularity = 1  # views end where the object does, to the byte
 
     def __init__(self) -> None:
         self._kept: list[Any] = []
@@ -98,6 +99,7 @@ class Win32:
     """CreateFileMapping and its relatives."""
 
     label = "win32"
+    granularity = 4096  # views are whole pages
 
     def __init__(self) -> None:
         self._existed: dict[int, bool] = {}

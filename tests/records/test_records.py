@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import pytest
 from helpers.facts import has_fork, on_linux
+from helpers.ids import plain
 from helpers.peer import Peer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -492,7 +493,7 @@ def test_a_foreign_header_is_invalid_content(name: str, descr: object, shape: tu
         b"\x93NUMPY\x01\x00\x04\x00{1:2",
         b"ARROW1\0\0" * 4,
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_a_damaged_header_is_invalid_content(name: str, header: bytes) -> None:
     with _made(name, header, 64, size=max(4096, len(header))), pytest.raises(namedshm.InvalidContent, match=name):

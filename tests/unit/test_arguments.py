@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers.facts import on_linux
+from helpers.ids import plain
 
 import namedshm
 
@@ -29,7 +30,7 @@ def test_a_size_no_system_has_is_out_of_resources(name: str, size: int) -> None:
     assert caught.value.winerror in (8, 1455)
 
 
-@pytest.mark.parametrize("size", [1.0, 1.5, float("nan"), float("inf"), "100", b"100", None, [], {}, object()], ids=repr)
+@pytest.mark.parametrize("size", [1.0, 1.5, float("nan"), float("inf"), "100", b"100", None, [], {}, object()], ids=plain)
 def test_a_size_that_is_no_integer_is_a_type_error(name: str, size: object) -> None:
     with pytest.raises(TypeError, match="integer"):
         namedshm.create(name, size)  # type: ignore[arg-type]
@@ -49,7 +50,7 @@ def test_integers_of_other_types_are_sizes(name: str) -> None:
         assert section.size == 1
 
 
-@pytest.mark.parametrize("access", ["", "rw", "w", "Read", None, 1, b"read", ["read"]], ids=repr)
+@pytest.mark.parametrize("access", ["", "rw", "w", "Read", None, 1, b"read", ["read"]], ids=plain)
 def test_an_access_of_a_handle_is_read_or_write(name: str, access: object) -> None:
     with pytest.raises(namedshm.InvalidArgument, match="read"):
         namedshm.create(name, 100, access=access)  # type: ignore[arg-type]
@@ -81,13 +82,13 @@ def test_options_are_keywords(name: str) -> None:
         section.map(0, 10, "read", True)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("offset", ["0", 1.0, 65536.0, None, b"", []], ids=repr)
+@pytest.mark.parametrize("offset", ["0", 1.0, 65536.0, None, b"", []], ids=plain)
 def test_an_offset_that_is_no_integer_is_refused(name: str, offset: object) -> None:
     with namedshm.create(name, 100_000) as section, pytest.raises((TypeError, namedshm.InvalidArgument)):
         section.map(offset, 10)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("length", ["10", 10.0, b"", []], ids=repr)
+@pytest.mark.parametrize("length", ["10", 10.0, b"", []], ids=plain)
 def test_a_length_that_is_no_integer_is_a_type_error(name: str, length: object) -> None:
     with namedshm.create(name, 100) as section, pytest.raises(TypeError):
         section.map(0, length)  # type: ignore[arg-type]

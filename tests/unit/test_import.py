@@ -55,6 +55,7 @@ def test_a_star_import_gives_what_all_says() -> None:
     space: dict[str, object] = {}
     exec("from namedshm import *", space)
     assert set(namedshm.__all__) <= set(space)
+    assert not {"open", "copy"} & set(space), "a builtin and a module everybody uses"
     exec("from namedshm.win32 import *", space)
     assert "CreateFileMapping" in space
 
@@ -67,3 +68,23 @@ def test_importing_makes_nothing() -> None:
         "try: namedshm.open('missing')\nexcept namedshm.NotFound: pass\nassert n() == 0, 'looking for a name made a registry'"
     )
     _modules(f"import os; os.environ['NAMEDSHM_SESSION'] = 'empty-' + str(os.getpid())\n{code}")
+
+
+MODULES = ["arrays", "arrow", "copying", "inspection", "managers", "records", "shared_memory", "sync", "win32"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_there_when_it_is_first_used(module: str) -> None:
+    look = f"import namedshm\nassert {module!r} in dir(namedshm)\nfound = namedshm.{module}"
+    code = f"{look}\nimport namedshm.{module} as same\nassert found is same"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("module", "library", "extra"), [("arrays", "numpy", "numpy"), ("arrow", "pyarrow", "arrow")])
+@pytest.mark.parametrize("way", ["import namedshm.{}", "import namedshm; namedshm.{}"])
+def test_a_missing_library_is_named_with_its_extra(module: str, library: str, extra: str, way: str) -> None:
+    code = f"import sys; sys.modules[{library!r}] = None\n{way.format(module)}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"pip install 'namedshm[{extra}]'\n"), done.stderr

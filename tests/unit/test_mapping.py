@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 import pytest
+from helpers.ids import plain
 from helpers.peer import Peer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,7 @@ def test_an_index_outside_is_an_index_error(view: namedshm.View, index: int) -> 
         view[index] = 1
 
 
-@pytest.mark.parametrize("index", ["0", 1.0, None, (0,), b"0"], ids=repr)
+@pytest.mark.parametrize("index", ["0", 1.0, None, (0,), b"0"], ids=plain)
 def test_what_is_neither_integer_nor_slice_is_a_type_error(view: namedshm.View, index: object) -> None:
     with pytest.raises(TypeError):
         view[index]  # type: ignore[index]
@@ -58,7 +59,7 @@ def test_a_byte_is_0_to_255(view: namedshm.View, value: int) -> None:
     assert view[0] == 0
 
 
-@pytest.mark.parametrize("value", ["a", b"a", None, 1.5], ids=repr)
+@pytest.mark.parametrize("value", ["a", b"a", None, 1.5], ids=plain)
 def test_a_byte_is_an_integer(view: namedshm.View, value: object) -> None:
     with pytest.raises(TypeError):
         view[0] = value  # type: ignore[call-overload]
@@ -130,7 +131,7 @@ def test_a_slice_step_of_0_is_a_value_error(view: namedshm.View) -> None:
         view[::0] = b""
 
 
-@pytest.mark.parametrize("value", [1, "text", None, [1, 2, 3]], ids=repr)
+@pytest.mark.parametrize("value", [1, "text", None, [1, 2, 3]], ids=plain)
 def test_what_has_no_buffer_cannot_be_assigned_to_a_slice(view: namedshm.View, value: object) -> None:
     with pytest.raises(TypeError):
         view[:3] = value  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.ids import plain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +76,7 @@ def test_length_is_counted_in_characters_after_the_prefix(text: str) -> None:
         assert caught.value.winerror == 206
 
 
-@pytest.mark.parametrize("text", [None, 5, b"x", 1.5, [], (), {}, object()], ids=repr)
+@pytest.mark.parametrize("text", [None, 5, b"x", 1.5, [], (), {}, object()], ids=plain)
 def test_what_is_not_text_is_a_type_error(text: object) -> None:
     with pytest.raises(TypeError):
         Name(text)  # type: ignore[arg-type]

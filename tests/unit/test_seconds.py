@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers.extras import needs
+from helpers.ids import plain
 
 import namedshm
 from namedshm import _arguments
@@ -109,14 +110,14 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=plain)
 def test_what_is_no_number_is_a_type_error_everywhere(name: str, value: object) -> None:
     for what, take in _takers(name).items():
         with pytest.raises(TypeError, match=f"timeout must be a number of seconds.*not {type(value).__name__}"):
             pytest.fail(f"{what} took it and gave {take(value)!r}")
 
 
-@pytest.mark.parametrize("value", NANS, ids=repr)
+@pytest.mark.parametrize("value", NANS, ids=plain)
 def test_what_is_not_a_number_is_an_invalid_argument_everywhere(name: str, value: object) -> None:
     for what, take in _takers(name).items():
         with pytest.raises(namedshm.InvalidArgument, match="not a number") as caught:

@@ -11,6 +11,8 @@ It refuses to change or free an object: there is nothing to clean up, the kernel
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 __all__ = ["main"]
@@ -22,8 +24,27 @@ def main() -> None:
         import click  # noqa: F401
         import rich  # noqa: F401
     except ImportError as error:
-        sys.stderr.write(f"namedshm: the command line needs {error.name}: pip install 'namedshm[cli]'\n")
+        _tell(f"namedshm: the command line needs {error.name}: pip install 'namedshm[cli]'")
         sys.exit(1)
     from .app import cli
 
-    cli(prog_name="namedshm")
+    if sys.stdout is None:  # closed by the shell (>&-): what is written fails, as it does for other programs
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    try:
+        cli(prog_name="namedshm")
+    except OSError as error:  # of the output: click itself is silent about a reader that has gone
+        _tell(f"namedshm: cannot write the output: {error.strerror or error}")
+        _forget_output()
+        sys.exit(1)
+
+
+def _tell(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried again when the interpreter ends."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

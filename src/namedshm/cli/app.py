@@ -28,9 +28,33 @@ class _Commands(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except NamedShmError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_as_typed(error)) from None
+
+
+def _as_typed(error: NamedShmError) -> str:
+    """The error's text, with the name as it stands in a shell and not as in Python, where a backslash is written twice."""
+    text, name = str(error), error.object_name
+    return text if name is None or "\\" not in name else text.replace(repr(name), f"'{name}'")
+
+
+class Name(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click
+    r"""An object's name, with a remark on those that were meant to be Global and are not."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        lower = value.lower()
+        if lower.startswith("global") and "\\" not in value and (lower[6:7] == "/" or value.startswith("Global")) and lower[6:]:
+            click.echo(
+                f"Remark: {value!r} is a Local name. A Global one is written 'Global\\{value[6:].lstrip('/')}', in quotes, for the "
+                "shell takes a backslash away.",
+                err=True,
+            )
+        return value
 
 
 @click.group(
@@ -53,5 +77,5 @@ def cli() -> None:
       namedshm save frames frames.npy  its bytes as a file
       namedshm load frames.npy frames  and back
       namedshm hold frames             keep it alive, whoever ends
-      sudo namedshm grant video        let group 'video' create in Global\\
+      namedshm grant video             as root: let group 'video' create in Global\\
     """

@@ -31,7 +31,7 @@ def command(part: str | None, name: str, is_global: bool) -> None:
       namedshm demo
       namedshm demo first              in one terminal
       namedshm demo second             in another, while first waits
-      sudo namedshm demo --global
+      namedshm demo --global
     """
     full = rf"Global\{name}" if is_global else name
     if part == "first":

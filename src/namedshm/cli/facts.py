@@ -106,9 +106,9 @@ def as_json(info: ObjectInfo) -> dict[str, Any]:
         "handles": info.handles,
         "mappings": info.mappings,
         "resident": info.resident,
-        "mode": info.mode,
+        "mode": None if info.mode is None else f"{info.mode:04o}",
         "created": info.created,
-        "identity": info.identity,
+        "identity": f"{info.identity:#018x}",  # as text: readers of JSON make floats of numbers, which have 53 bits
         "creator_pid": info.creator_pid,
         "creator_uid": info.creator_uid,
         "creator_user": user(info.creator_uid),

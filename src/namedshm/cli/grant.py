@@ -34,9 +34,9 @@ def command(group: str | None, show: bool, revoke: bool, force: bool) -> None:
 
     \b
     Examples:
-      sudo namedshm grant video
+      namedshm grant video
       namedshm grant --show
-      sudo namedshm grant --revoke
+      namedshm grant --revoke
     """
     if (group is not None) + show + revoke != 1:
         raise click.UsageError("Give a GROUP, or --show, or --revoke.")

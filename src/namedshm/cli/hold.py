@@ -7,6 +7,8 @@ from contextlib import ExitStack
 
 import click
 
+from .app import Name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
     from namedshm.sync import Waitable
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_BYTES = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
+_PREFIXES = "kmgtp"
+_BYTES = {"": 1, "b": 1}
+_BYTES |= {prefix + unit: 1024 ** (k + 1) for k, prefix in enumerate(_PREFIXES) for unit in ("", "ib")}
+_BYTES |= {prefix + "b": 1000 ** (k + 1) for k, prefix in enumerate(_PREFIXES)}
 
 
 def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
@@ -29,7 +34,9 @@ def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, c
             amount = float(number) * units[text[len(number) :].strip().lower()]
         except (ValueError, KeyError):
             amount = math.nan
-        if not 0 < amount < math.inf:
+        if amount <= 0:
+            raise click.BadParameter(f"{text!r} is nothing: give more than 0.", context, parameter)
+        if not amount < math.inf:
             raise click.BadParameter(f"{text!r} is not like {example}.", context, parameter)
         return amount
 
@@ -37,7 +44,7 @@ def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, c
 
 
 @click.command(epilog="Ended by Ctrl-C, SIGTERM or the time it is a success.  Who else holds an object keeps it alive as well.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=Name())
 @click.option(
     "--for",
     "duration",
@@ -48,9 +55,9 @@ def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, c
 @click.option(
     "--create",
     "size",
-    callback=_quantity(_BYTES, "4096, 64KiB or 1.5GiB"),
+    callback=_quantity(_BYTES, "4096, 64KiB, 10MB or 1.5GiB"),
     metavar="SIZE",
-    help="Make a section of this size (4096, 64KiB, 1.5GiB) where nobody holds the name.",
+    help="Make a section of this size (4096, 64KiB, 10MB, 1.5GiB) where nobody holds the name.",
 )
 def command(names: tuple[str, ...], duration: float | None, size: float | None) -> None:
     """Keep objects alive until interrupted: sections, mutexes, events, semaphores.

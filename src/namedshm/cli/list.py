@@ -2,70 +2,107 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from namedshm import ObjectInfo
 
 _EMPTY = r"""Nothing is alive: no process holds an object that this user may see.
 Try 'namedshm demo first' here and 'namedshm list' in another terminal.
 Seen are Local\ names of this user and Global\ names; the Local\ names of other users are not."""
+_GAP = 2  # characters between two columns
+_NAME = 20  # characters a name has in any case
+_ALWAYS = 3  # columns that are never left out
 
 
 @click.command(
     epilog="Handles keep the name; mappings (attachments of the memory, a handle's view shares its handle's) keep the memory."
 )
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with all facts, [] if nothing is alive.")
-def command(as_json: bool) -> None:
-    """List the living objects: name, size, handles, mappings, creator, age, memory really used.
+@click.option("--watch", is_flag=True, help="Print anew every second, until interrupted.")
+def command(patterns: tuple[str, ...], as_json: bool, watch: bool) -> None:
+    """List the living objects: name, type, size, handles, mappings, memory really used, age, creator.
+
+    With PATTERNs ('*' any text, '?' any character) those whose name matches one.  In a narrow terminal the facts that do not
+    fit are left out, the last ones first.
 
     \b
     Examples:
       namedshm list
+      namedshm list 'camera*' --watch
       namedshm list --json | python3 -m json.tool
     """
+    if not watch:
+        _print(patterns, as_json)
+        return
+    from .waiting import Interruption
+
+    interruption = Interruption()
+    while True:
+        if not as_json:
+            click.clear()
+        _print(patterns, as_json)
+        if interruption.wait(1.0):
+            return
+
+
+def _print(patterns: tuple[str, ...], as_json: bool) -> None:
+    from fnmatch import fnmatchcase
+
     import namedshm
 
     from . import facts
 
-    objects = namedshm.list_objects()
+    objects = [info for info in namedshm.list_objects() if not patterns or any(fnmatchcase(info.name, p) for p in patterns)]
     if as_json:
         import json
 
         click.echo(json.dumps([facts.as_json(info) for info in objects], indent=2))
-        return
-    if not objects:
-        click.echo(_EMPTY)
-        return
+    elif objects:
+        _table(objects)
+    else:
+        click.echo(_EMPTY if not patterns else "Nothing of such a name is alive.")
 
+
+def _table(objects: list[ObjectInfo]) -> None:
     import sys
+    from shutil import get_terminal_size
 
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, right in (
-        ("NAME", False),
-        ("TYPE", False),
-        ("SIZE", True),
-        ("HANDLES", True),
-        ("MAPPINGS", True),
-        ("USED", True),
-        ("AGE", True),
-        ("USER", False),
-        ("CREATOR", False),
-    ):
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for info in objects:
-        row = (
-            facts.printable(info.name),
-            info.type,
-            facts.size(info.size),
-            facts.count(info.handles),
-            facts.count(info.mappings),
-            facts.size(info.resident),
-            facts.age(info.created),
-            facts.user(info.creator_uid) or "-",
-            facts.creator(info),
-        )
+    from . import facts
+
+    columns: list[tuple[str, bool, Callable[[ObjectInfo], str]]] = [  # title, a number?, text; the most important first
+        ("NAME", False, lambda info: facts.printable(info.name)),
+        ("TYPE", False, lambda info: info.type),
+        ("SIZE", True, lambda info: facts.size(info.size)),
+        ("HANDLES", True, lambda info: facts.count(info.handles)),
+        ("MAPPINGS", True, lambda info: facts.count(info.mappings)),
+        ("USED", True, lambda info: facts.size(info.resident)),
+        ("AGE", True, lambda info: facts.age(info.created)),
+        ("USER", False, lambda info: facts.user(info.creator_uid) or "-"),
+        ("CREATOR", False, facts.creator),
+    ]
+    wide = get_terminal_size().columns if sys.stdout.isatty() else 2000  # into a pipe: one object, one line
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    shown: list[list[str]] = []
+    used = 0
+    for title, number, text in columns:
+        cells = [text(info) for info in objects]
+        need = max(map(len, (title, *cells)))
+        used += min(need, _NAME) if not shown else need + _GAP  # a name that is longer goes on in the next line
+        if used > wide and len(shown) >= _ALWAYS:
+            break
+        table.add_column(title, justify="right" if number else "left", overflow="fold", no_wrap=bool(shown))
+        shown.append(cells)
+    wide = max(wide, used) if len(shown) == _ALWAYS else wide
+    for row in zip(*shown, strict=True):
         table.add_row(*map(Text, row))
-    wide = None if sys.stdout.isatty() else 2000  # into a pipe: one object, one line
     Console(width=wide, highlight=False).print(table)

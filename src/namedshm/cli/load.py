@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +13,8 @@ import click
 
 from namedshm import _npy
 from namedshm._content import SIZE
+
+from .app import Name
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -26,12 +32,12 @@ def _octal(context: click.Context, option: click.Parameter, value: str) -> int:
 
 
 @click.command(epilog="A name lives as long as somebody holds it, so without --into this command stays until it is interrupted.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("name", type=Name())
 @click.option("--into", is_flag=True, help="Overwrite the bytes of a section that lives, and end.")
 @click.option("--mode", callback=_octal, default="600", show_default=True, help=r"Who else may use it in Global\, as for a file.")
 def command(file: Path, name: str, into: bool, mode: int) -> None:
-    """Make a section NAME of the bytes of FILE, and hold it until interrupted.
+    """Make a section NAME of the bytes of FILE ('-': standard input), and hold it until interrupted.
 
     A .npy file becomes an array that numpy programs open by name, an .arrow file (not compressed) a table; any other file is bytes.
     With --into the bytes go into a section that some process holds: an array of the same shape and type, or plain bytes that are
@@ -42,6 +48,7 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
       namedshm load frames.npy frames
       namedshm load trades.arrow trades
       namedshm load --into frames.npy frames
+      zcat frames.npy.gz | namedshm load - frames
     """
     import namedshm
 
@@ -50,8 +57,8 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
     from .waiting import Interruption
 
     try:
-        with file.open("rb", buffering=0) as stream:
-            length = file.stat().st_size
+        with _readable(file) as stream:
+            length = os.fstat(stream.fileno()).st_size
             first = stream.read(SIZE)
             kind = format_of(first)
             if into:
@@ -70,6 +77,19 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
         if isinstance(error, namedshm.NamedShmError):
             raise
         raise click.ClickException(f"Cannot read {file}: {error.strerror or error}") from None
+
+
+def _readable(file: Path) -> BinaryIO:
+    """The file, at its beginning.  What comes through a pipe is copied to a temporary one first: a section's size is fixed."""
+    stdin = str(file) == "-"
+    stream: BinaryIO = open(0 if stdin else file, "rb", buffering=0, closefd=not stdin)  # noqa: SIM115  # the caller's to close
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    with stream:
+        spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        shutil.copyfileobj(stream, spool, _CHUNK)
+    spool.seek(0)
+    return spool
 
 
 def _fill(section: Section, stream: BinaryIO, first: bytes, kind: str, name: str) -> str:

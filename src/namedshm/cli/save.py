@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .app import Name
+
 if TYPE_CHECKING:
     from typing import BinaryIO
 
@@ -20,7 +22,7 @@ _IS = {"npy": "an array: save it as .npy", "arrow": "an Arrow table: save it as 
 
 
 @click.command(epilog="The section is read as it is: what others write meanwhile may be in the file or not.")
-@click.argument("name")
+@click.argument("name", type=Name())
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 def command(name: str, file: Path, force: bool) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .app import Name
+
 if TYPE_CHECKING:
     from namedshm import ObjectInfo
 
@@ -15,7 +17,7 @@ _FEW = 128  # bytes to show of what has no better preview
 
 
 @click.command(epilog="The bytes are read through a read-only handle of this command, which is closed before it prints.")
-@click.argument("name")
+@click.argument("name", type=Name())
 @click.option("--bytes", "length", type=click.IntRange(0), metavar="N", help="Show so many bytes, whatever they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON object, without the preview.")
 def command(name: str, length: int | None, as_json: bool) -> None:

@@ -1,11 +1,12 @@
 """One contender, one operation, many times: run as a process of its own by lifecycle.py.
 
-    python contenders.py CONTENDER create N SIZE
-    python contenders.py CONTENDER hold NAME SIZE     makes NAME, prints a line, waits for standard input to end, removes it
-    python contenders.py CONTENDER open N NAME
+    python -m benchmarks._contenders CONTENDER create N SIZE
+    python -m benchmarks._contenders CONTENDER hold NAME SIZE
+    python -m benchmarks._contenders CONTENDER open N NAME
 
-Each operation is what a careful user of that library writes: create + map + write one byte + close (and unlink, where the
-library leaves that to the user); open + map + read one byte + close.  Prints nanoseconds per operation.
+``hold`` makes NAME, prints a line, waits for standard input to end, and removes it.  Each operation is what a careful user of that
+library writes: create + map + write one byte + close (and unlink, where the library leaves that to the user); open + map + read one
+byte + close.  Prints nanoseconds per operation.
 """
 
 from __future__ import annotations

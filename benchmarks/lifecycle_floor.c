@@ -1,9 +1,9 @@
-/* floor.c - the bare system calls, in C: what no library can go below.
+/* lifecycle_floor.c - the bare system calls, in C: what no library can go below.
  *
- *   floor create N [SIZE]        shmget, shmat, IPC_RMID, touch, shmdt: one segment, no name
- *   floor open N [SIZE]          shmat, read, shmdt of a living segment: one attachment, no name
- *   floor open2 N [SIZE]         the same with two attachments, as a handle and a view are (PROTOCOL: token and data)
- *   floor c-create N / c-open N  include/namedshm.h itself, without Python
+ *   lifecycle_floor create N [SIZE]        shmget, shmat, IPC_RMID, touch, shmdt: one segment, no name
+ *   lifecycle_floor open N [SIZE]          shmat, read, shmdt of a living segment: one attachment, no name
+ *   lifecycle_floor open2 N [SIZE]         the same with two attachments, as a handle and a view are (PROTOCOL: token and data)
+ *   lifecycle_floor c-create N / c-open N  include/namedshm.h itself, without Python
  *
  * Prints nanoseconds per operation.
  */
