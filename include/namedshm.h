@@ -1528,14 +1528,22 @@ static inline void nshm_close(nshm_handle *h, int keep_data) {
     nshm__exit();
 }
 
+/* May the holder of this handle take the object's name away?  Who may write the object and the registry may; nobody has a handle for
+ * writing to what was created read-only: there it is the maker's user. */
+static inline int nshm__may_take(const nshm_handle *h) {
+    struct shmid_ds d;
+    if (!h->place->writable) return 0;
+    if (!(h->props & NSHM_OBJ_READONLY)) return !h->readonly;
+    return !h->place->global || (!shmctl(h->token_id, IPC_STAT, &d) && d.shm_perm.cuid == (uint32_t)geteuid());
+}
 /* Take the name away from the object at once, whoever holds it: it can be made again, and this object lives on without one until its
- * last holder goes.  Needs a handle with the right to write, and the right to write the registry.  0; -ENOENT: it has no name any more
- * (retired before); -EACCES.  An opener that had found the record before looks at its nonce after attaching, and looks again. */
+ * last holder goes.  0; -ENOENT: it has no name any more (retired before); -EACCES, see above.  An opener that had found the record
+ * before looks at its nonce after attaching: if it is still there, it has opened the object before this; else it looks again. */
 static inline int nshm_retire(nshm_handle *h) {
     nshm_place *p = h->place;
     int r;
     if (!h->token || !p) return -EINVAL;
-    if (h->readonly || !p->writable) return -EACCES;
+    if (!nshm__may_take(h)) return -EACCES;
     if ((r = nshm__enter())) return r;
     p->users++;
     nshm__exit();
@@ -1605,7 +1613,7 @@ static inline int nshm__replace_locked(nshm_handle *h, const char *name, size_t 
     memset(&old, 0, sizeof old);
     found = nshm__lookup(p, h->type, name, n, 0, NSHM__LOCKED, &old, &stale, &stale_nonce);
     if (found && found != -ENOENT) return found;
-    slot = found && stale >= 0 ? stale : nshm__slot(p->scope, t);
+    slot = !found && !nshm__may_take(&old) ? -EACCES : found && stale >= 0 ? stale : nshm__slot(p->scope, t);
     if (slot >= 0) {
         if (!found) {
             t->heir = (uint32_t)slot;

@@ -10,7 +10,7 @@ deque.  Between two of them a key may be in neither or in both, which at worst k
 
 from __future__ import annotations
 
-from _collections import deque
+from _collections import deque  # type: ignore[import-not-found]  # collections itself takes longer than all the rest
 
 from . import errors
 from ._backend import backend
@@ -46,7 +46,8 @@ class Kept:
         """The section, kept no more; None: it was not."""
         return self._sections.pop(key, None)
 
-    def keys(self) -> list[Hashable]:
+    def all(self) -> list[Hashable]:
+        """The keys."""
         return list(self._sections)
 
     def close_unlinked(self, looks: int = _LOOKS) -> None:

@@ -1,9 +1,9 @@
-"""``namedshm.shared_memory.install()``: libraries that nobody can edit get this package's module and manager instead of the standard ones.
+"""``namedshm.shared_memory.install()``: libraries that nobody can edit get this package's module and manager.
 
 In this process they are put where imports look for them.  A child made by ``fork`` inherits that.  One made by ``spawn`` or
-``forkserver`` is a new interpreter, which first of all unpickles what ``multiprocessing.spawn.get_preparation_data`` gave in the parent,
-and only then imports the parent's main module: so an entry is added there whose unpickling installs us in the child, and in its children
-by the same way.  Programs started in other ways (``subprocess``, loky's workers) call ``install()`` themselves.
+``forkserver`` is a new interpreter, which first of all unpickles what ``multiprocessing.spawn.get_preparation_data`` gave in the
+parent, and only then imports the parent's main module: so an entry is added there whose unpickling installs us in the child, and
+in its children by the same way.  Programs started in other ways (``subprocess``, loky's workers) call ``install()`` themselves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _standard: Any = multiprocessing
 
 
 class _Installing:
-    """Installs where it is unpickled.  By ``exec``, because the child may not have the path yet on which it would find a function."""
+    """Installs where it is unpickled.  By ``exec``: the child may not have the path yet on which it would find a function."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return exec, (_IN_A_CHILD, {})

@@ -103,7 +103,10 @@ class NamedShmError(OSError):
 
     def __reduce__(self) -> tuple[object, ...]:
         state = {
-            **{"winerror": self.winerror, "object_name": self.object_name, "call": self.call, "errno": self.errno},
+            "winerror": self.winerror,
+            "object_name": self.object_name,
+            "call": self.call,
+            "errno": self.errno,
             "filename": self.filename,
         }
         return (_rebuild, (type(self), self.strerror, state))

@@ -63,11 +63,11 @@ class _NameKeeper(managers.Server):
 
     def list_segments(self, connection: object) -> list[str]:
         self._held.close_all_unlinked()
-        return [str(name) for name in self._held.keys()]
+        return [str(name) for name in self._held.all()]
 
     def shutdown(self, connection: Any) -> None:
         """Let all names go before the caller hears that it is done, then end."""
-        for name in self._held.keys():
+        for name in self._held.all():
             self._unlink(name)
         super().shutdown(connection)
 

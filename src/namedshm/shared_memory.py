@@ -4,9 +4,10 @@ r"""``multiprocessing.shared_memory`` that leaves nothing behind: change the imp
     block = shared_memory.SharedMemory("frames", create=True, size=1024)
 
 A facade over sections (section.py).  What differs from the standard library is the subject of docs/migration.md.  The sentences to
-know are: the process that made a block keeps its name until anybody calls ``unlink()`` or that process ends, in whatever way; who has
-the block open holds the name as well; and the memory goes with the last buffer.  So nobody has to call ``unlink()`` for what ends with
-its maker, there is no resource tracker, and ``close()`` never raises.  On Windows a name goes with its last handle, as it does there.
+know are: the process that made a block keeps its name until anybody calls ``unlink()`` or that process ends, in whatever way; who
+has the block open holds the name as well; and the memory goes with the last buffer.  So nobody has to call ``unlink()`` for what
+may last as long as its maker, there is no resource tracker, and ``close()`` never raises.  On Windows a name goes with its last
+handle, as with the standard library.
 
 ``SharedMemoryManager`` is here too; it is in managers.py and loaded when it is asked for, because it needs multiprocessing.
 """
@@ -127,16 +128,18 @@ class SharedMemory:
     def close(self) -> None:
         """End this instance's access.
 
-        The process that made the block keeps its name, and so the block, until :meth:`unlink` or its own end; elsewhere this ends the
-        instance's hold on the name.  Buffers and arrays taken from :attr:`buf` stay valid and keep the memory; so this never raises
-        BufferError.  Twice is a no-op.
+        The process that made the block keeps its name, and so the block, until :meth:`unlink` or its own end; elsewhere this ends
+        the instance's hold on the name.  Buffers and arrays taken from :attr:`buf` stay valid and keep the memory; so this never
+        raises BufferError.  Twice is a no-op.
         """
         _end_access(self)
         _kept.close_unlinked()
 
     def unlink(self) -> None:
-        """Take the name away, whoever holds it: it can be made again at once, and nobody finds this block any more.  All who have it
-        open keep it, and :attr:`buf` stays usable until :meth:`close`.  Nothing happens if the name is gone, or another block's.
+        """Take the name away, whoever holds it: it can be made again at once, and nobody finds this block any more.
+
+        All who have it open keep it, and :attr:`buf` stays usable until :meth:`close`.  Nothing happens if the name is gone, or
+        another block's by now.
 
         On Windows, where a name stays with its object, this only ends the instance's hold on it.
 
@@ -152,11 +155,9 @@ class SharedMemory:
         _end_access(self)
 
     def __getattr__(self, name: str) -> Any:
-        why = (
-            "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
-            if name in _OF_FILES
-            else ""
-        )
+        why = ""
+        if name in _OF_FILES:
+            why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
 
     def __reduce__(self) -> tuple[Callable[..., SharedMemory], tuple[object, ...]]:
@@ -215,8 +216,8 @@ def _create_named(name: str, size: int) -> Section:
         return _create_somehow(_bare(name), size)
     except errors.AlreadyExists:
         raise errors.AlreadyExists(
-            f"Cannot create block {name!r}: it exists. Open it (without create=True), unlink() it first, or leave the name out for a "
-            "new one",
+            f"Cannot create block {name!r}: it exists. Open it (without create=True), unlink() it first, or leave the name out "
+            "for a new one",
             name=name,
             call="SharedMemory",
         ) from None
@@ -510,11 +511,11 @@ def _text(format: bytes) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ the module
 def install() -> None:
-    """Let libraries that import ``multiprocessing.shared_memory`` and ``multiprocessing.managers.SharedMemoryManager`` get those of this
-    package, in this process and in the processes that multiprocessing starts from here on, by whatever method.
+    """Let libraries that import ``multiprocessing.shared_memory`` get this module, and this package's ``SharedMemoryManager``, in
+    this process and in those that multiprocessing starts from here on, by whatever method.
 
-    Call it before they are imported: what they have got by then stays with them.  From then on the resource tracker ignores requests
-    to forget blocks it never heard of.  Twice is a no-op.
+    Call it before they are imported: what they have got by then stays with them.  From then on the resource tracker ignores
+    requests to forget blocks it never heard of.  Twice is a no-op.
     """
     from ._substitution import substitute
 

@@ -1,9 +1,9 @@
 """The registry protocol of namedshm.h as small programs, and an explorer of all their interleavings.
 
-What:   create, open, close, retire, replace and fork are written as in the header, one `yield` for each load, store and system call.  The explorer
-        visits every state that any order of these steps can reach, with processes killed at any step, the lock given up by the
-        kernel before it unmaps a dying process, segment ids that recur, and processes that see the kernel through another IPC
-        namespace, or are refused by it.
+What:   create, open, close, retire, replace and fork are written as in the header, one `yield` for each load, store and system
+        call.  The explorer visits every state that any order of these steps can reach, with processes killed at any step, the
+        lock given up by the kernel before it unmaps a dying process, segment ids that recur, and processes that see the kernel
+        through another IPC namespace, or are refused by it.
 Why:    storms find what is likely; this finds what is possible, in small.
 Not:    a proof about the C code, and nothing about memory order: the steps are sequentially consistent, as the header's fences make
         them where it matters.  Who changes the protocol there changes it here, and plants the bug it avoids (`flaw`).
@@ -14,8 +14,8 @@ Checked in every state:
     SHARED      a token serves one object;
     RISEN       an object that nobody held any more is never opened again;
 at the end of each operation:
-    MISSED      a name that was held by somebody throughout is found, as the same object (who cannot tell may refuse, only that), or as
-                one that replaced it meanwhile;
+    MISSED      a name that was held by somebody throughout is found, as the same object (who cannot tell may refuse, only that),
+                or as one that replaced it meanwhile;
     RETURNED    an object whose name was taken away before the operation began is not found;
     MIXED       the segments and the identity of a handle belong together;
     UNFILLED    an object is found filled;
@@ -180,7 +180,8 @@ class Programs:
 # ---------------------------------------------------------------------------------------------------- the protocol
 class Protocol:
     """The header's functions.  A script is a tuple of operations: ("create", name), ("make", name) exclusively, ("open", name),
-    ("close", name), ("retire", name), ("replace", name), ("fork", script, raw), ("view", "away"), ("foreign",) makes a segment of no object, ("die",)."""
+    ("close", name), ("retire", name), ("replace", name), ("fork", script, raw), ("view", "away"), ("foreign",) makes a segment of no
+    object, ("die",)."""
 
     def __init__(
         self, *scripts: tuple[Any, ...], flaw: str = "", slots: int = 2, data: bool = False, threads: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def test_a_forked_child_keeps_nothing_that_its_parent_keeps(
     parent = peers()
     parent.do(f"{IMPORT}b = SharedMemory(name, create=True, size=10); b.close(); del b", name=name)
     with parent.fork(tmp_path) as child:
-        assert child.do("from namedshm import shared_memory; shared_memory._kept.keys()") == []
+        assert child.do("from namedshm import shared_memory; shared_memory._kept.all()") == []
         child.do("c = SharedMemory(name + 'c', create=True, size=10); c.close()")
         assert not gone(name + "c")  # its own it keeps
         parent.kill()
@@ -167,7 +167,7 @@ def _attached() -> int:
 
 
 @pytest.fixture
-def receiver(peers: Callable[[], Peer]) -> Iterator[Peer]:
+def receiver(peers: Callable[[], Peer]) -> Peer:
     peer = peers()
     peer.do(f"""{IMPORT}
 def take(names):
@@ -177,7 +177,7 @@ def take(names):
         block.close()
         block.unlink()
 """)
-    yield peer
+    return peer
 
 
 @pytest.mark.skipif(not on_linux, reason="reads /proc")
@@ -285,9 +285,9 @@ def test_private_details_of_files_are_missing_and_say_why(name: str) -> None:
     block = SharedMemory(name, create=True, size=10)
     for private in ("_fd", "_mmap"):
         assert not hasattr(block, private)
-        with pytest.raises(AttributeError, match=f"{private}.*without a file.*use buf"):
+        with pytest.raises(AttributeError, match=rf"{private}.*without a file.*use buf"):
             getattr(block, private)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
         block.nonsense  # noqa: B018
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("hypothesis")
+from helpers.worker import end_as_maker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from helpers.worker import end_as_maker
 
 from namedshm.shared_memory import ShareableList, SharedMemory
 

@@ -90,7 +90,7 @@ def _state() -> dict[str, Any]:
 def end_as_maker() -> None:
     """Close what this process keeps of blocks that it made, as its end would."""
     kept = getattr(sys.modules.get("namedshm.shared_memory"), "_kept", None)
-    for key in kept.keys() if kept else ():
+    for key in kept.all() if kept else ():
         if section := kept.take(key):
             section.close()
 
