@@ -12,7 +12,8 @@
  * Objects, all of them System V shared memory segments marked IPC_RMID while attached (shmctl(2): such a segment lives
  * until its last detachment, and on Linux it can still be attached by id), so exit, exec and SIGKILL all release them:
  *
- *   token     one per object; AN ATTACHMENT OF IT IS A HANDLE and keeps the name.  Its page is not touched for a section.
+ *   token     one per object; AN ATTACHMENT OF IT IS A HANDLE and keeps the name (but for nshm_retire and nshm_replace, which take it
+ *             away).  Its page is not touched for a section.
  *   data      one per section; AN ATTACHMENT OF IT IS A VIEW or a handle's hold on the memory.
  *   registry  one per scope; every process that holds an object has it attached, so it lives exactly as long as there can be
  *             a name in it.  It is found by scanning the kernel's segment table.  It is an index only: whether an object

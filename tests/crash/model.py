@@ -180,8 +180,8 @@ class Programs:
 # ---------------------------------------------------------------------------------------------------- the protocol
 class Protocol:
     """The header's functions.  A script is a tuple of operations: ("create", name), ("make", name) exclusively, ("open", name),
-    ("close", name), ("retire", name), ("replace", name), ("fork", script, raw), ("view", "away"), ("foreign",) makes a segment of no
-    object, ("die",)."""
+    ("close", name), ("retire", name), ("replace", name), ("fork", script, raw), ("view", "away"), ("foreign",) makes a segment of
+    no object, ("die",)."""
 
     def __init__(
         self, *scripts: tuple[Any, ...], flaw: str = "", slots: int = 2, data: bool = False, threads: bool = False

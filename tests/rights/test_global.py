@@ -195,7 +195,7 @@ def test_who_may_not_create_in_global_takes_no_name_away_there(as_user: AsUser, 
         peer.do("from namedshm.section import Replacement\nr = namedshm.open(name + '-readable', 'read')", name=name)
         with pytest.raises(namedshm.AccessDenied, match="retire"):
             peer.do("r.retire()")
-    with pytest.raises(namedshm.AccessDenied, match="retire.*right to create"):
+    with pytest.raises(namedshm.AccessDenied, match=r"retire.*right to create"):
         carl.do("namedshm.open(name).retire()")
     with pytest.raises(namedshm.AccessDenied):
         carl.do("Replacement(name, 10, 0o666, None, None)")
@@ -203,9 +203,9 @@ def test_who_may_not_create_in_global_takes_no_name_away_there(as_user: AsUser, 
         bert.do("Replacement(name + '-readable', 10, 0o666, None, None).commit()", name=name)
     assert carl.do("namedshm.open(name).size, r.size, namedshm.open(name + '-readable', 'read').size") == (100, 100, 100)
     anna.do("u = namedshm.create(name, 100, mode=0o666, writable=False)", name=name + "-frozen")
-    with pytest.raises(namedshm.AccessDenied, match="maker's user"):
+    with pytest.raises(namedshm.AccessDenied, match=r"maker's user"):
         bert.do("namedshm.open(name, 'read').retire()", name=name + "-frozen")
-    with pytest.raises(namedshm.AccessDenied, match="maker's user"):
+    with pytest.raises(namedshm.AccessDenied, match=r"maker's user"):
         bert.do("Replacement(name, 10, 0o666, None, None).commit()", name=name + "-frozen")
     assert anna.do("u.retire()") is True
     assert bert.do("namedshm.open(name).retire()", name=name) is True  # a member who may write it
