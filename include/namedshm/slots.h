@@ -3,7 +3,7 @@
  * Owns:   how a record is read while others write it.  Its nonce is cleared before it changes and set last: a copy is whole if the
  *         nonce is the same, and not 0, before and after.  Both sides access it by relaxed atomic words; with plain accesses
  *         the behaviour would be undefined, and a compiler free to split or to repeat them.
- *         A record never moves, so a name that is there all the time is found.
+ *         A record never moves, so a name that is there all the time is found; unless it is given to another object (naming.h).
  *         Nothing read here is believed before nshm__sound: whoever may write a registry could have written anything.
  * Needs:  lock.h, places.h.
  */

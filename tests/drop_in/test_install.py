@@ -80,14 +80,17 @@ def test_blocks_made_through_the_library_are_ours_and_pools_pass_them_on(
 ) -> None:
     code = f"""
 import multiprocessing
+kept = []
 
 def fill(block):
     from multiprocessing.shared_memory import SharedMemory
     assert type(block) is SharedMemory, type(block)
     block.buf[0] = 5
     made = SharedMemory(create=True, size=4)
+    opened = SharedMemory(made.name)
     made.close()
-    return SharedMemory(made.name)
+    kept.append(opened)  # on Windows the name goes with the last handle
+    return opened
 
 if __name__ == "__main__":
     from namedshm import shared_memory
