@@ -21,18 +21,19 @@
  *     layout.h       the memory format (docs/format-linux.md)        places.h     registries as this process has them attached
  *     types.h        what callers hold                               registry.h   finding the registry of a scope, or making it
  *     process.h      what all threads share; the guard               scopes.h     beginning to use a scope, and ending it
- *     users.h        do numbers of users mean the same here?         slots.h      records: reading, finding, freeing
+ *     users.h        do numbers of users mean the same here?         slots.h      records: reading, finding, tidying
  *     attachments.h  attaching and detaching                         lookup.h     from a name to a handle
  *     segments.h     making segments, asking the kernel about them   spare.h      a token is used again
  *     fork.h         what a forked child must not keep               making.h     a new object
  *     handles.h      create, open, duplicate, close                  parcels.h    handing a handle to another process
  *     naming.h       taking a name away, and giving it to another    look.h       what there is
- *     files.h        where the file of a section is
+ *     files.h        where the file of a section is                  freeing.h    freeing a record, also after a death
  *
  * Objects, all of them System V shared memory segments marked IPC_RMID while attached (shmctl(2): such a segment lives
  * until its last detachment, and on Linux it can still be attached by id), so exit, exec and SIGKILL all release them:
  *
- *   token     one per object; AN ATTACHMENT OF IT IS A HANDLE and keeps the name.  Its page is not touched for a section.
+ *   token     one per object; AN ATTACHMENT OF IT IS A HANDLE and keeps the name (but for nshm_retire and nshm_replace, which take it
+ *             away).  Its page is not touched for a section.
  *   data      one per section; AN ATTACHMENT OF IT IS A VIEW or a handle's hold on the memory.
  *   registry  one per scope; every process that holds an object has it attached, so it lives exactly as long as there can be
  *             a name in it.  It is found by scanning the kernel's segment table.  It is an index only: whether an object
@@ -112,9 +113,11 @@ static inline void nshm_flight_end(nshm_handle *h);
 
 /* ------------------------------------------------------------------------------------------------ names of living objects
  * Take the name away from the object at once, whoever holds it: the name can be used again, and the object lives on without one until its
- * last handle goes.  Needs a handle with the right to write, and the right to write the registry: else -EACCES.  -ENOENT: it has no name
- * any more. */
+ * last handle goes.  Needs a handle with the right to write (of an object that was created read-only: its maker's user), and the right to
+ * write the registry: else -EACCES.  -ENOENT: it has no name any more. */
 static inline int nshm_retire(nshm_handle *h);
+/* Does the name still lead to this object?  0 from the moment on that nshm_retire or nshm_replace took it away.  One load. */
+static inline int nshm_named(const nshm_handle *h);
 /* A new object that has no name yet, to be filled at leisure, and then given one by nshm_replace.  Arguments as for
  * nshm_create.  If its maker ends before that, it goes like any other. */
 static inline int nshm_prepare(nshm_scope *s, uint16_t type, uint64_t size, unsigned mode, int64_t group, uint32_t props, nshm_handle *h);

@@ -1,7 +1,7 @@
 /* namedshm/arrivals.h - waiting until a name appears.
  *
  * Owns:   `awaited` and `arrivals` of a registry.
- * Needs:  registry.h, places.h.
+ * Needs:  registry.h.
  *
  * Who waits                                       who publishes a name
  *   1. reads `arrivals`                             A. stores the record's nonce: the name can be found

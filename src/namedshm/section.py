@@ -255,7 +255,8 @@ class Section:
 
         Raises:
             ClosedHandle, InvalidArgument (an unnamed section).
-            AccessDenied: the handle is read-only; in ``Global`` this process has no right to create.
+            AccessDenied: the handle is read-only, or the section is and another user's; in ``Global`` this process has no right to
+                create.
             Unsupported: on Windows, where a name stays with its object.
         """
         handle = self._handle

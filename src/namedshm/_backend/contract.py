@@ -196,6 +196,8 @@ class Backend(Protocol):
     granularity: int
     #: Memory is mapped in units of this (bytes).
     page_size: int
+    #: Whether a name can be taken away from a living object: :meth:`retire`, :meth:`replace_section`.
+    names_can_go: bool
 
     def create_section(
         self,
@@ -249,6 +251,12 @@ class Backend(Protocol):
         """Take the object's name away now, whoever holds it; the memory stays with its holders.  False: it had none any more.
 
         Raises: ClosedHandle; AccessDenied (a read-only handle; in Global no right to create); Unsupported on Windows.
+        """
+
+    def named(self, handle: SectionHandle) -> bool:
+        """Whether the name still leads to this object: False once it was retired or replaced.  Costs no call of the system.
+
+        Raises: ClosedHandle.
         """
 
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:

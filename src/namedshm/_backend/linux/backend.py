@@ -37,6 +37,7 @@ _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching
 
 
 class LinuxBackend:
+    names_can_go = True
     granularity = 65536
     page_size = 4096
 
@@ -111,6 +112,10 @@ class LinuxBackend:
     def retire(self, handle: SectionHandle) -> bool:
         retire: Callable[[], bool] = handle.retire  # type: ignore[attr-defined]  # of ours, or of one that shares an opening of ours
         return retire()
+
+    def named(self, handle: SectionHandle) -> bool:
+        named: Callable[[], bool] = handle.named  # type: ignore[attr-defined]  # as above
+        return named()
 
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         handle: native.Handle = native.open(name, access)

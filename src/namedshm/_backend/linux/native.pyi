@@ -60,6 +60,9 @@ class Handle:
     def retire(self) -> bool:
         """``Backend.retire``."""
 
+    def named(self) -> bool:
+        """``Backend.named``."""
+
     def replace(self, name: Name) -> None:
         """``Backend.replace_section``, of a handle that :func:`prepare` made."""
 

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 class WindowsBackend:
     """Kernel objects by kernel32.  The methods are specified in ``contract.py``."""
 
+    names_can_go = False
     granularity = 65536
     page_size = native.PAGE
 
@@ -131,6 +132,9 @@ class WindowsBackend:
 
     def retire(self, handle: SectionHandle) -> bool:
         raise _no_retiring(handle.name, "retire")
+
+    def named(self, handle: SectionHandle) -> bool:
+        return handle.name is not None
 
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         pair, lock = beside(name)
