@@ -24,7 +24,7 @@ from helpers.turns import until
 
 _numbers = itertools.count()
 
-#: Tests that may not run beside others: folders, files.
+#: Tests that may not run beside others: folders, files.  Single tests have the marker themselves.
 ALONE = {
     "crash": "storms and steppers measure how long others wait, and use both cores",
     "crash_sync": "the same",
@@ -34,6 +34,7 @@ ALONE = {
     "unit/test_exhaustion.py": "takes all there is of something",
     "arrow/test_endurance.py": "counts what grows",
     "arrays/test_lasting.py": "counts what grows",
+    "copying/test_huge_pages.py": "changes a setting of the machine, counts all of its shared memory",
     "unit/test_benchmarks.py": "measures",
 }
 
@@ -108,7 +109,8 @@ def _nothing_is_left_behind() -> Iterator[None]:
     segments, files = set(_segments()), _dev_shm()
     yield
     gc.collect()
-    alone = required("NAMEDSHM_ALONE")
+    # A worker of pytest-xdist has its brothers beside it: ./run-tests looks at the whole machine when all have ended.
+    alone = required("NAMEDSHM_ALONE") and "PYTEST_XDIST_WORKER" not in os.environ
     here = _attached_here()
     left = {
         number: row

@@ -1,45 +1,57 @@
 #!/usr/bin/env python3
 """The test command: install what is missing, run lint, types and all tests, and say how long each part took.
 
-    ./run-tests                  everything: what continuous integration runs (about 25 minutes of two cores)
-    ./run-tests --quick          the loop at the desk, under three minutes: unit, conformance, waits, the drop-in and the
-                                 documentation, natively; no lint, no Wine, none of the tests that must run alone
-    ./run-tests tests/unit -x    pytest with these arguments
+    ./run-tests                  everything: what continuous integration runs (half an hour of two cores)
+    ./run-tests --quick [...]    the loop at the desk, minutes of two cores; more arguments go to pytest
+    ./run-tests tests/unit -x    pytest with these arguments, and nothing else
 
-Nothing is installed twice: the tools again when pyproject.toml names others, the package when its sources have changed.
+--quick runs tests/unit, tests/conformance, tests/sync, tests/drop_in and tests/docs, natively and in parallel.  It leaves out:
+lint and types; Wine; the tests that must run alone; the packaging of tests/unit, which compiles; and the folders arrays, arrow,
+backends, cli, copying, crash, crash_sync, fuzz, pools, records, rights and wine of tests.
+
+Nothing is installed twice: the tools again when pyproject.toml names others, the package when its sources have changed or what
+is installed is not what this command put there.
 
 The parts:
 
     install     Debian packages (as root), the tools, the package
-    lint        ruff, cython-lint, mypy for both systems
+    lint        ruff, cython-lint
+    types       mypy, for both systems
     parallel    tests that may run beside others, on the cores there are (pytest-xdist); each worker has namespaces of its own
-    alone       tests that may not (tests/conftest.py says which and why), one after the other
-    windows     the suites that the Windows backend shares, by genuine Windows Python under Wine; beside the two above, and
+    windows     the suites that the Windows backend shares, by genuine Windows Python under Wine: beside the three above, and
                 printed when it is done
+    alone       tests that may not (marked so; tests/conftest.py says why), one after the other, when Wine has ended too
+    left over   nothing in the machine's table of segments and in /dev/shm that was not there before; only with CI=true or
+                NAMEDSHM_ALONE=1, because others may use both meanwhile
 
-Exit status: 0 if every part is well, and each that runs tests ran some; 1 otherwise.
+Exit status: 0 if every part is well, and each that runs tests ran some; 1 otherwise.  With CI=true a part that cannot run here
+is not well.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMPS = Path(sys.prefix) / "namedshm-installed.json"
 CI = os.environ.get("CI") == "true"
+ALONE = CI or os.environ.get("NAMEDSHM_ALONE", "") not in ("", "0")  # nobody else makes segments here meanwhile
 TORCH = "torch==2.13.0"  # a large download for a few tests: only where everything has to be tested
 
 QUICK = ("tests/unit", "tests/conformance", "tests/sync", "tests/drop_in", "tests/docs", "--ignore=tests/unit/test_packaging.py")
@@ -66,23 +78,27 @@ def say(text: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ install
-def install() -> None:
+def install() -> Part:
+    part = Timed("install")
     debian_packages()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    torch = CI or os.environ.get("NAMEDSHM_TEST_TORCH") == "1"
-    wanted = [project["dependency-groups"], project["build-system"]["requires"], torch]
-    once("tools", digest(json.dumps(wanted, sort_keys=True).encode()), lambda: tools(project, torch))
-    once("package", digest(*sources()), package)
+    build = project["build-system"]["requires"]
+    groups = project["dependency-groups"]
+    once("tools", lambda: digest(json.dumps([groups, build], sort_keys=True).encode()), lambda: tools(build))
+    if CI or os.environ.get("NAMEDSHM_TEST_TORCH") == "1":
+        once("torch", lambda: TORCH, lambda: pip("install", TORCH))
+    once("package", lambda: digest(*sources(project), installed()), package)
+    return part.done(well=True)
 
 
-def once(what: str, wanted: str, make: Callable[[], None]) -> None:
-    """Make it unless that was done for the same inputs."""
+def once(what: str, state: Callable[[], str], make: Callable[[], None]) -> None:
+    """Make it unless ``state()``, of all it is made from, is what it was after the last time."""
     stamps = json.loads(STAMPS.read_text()) if STAMPS.exists() else {}
-    if stamps.get(what) == wanted:
+    if stamps.get(what) == state():
         return
     STAMPS.write_text(json.dumps({**stamps, what: None}))  # a failure half-way is no success
     make()
-    STAMPS.write_text(json.dumps({**stamps, what: wanted}))
+    STAMPS.write_text(json.dumps({**stamps, what: state()}))
 
 
 def digest(*parts: bytes) -> str:
@@ -92,29 +108,34 @@ def digest(*parts: bytes) -> str:
     return total.hexdigest()
 
 
-def sources() -> Iterable[bytes]:
-    """All that the installed package is made of."""
+def sources(project: dict[str, object]) -> Iterable[bytes]:
+    """All that the installed package is made of, but for the README in its metadata."""
+    yield json.dumps([project[table] for table in ("build-system", "project")], sort_keys=True).encode()
     folders = (path for folder in ("src/namedshm", "include") for path in sorted((ROOT / folder).rglob("*")))
-    for path in (*(ROOT / name for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md")), *folders):
-        if path.is_file() and path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".toml", ".in", ".md", ".typed"):
+    for path in (ROOT / "setup.py", ROOT / "MANIFEST.in", *folders):
+        if path.is_file() and path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".in", ".typed"):
             yield path.relative_to(ROOT).as_posix().encode()
             yield path.read_bytes()
     for name in ("NAMEDSHM_CFLAGS", "NAMEDSHM_LDFLAGS", "CC"):
         yield os.environ.get(name, "").encode()
 
 
+def installed() -> bytes:
+    """The list of installed files with their hashes: another one if somebody installed the package by hand."""
+    try:
+        return (distribution("namedshm").read_text("RECORD") or "").encode()
+    except PackageNotFoundError:
+        return b""
+
+
 def pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", *arguments[:1], "-q", *arguments[1:]], cwd=ROOT, check=True)
 
 
-def tools(project: dict[str, object], torch: bool) -> None:
+def tools(build: Sequence[str]) -> None:
     say("installing the test tools into .venv")
     pip("install", "--upgrade", "pip>=25.1")  # the first that knows dependency groups
-    build = project["build-system"]
-    assert isinstance(build, dict)
-    pip("install", "--group", "test", "--group", "lint", *build["requires"])
-    if torch:
-        pip("install", TORCH)
+    pip("install", "--group", "test", "--group", "lint", *build)
 
 
 def package() -> None:
@@ -136,7 +157,7 @@ def debian_packages() -> None:
     # CPython's own tests, which Debian packs apart from its Python; other Pythons bring them along
     if (
         sys.base_prefix == "/usr"
-        and subprocess.run([sys.executable, "-c", "import test._test_multiprocessing"], stderr=-3).returncode
+        and subprocess.run([sys.executable, "-c", "import test._test_multiprocessing"], stderr=subprocess.DEVNULL).returncode
     ):
         missing.append(f"libpython3.{sys.version_info[1]}-testsuite")
     if not missing or os.geteuid() or not shutil.which("apt-get"):
@@ -144,7 +165,7 @@ def debian_packages() -> None:
     say(f"installing {' '.join(missing)}")
     subprocess.run(["apt-get", "update", "-qq"], check=True)
     command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
-    subprocess.run(command, check=True, stdout=-3, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
@@ -152,142 +173,170 @@ def debian_packages() -> None:
 class Part:
     name: str
     well: bool
-    seconds: float
-    counts: str = ""
+    seconds: float = 0.0
+    told: str = ""  # how many tests passed, failed, ...; or why it did not run
+    ran: bool = True
+
+    @property
+    def outcome(self) -> str:
+        return "FAILED" if not self.well else "ok" if self.ran else "skipped"
 
 
 class Timed:
+    """A part under way."""
+
     def __init__(self, name: str) -> None:
         self.name, self.start = name, time.monotonic()
 
-    def done(self, well: bool, output: str | None = None) -> Part:
-        """``output``: of a part that runs tests, which is well only if it ran some."""
-        counts = ""
-        if output is not None:
-            found = re.findall(r"^=* ?(\d+ (?:passed|failed|error)[^=\n]*?) in [\d.]+s", output, re.MULTILINE)
-            counts = found[-1] if found else "ran no test"
-            well = well and " passed" in f" {counts}"
-        return Part(self.name, well, time.monotonic() - self.start, counts)
+    def done(self, *, well: bool, end: float | None = None, told: str = "") -> Part:
+        return Part(self.name, well, (end or time.monotonic()) - self.start, told)
+
+    def tested(self, status: int, output: str, end: float | None = None) -> Part:
+        """``output``: pytest's.  The part is well only if it ran tests."""
+        closing = re.findall(r"^=+ (.+) in [\d.]+s(?: \([\d:]+\))? =+$", output, re.MULTILINE)
+        told = closing[-1] if closing else "pytest did not end as it should"
+        return self.done(well=status == 0 and re.search(r"\b\d+ passed", told) is not None, end=end, told=told)
 
 
-def run(*command: str | Path, **environment: str) -> bool:
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}).returncode == 0
+def unable(name: str, reason: str) -> Part:
+    return Part(name, well=not CI, told=reason, ran=False)
+
+
+def checked(name: str, *checks: Sequence[str | Path]) -> Part:
+    """Python modules and programs that only say whether all is well; each runs, also when one before it complained."""
+    say(name)
+    part = Timed(name)
+    statuses = [subprocess.run([sys.executable, *check], cwd=ROOT).returncode for check in checks]
+    return part.done(well=not any(statuses))
 
 
 def lint() -> Part:
-    say("lint and types")
-    part = Timed("lint")
-    windows = [
-        f"src/namedshm/{name}.py" if (ROOT / f"src/namedshm/{name}.py").exists() else f"src/namedshm/{name}"
-        for name in WINDOWS_SOURCES
-    ]
     compiled = sorted(path for ending in ("pyx", "pxi") for path in (ROOT / "src").rglob(f"*.{ending}"))
-    checks: list[Sequence[str | Path]] = [
-        ("ruff", "check", "."),
-        ("ruff", "format", "--check", "."),
-        ("mypy",),
-        ("mypy", "--platform", "win32", "src/namedshm/_backend/windows", *windows),
-    ]
-    passed = [run(sys.executable, "-m", *check) for check in checks]
-    passed.append(
-        run(
-            sys.executable,
-            "-c",
-            "import sys; from cython_lint.cython_lint import main; sys.exit(main())",
-            "--max-line-length",
-            "132",
-            *compiled,
-        )
+    cython_lint = "import sys; from cython_lint.cython_lint import main; sys.exit(main())"  # it cannot be run by -m
+    return checked(
+        "lint",
+        ("-m", "ruff", "check", "."),
+        ("-m", "ruff", "format", "--check", "."),
+        ("-c", cython_lint, "--max-line-length", "132", *compiled),
     )
-    return part.done(all(passed))
+
+
+def types() -> Part:
+    package = Path("src/namedshm")
+    names = (package / name for name in WINDOWS_SOURCES)
+    shared = [name if (ROOT / name).is_dir() else name.with_suffix(".py") for name in names]
+    return checked("types", ("-m", "mypy"), ("-m", "mypy", "--platform", "win32", package / "_backend/windows", *shared))
 
 
 def native(name: str, *arguments: str) -> Part:
     """pytest, its output shown as it comes."""
     say(f"tests: {name}")
     part = Timed(name)
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        bufsize=1,
-    ) as process:
+    lines = []
+    command = [sys.executable, "-m", "pytest", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1) as process:
         assert process.stdout is not None
-        lines = []
         for line in process.stdout:
             lines.append(line)
             print(line, end="", flush=True)
-    return part.done(process.returncode == 0, "".join(lines))
+    return part.tested(process.returncode, "".join(lines))
+
+
+def in_parallel(name: str, *arguments: str) -> Part:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return native(name, "-m", "not alone", "-n", str(cores), "--dist", "worksteal", *arguments)
 
 
 class Windows:
-    """The suites under Wine, in a process beside the others."""
+    """The suites under Wine, in a process beside the others; left early, it is ended."""
+
+    missing = "Wine or mingw-w64 is not installed"
 
     def __init__(self) -> None:
-        self.part = Timed("windows")
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with this object
+        self._part = Timed("windows")
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  # closed by __exit__
         command = [sys.executable, "tools/windows.py", "test", *WINDOWS_TESTS]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT)
+        self._end = 0.0
+        self._waiting = threading.Thread(target=self._wait)  # so that the time is its own, not that of whoever asks
+        self._waiting.start()
+
+    def __enter__(self) -> Windows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._waiting.is_alive():
+            self._process.terminate()
+            self._waiting.join()
+        self._log.close()
+
+    def _wait(self) -> None:
+        self._process.wait()
+        self._end = time.monotonic()
 
     @staticmethod
     def possible() -> bool:
         return bool(shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc"))
 
     def finish(self) -> Part:
-        status = self.process.wait()
-        seconds = time.monotonic() - self.part.start
-        self.log.seek(0)
-        output = self.log.read()
+        self._waiting.join()
+        self._log.seek(0)
+        output = self._log.read()
         say("the suites that the Windows backend shares, by genuine Windows Python under Wine")
         print(output, flush=True)
-        done = self.part.done(status == 0, output)
-        done.seconds = seconds
-        return done
+        return self._part.tested(self._process.returncode, output, self._end)
 
 
-def workers() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def shared_things() -> set[str]:
+    """Every System V segment of the machine, and every file in /dev/shm."""
+    table, files = Path("/proc/sysvipc/shm"), Path("/dev/shm")
+    segments = [line.split()[1] for line in table.read_text("ascii").splitlines()[1:]] if table.exists() else []
+    return {f"segment {number}" for number in segments} | {str(file) for file in files.glob("*")}
 
 
-def everything() -> list[Part]:
-    parts = [lint()]
-    windows = Windows() if Windows.possible() else None
-    try:
-        parts.append(native("parallel", "-m", "not alone", "-n", str(workers()), "--dist", "worksteal"))
-        parts.append(native("alone", "-m", "alone"))
-    finally:
-        if windows is not None:
-            parts.append(windows.finish())
-    return parts
+def left_over(before: set[str]) -> Part:
+    if not ALONE:
+        return Part("left over", well=True, told="others may be at work: NAMEDSHM_ALONE=1 says that nobody is", ran=False)
+    part = Timed("left over")
+    patience = time.monotonic() + 10  # killed processes may still be on their way
+    while (left := shared_things() - before) and time.monotonic() < patience:
+        time.sleep(0.1)
+    return part.done(well=not left, told=", ".join(sorted(left)))
 
 
-def quick() -> list[Part]:
-    return [native("quick", "-m", "not alone", "-n", str(workers()), "--dist", "worksteal", *QUICK)]
+def everything() -> Iterator[Part]:
+    before = shared_things()
+    with Windows() if Windows.possible() else nullcontext() as windows:
+        yield lint()
+        yield types()
+        yield in_parallel("parallel")
+        yield windows.finish() if windows else unable("windows", Windows.missing)
+    yield native("alone", "-m", "alone")
+    yield left_over(before)
 
 
 def report(parts: Sequence[Part]) -> int:
     say("parts")
     for part in parts:
-        print(f"{part.name:<10} {'ok' if part.well else 'FAILED':<6} {part.seconds:7.0f} s  {part.counts}")
-    print(f"{'together':<10} {'ok' if all(part.well for part in parts) else 'FAILED'}", flush=True)
-    return 0 if all(part.well for part in parts) else 1
+        print(f"{part.name:<10} {part.outcome:<8} {part.seconds:6.0f} s  {part.told}".rstrip())
+    well = all(part.well for part in parts)
+    print(f"{'together':<10} {'ok' if well else 'FAILED'}", flush=True)
+    return 0 if well else 1
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="run-tests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a selection for the loop at the desk, in under three minutes")
-    parser.add_argument("pytest", nargs=argparse.REMAINDER, metavar="...", help="arguments for pytest")
-    chosen, rest = parser.parse_known_args(arguments)
-    start = Timed("install")
-    install()
-    installed = start.done(True)
-    given = [*rest, *chosen.pytest]
-    if given:
+    if {"-h", "--help"} & set(arguments):
+        print((__doc__ or "").strip())
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Wine is ended
+    given = [argument for argument in arguments if argument != "--quick"]
+    quick = len(given) < len(arguments)
+    parts = [install()]
+    if given and not quick:
         os.chdir(ROOT)
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *given])
-    return report([installed, *(quick() if chosen.quick else everything())])
+    parts += [in_parallel("quick", *QUICK, *given)] if quick else everything()
+    return report(parts)
 
 
 if __name__ == "__main__":

@@ -198,6 +198,7 @@ def test_names_may_be_long(name: str) -> None:
     assert SharedMemory(long, create=True, size=1).name == long
 
 
+@pytest.mark.alone  # counts what anybody has in /dev/shm
 @pytest.mark.skipif(not on_linux, reason="there is no /dev/shm")
 def test_the_size_of_dev_shm_does_not_matter() -> None:
     """Docker gives it 64 MB, and a write beyond that is a SIGBUS."""
