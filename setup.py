@@ -1,4 +1,4 @@
-"""The compiled modules, chosen by platform, and the README for the package index; everything else is in pyproject.toml."""
+"""What pyproject.toml cannot say: the compiled modules and C headers, by platform, and the README for the package index."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from glob import glob
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 common = {"include_dirs": ["include", "src/namedshm"], "extra_compile_args": os.environ.get("NAMEDSHM_CFLAGS", "").split()}
 # Python's own flags give debugging information, five sixths of each module.  Whoever sets flags of his own (sanitizers) keeps it.
@@ -48,7 +48,12 @@ def long_description() -> str:
     return "".join(parts)
 
 
+# The headers stand in include/ and are installed as a folder of the package: see namedshm.get_include().
+headers = ["namedshm.include"] if system == "linux" else []
 setup(
+    packages=[*find_packages("src"), *headers],
+    package_dir={"": "src", "namedshm.include": "include"},
+    package_data={"namedshm": ["py.typed", "*.pyi", "_backend/*/*.pyi"], "namedshm.include": ["*.h", "namedshm/*.h"]},
     ext_modules=cythonize(extensions, language_level=3),
     long_description=long_description(),
     long_description_content_type="text/markdown",

@@ -232,7 +232,7 @@ class Flavour:
     # -------------------------------------------------------------------------------------------- the package
     def digest(self) -> str:
         total = hashlib.sha256()
-        files = [REPO / "setup.py", REPO / "pyproject.toml", *(REPO / "include").glob("*.h")]
+        files = [REPO / "setup.py", REPO / "pyproject.toml", *(REPO / "include").rglob("*.h")]
         files += [p for p in (REPO / "src").rglob("*") if p.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".typed")]
         for file in sorted(files):
             total.update(str(file.relative_to(REPO)).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())

@@ -16,6 +16,7 @@ The layers, from the top; imports only go down:
     copying                    copy(): large data, by several threads
     records                    a few named values, always consistent
     _travel                    arrays of NumPy's own classes in a section go to other processes by name
+    _headers                   get_include(): the headers for C and C++ programs
     _content                   what typed content has in common: it appears whole, and its buffers keep the name
     sync                       Mutex, Event, Semaphore, wait_any(), wait_all()
     names  errors              what a name may be; what can go wrong
@@ -49,6 +50,7 @@ from .section import open as open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._headers import get_include as get_include
     from .copying import copy as copy
     from .inspection import ObjectInfo as ObjectInfo
     from .inspection import describe as describe
@@ -88,6 +90,7 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "WrongType",
     "create",
     "describe",
+    "get_include",
     "list_objects",
     "wait_all",
     "wait_all_async",
@@ -99,6 +102,7 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
 # wrong is among it: when that is needed, nothing may be importable any more (the interpreter ends, no descriptor is left, chroot).
 _LAZY = {
     "copy": "copying",
+    "get_include": "_headers",
     "ObjectInfo": "inspection",
     "describe": "inspection",
     "list_objects": "inspection",

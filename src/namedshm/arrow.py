@@ -221,7 +221,7 @@ def _refuse_what_arrow_would_lose(name: str | None, frame: Any) -> None:
             if _holds_objects(dtype):  # it exports their addresses
                 raise _unfit(name, f"column {column!r} holds Python objects, which exist in one process only", "Cast or drop it")
     elif library == "pandas":
-        columns = getattr(frame, "columns", None)
+        columns: Any = getattr(frame, "columns", None)
         if type(columns).__name__ == "MultiIndex" and columns.nlevels == 1:  # ("x",) would come back as the text "('x',)"
             raise _unfit(name, "its columns are a MultiIndex of one level", "Use frame.columns.get_level_values(0)")
 

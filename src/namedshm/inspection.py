@@ -7,7 +7,11 @@ from ._backend import backend
 from ._backend.contract import ObjectInfo
 from .names import Name
 
-__all__ = ["ObjectInfo", "describe", "list_objects"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["ObjectInfo", "describe", "list_objects", "state"]
 
 
 def list_objects() -> list[ObjectInfo]:
@@ -26,3 +30,27 @@ def describe(name: str) -> ObjectInfo:
         if info.name == wanted:
             return info
     raise errors.NotFound(f"No object named {name!r}: nobody holds it, or another user does privately", name=name, call="describe")
+
+
+def state(name: str) -> dict[str, Any]:
+    """What a mutex, event or semaphore is at this moment; a handle is open for as long as it takes to look.
+
+    Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
+        ``{"value": int}`` of a semaphore; ``{}`` of a section.
+
+    Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
+    """
+    kind = describe(name).type
+    if kind == "section":
+        return {}
+    from .sync import Waitable
+
+    parsed = Name(name)
+    handle = backend.open_sync(Waitable, kind, parsed, "wait", False)
+    try:
+        free, count, owner = handle.look()
+    finally:
+        handle.close()
+    if kind == "mutex":
+        return {"locked": not free, "owner": owner}
+    return {"set": free} if kind == "event" else {"value": count}

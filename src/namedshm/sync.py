@@ -229,6 +229,19 @@ class Mutex(Waitable):
         __enter__ = SyncHandle.acquire_mutex
         __exit__ = SyncHandle.exit_mutex
 
+    def locked(self) -> bool:
+        """Whether a thread owns it at this moment."""
+        return not self.look()[0]
+
+    @property
+    def owner(self) -> int | None:
+        """The number of the thread that owns it (Linux: its kernel's thread id, :func:`threading.get_native_id`).
+
+        None if nobody does, or where the system does not tell (Wine).  The number of a thread in another PID namespace is that
+        namespace's.
+        """
+        return self.look()[2]
+
     async def acquire_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
         """:meth:`acquire` for asyncio.  The owner is the event loop's thread: tasks of one loop do not exclude each other."""
         check_on_abandoned(on_abandoned)
@@ -238,6 +251,12 @@ class Mutex(Waitable):
         if abandoned and on_abandoned == "raise":
             raise _abandoned(self.name)
         return _ABANDONED if abandoned else _ACQUIRED
+
+    async def __aenter__(self) -> Acquisition:
+        return await self.acquire_async()
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        self.release()
 
 
 class Event(Waitable):
@@ -293,6 +312,10 @@ class Event(Waitable):
         pulse = SyncHandle.pulse_event
         wait = SyncHandle.wait_one
 
+    def is_set(self) -> bool:
+        """Whether a wait would pass at this moment."""
+        return self.look()[0]
+
     async def wait_async(self, timeout: float | None = None) -> bool:
         """:meth:`wait` for asyncio; cancelling it takes nothing."""
         return (await aio.wait([self], False, timeout))[0] >= 0
@@ -347,6 +370,11 @@ class Semaphore(Waitable):
     else:
         acquire = SyncHandle.wait_one
 
+    @property
+    def value(self) -> int:
+        """How many can be taken at this moment."""
+        return self.look()[1]
+
     async def acquire_async(self, timeout: float | None = None) -> bool:
         """:meth:`acquire` for asyncio; cancelling it takes nothing."""
         return (await aio.wait([self], False, timeout))[0] >= 0
@@ -362,6 +390,13 @@ class Semaphore(Waitable):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Semaphore:
+        await self.acquire_async()
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         self.release()
 
 

@@ -1,14 +1,20 @@
-"""Compile the C programs of this directory against include/namedshm.h, or against a changed copy of it."""
+"""Compile the C programs of this directory against the headers in include/, or against a changed copy of them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-INCLUDE = HERE.parent.parent / "include"
+sys.path.insert(0, str(HERE.parent))
+
+from helpers.headers import INCLUDE, changed, of_version  # noqa: E402
+
+__all__ = ["INCLUDE", "build", "changed", "compiler", "numbers", "of_version"]
+
 WARNINGS = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror"]
 
 

@@ -1,7 +1,6 @@
-"""Planted bugs: changed copies of namedshm.h, each with what has to catch it.
+"""Planted bugs: changed copies of the headers, each with what has to catch it.
 
-A mutant is a list of replacements in the header's text.  A text that is not found is an error: whoever changes the header keeps
-the mutants in step.
+A mutant is a list of replacements in the headers' text: see helpers/headers.py.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .build import INCLUDE
+from .build import changed
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,8 @@ class Mutant:
     """Arguments of `storm` or `step`, the surest first; the first that reports a violation ends the test."""
 
     def write(self, directory: Path) -> Path:
-        """Put the changed header into the directory, which serves as include path."""
-        text = (INCLUDE / "namedshm.h").read_text()
-        for old, new in self.replacements:
-            assert text.count(old) == 1, f"mutant {self.name}: this stands {text.count(old)} times in namedshm.h, not once: {old}"
-            text = text.replace(old, new)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "namedshm.h").write_text(text)
-        return directory
+        """Put the changed headers into the directory, which serves as include path."""
+        return changed(directory, self.replacements)
 
 
 LOCK_HEAD = "static inline int nshm__lock(nshm_registry *t, int wait) {\n"

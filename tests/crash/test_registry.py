@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .build import INCLUDE, build, numbers
+from .build import build, numbers, of_version
 
 NO_NAMESPACE = 77
 
@@ -52,11 +51,7 @@ def versions(tmp_path: Path, name: str) -> Callable[[int], subprocess.Popen[str]
     """versions(1) starts a program of the next version of the format, in a session of this test's own."""
 
     def start(change: int) -> subprocess.Popen[str]:
-        include = tmp_path / f"include{change}"
-        include.mkdir(exist_ok=True)
-        text = (INCLUDE / "namedshm.h").read_text()
-        version = int(re.findall(r"#define NSHM_VERSION (\d+)u", text)[0])
-        (include / "namedshm.h").write_text(text.replace(f"NSHM_VERSION {version}u", f"NSHM_VERSION {version + change}u"))
+        include = of_version(tmp_path / f"include{change}", change)
         program = build("version", tmp_path, include=include, name=f"version{change}")
         return subprocess.Popen([program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from crash.build import INCLUDE, WARNINGS, compiler, numbers  # noqa: E402
+from crash.build import INCLUDE, WARNINGS, changed, compiler, numbers  # noqa: E402
 
-__all__ = ["INCLUDE", "build", "compiler", "numbers"]
+__all__ = ["INCLUDE", "build", "changed", "compiler", "numbers"]
 
 
 def build(program: str, into: Path, *, include: Path = INCLUDE, name: str | None = None, flags: Sequence[str] = ("-O2",)) -> Path:

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.headers import changed
 
-from .build import INCLUDE, NO_NAMESPACE, TARGETS, Fuzzer, compiler
+from .build import NO_NAMESPACE, TARGETS, Fuzzer, compiler
 
 SECONDS = int(os.environ.get("NAMEDSHM_FUZZ_SECONDS", "5"))
 
@@ -33,28 +34,24 @@ def test_nothing_that_others_can_write_crashes_or_misleads(target: str, tmp_path
     assert int(executed[1]) > 20 * SECONDS
 
 
-PLANTED: dict[str, tuple[str, str, str, str]] = {
+PLANTED: dict[str, tuple[str, str, str]] = {
     "records are believed": (
         "record",
-        "namedshm.h",
         "        if (!nshm__sound(&facts)) return -EUCLEAN;\n",
         "",
     ),
     "the number of slots is believed": (
         "registry",
-        "namedshm.h",
         "    return n <= NSHM_CAPACITY ? n : NSHM_CAPACITY;",
         "    return n;",
     ),
     "a segment of any size will do": (
         "registry",
-        "namedshm.h",
         "    if (d.shm_segsz != size || !(d.shm_perm.mode & SHM_DEST)) return 0;\n",
         "    if (!size) return 0;\n",
     ),
     "a mutex that was written over is owned for ever": (
         "words",
-        "namedshm_sync.h",
         "    if (k < 0) return -EPERM;\n",
         "    if (k < 0 || lost) return -EPERM;\n",
     ),
@@ -63,15 +60,8 @@ PLANTED: dict[str, tuple[str, str, str, str]] = {
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_bug_is_found(planted: str, tmp_path: Path) -> None:
-    target, header, old, new = PLANTED[planted]
-    include = tmp_path / "include"
-    include.mkdir()
-    for name in ("namedshm.h", "namedshm_sync.h"):
-        text = (INCLUDE / name).read_text()
-        if name == header:
-            assert text.count(old) == 1, f"this stands {text.count(old)} times in {name}, not once: {old}"
-            text = text.replace(old, new)
-        (include / name).write_text(text)
+    target, old, new = PLANTED[planted]
+    include = changed(tmp_path / "include", [(old, new)])
     run = Fuzzer(target, tmp_path, include).run(40, tmp_path / "corpus", seed=1)
     if run.returncode == NO_NAMESPACE:
         pytest.skip("needs an IPC namespace of its own")

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.headers import INCLUDE, headers
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="packages are built on Linux here"),
@@ -79,7 +80,13 @@ def test_a_wheel_is_built_from_the_sdist_alone(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
     assert {"namedshm/__init__.py", "namedshm/py.typed", "namedshm/_core.pyi"} <= set(names)
     assert len([name for name in names if name.endswith(".so")]) == 3
-    assert not [name for name in names if name.endswith((".c", ".pyx", ".pxi", ".h"))]
+    assert not [name for name in names if name.endswith((".c", ".pyx", ".pxi"))]
+
+
+def test_the_wheel_has_the_headers_for_c_and_no_others(wheel: zipfile.ZipFile) -> None:
+    packed = {name: wheel.read(name) for name in wheel.namelist() if name.endswith(".h")}
+    assert packed == {f"namedshm/include/{name.as_posix()}": (INCLUDE / name).read_bytes() for name in headers()}
+    assert "namedshm/include/namedshm/layout.h" in packed
 
 
 def test_compiled_modules_have_neither_symbols_nor_debugging_information(wheel: zipfile.ZipFile) -> None:

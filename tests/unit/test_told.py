@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 from helpers.facts import is_root, on_linux
+from helpers.headers import of_version
 from helpers.peer import Peer
 
 import namedshm
 
 pytestmark = pytest.mark.skipif(not on_linux, reason="limits of Linux")
-
-INCLUDE = Path(__file__).resolve().parents[2] / "include"
 
 #: Holds Local objects of the names given, as hexadecimal bytes, until its input ends.
 HOLDER = r"""
@@ -51,12 +50,9 @@ def holder(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running = []
 
     def start(session: str, *names: bytes, version: int = 0) -> subprocess.Popen[str]:
-        source, program, include = tmp_path / "holder.c", tmp_path / f"holder{version}", tmp_path / f"include{version}"
+        source, program = tmp_path / "holder.c", tmp_path / f"holder{version}"
         source.write_text(HOLDER)
-        include.mkdir()
-        header = (INCLUDE / "namedshm.h").read_text()
-        header = re.sub(r"#define NSHM_VERSION (\d+)u", lambda m: f"#define NSHM_VERSION {int(m[1]) + version}u", header)
-        (include / "namedshm.h").write_text(header)
+        include = of_version(tmp_path / f"include{version}", version)
         command = [compiler, "-O1", f"-I{include}", "-o", str(program), str(source), "-pthread"]
         subprocess.run(command, check=True, timeout=120)
         process = subprocess.Popen(

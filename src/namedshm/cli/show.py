@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,12 +35,15 @@ def command(name: str, length: int | None, as_json: bool) -> None:
 
     info = namedshm.describe(name)
     found, data, denied = _look(name, info, length)
+    state = _state(name)
     if as_json:
         import json
 
         fact = facts.as_json(info)
         if found is not None:
             fact["content"] = found.details
+        if state:
+            fact["state"] = state
         click.echo(json.dumps(fact, indent=2))
         return
     command_line = facts.command_of(info)
@@ -61,10 +64,38 @@ def command(name: str, length: int | None, as_json: bool) -> None:
     )
     for label, value in rows:
         click.echo(f"{label:<9} {value}")
+    if state:
+        click.echo(f"{'state':<9} {_state_in_words(state)}")
     if denied:
         click.echo(f"\nThe bytes cannot be shown: {denied}")
     elif found is not None:
         _preview(found, data)
+
+
+def _state(name: str) -> dict[str, Any]:
+    """Of a mutex, event or semaphore; nothing where this user may not look."""
+    import namedshm
+
+    try:
+        return namedshm.inspection.state(name)
+    except (namedshm.AccessDenied, namedshm.NotFound):  # it went meanwhile: the rest was true a moment ago
+        return {}
+
+
+def _state_in_words(state: dict[str, Any]) -> str:
+    match state:
+        case {"locked": False}:
+            return "free"
+        case {"owner": int(owner)}:
+            from . import facts
+
+            return f"owned by thread {owner}{facts.process_of(owner)}"
+        case {"locked": True}:
+            return "owned"
+        case {"set": is_set}:
+            return "set" if is_set else "not set"
+        case _:
+            return f"{state['value']} can be taken"
 
 
 def _look(name: str, info: ObjectInfo, length: int | None) -> tuple[Contents | None, bytes | None, str]:

@@ -19,7 +19,7 @@ cdef extern from "namedshm.h" nogil:
     enum:
         NSHM_SECTION, NSHM_MUTEX, NSHM_EVENT, NSHM_SEMAPHORE, NSHM_PARCEL
         NSHM_READONLY, NSHM_EXCLUSIVE
-        NSHM_OBJ_READONLY, NSHM_OBJ_EXECUTABLE, NSHM_OBJ_RESERVE, NSHM_OBJ_FILE, NSHM_OBJ_HUGE
+        NSHM_OBJ_READONLY, NSHM_OBJ_EXECUTABLE, NSHM_OBJ_RESERVE, NSHM_OBJ_FILE, NSHM_OBJ_HUGE, NSHM_UNCOUNTED
         NSHM_CAPACITY
     ctypedef struct nshm_record:
         uint64_t nonce, size
@@ -109,6 +109,7 @@ cdef extern from "cow.h" nogil:
     void *nshm__cow_kernel(void *, size_t, int)
 
 cdef extern from "Python.h":
+    int PyErr_ResourceWarning(PyObject *, Py_ssize_t, const char *, ...) except -1
     Py_ssize_t Py_REFCNT(PyObject *)
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -120,16 +121,19 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     unsigned geteuid()
+    int gettid()
 
 cdef extern from * nogil:
     """
     #define nshm__or8(p, v) __atomic_fetch_or((unsigned char *)(p), (unsigned char)(v), __ATOMIC_SEQ_CST)
     #define nshm__load8(p) __atomic_load_n((unsigned char *)(p), __ATOMIC_ACQUIRE)
+    #define nshm__load64(p) __atomic_load_n((uint64_t *)(p), __ATOMIC_SEQ_CST)
     #define nshm__load32(p) __atomic_load_n((uint32_t *)(p), __ATOMIC_SEQ_CST)
     #define nshm__add32(p, n) __atomic_add_fetch((uint32_t *)(p), (n), __ATOMIC_SEQ_CST)
     """
     unsigned char nshm__or8(void *, int)
     unsigned char nshm__load8(void *)
+    uint64_t nshm__load64(void *)
     uint32_t nshm__load32(void *)
     uint32_t nshm__add32(void *, uint32_t)
 
@@ -138,6 +142,7 @@ OBJ_EXECUTABLE = NSHM_OBJ_EXECUTABLE
 OBJ_RESERVE = NSHM_OBJ_RESERVE
 OBJ_FILE = NSHM_OBJ_FILE
 OBJ_HUGE = NSHM_OBJ_HUGE
+UNCOUNTED = NSHM_UNCOUNTED
 TYPES = {NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM_SEMAPHORE: "semaphore"}
 
 #: Set by backend.py: makes the exception for a negative errno.
@@ -150,6 +155,11 @@ cdef bytes session = b""
 def set_session(bytes name):
     global session
     session = name
+
+
+cdef int lost(object handle, str text) except -1:
+    """A ResourceWarning: by default nobody sees it; ``python -X dev`` and pytest show it."""
+    return PyErr_ResourceWarning(<PyObject *>handle, 1, "%U", <PyObject *>text)
 
 
 # ------------------------------------------------------------------------------------------------------------ scopes

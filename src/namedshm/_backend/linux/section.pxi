@@ -271,6 +271,11 @@ cdef class Handle:
             self.fd = -1
             close_fd(fd)
 
+    def __del__(self):
+        if not nshm_gate_closed(&self.gate) and self.name is not None and self.data is not None \
+                and Py_REFCNT(<PyObject *>self.data) > 1:
+            lost(self, f"section {self.name!r} is collected, and its views keep the memory without the name: keep it, or close it")
+
     def __dealloc__(self):
         if not nshm_gate_closed(&self.gate):
             nshm_gate_shut(&self.gate)

@@ -3,8 +3,11 @@
 cdef extern from "namedshm_sync.h" nogil:
     enum:
         NSHM_WAIT_MAX, NSHM_ABANDONED
+        NSHM_SET, NSHM_RESERVED_MUTEX
+    int FUTEX_TID_MASK
     ctypedef struct nshm_words:
         uint32_t type, manual, maximum, state
+        uint64_t counter
     ctypedef struct nshm_waitee:
         nshm_words *words
         uint64_t identity
@@ -116,6 +119,18 @@ cdef class SyncHandle:
             raise explain(-EUCLEAN, "open", name, 0)
         return 0
 
+    def look(self):
+        cdef uint32_t state, owner
+        cdef uint64_t counter
+        self.enter(True, "look")
+        counter = nshm__load64(&self.waitee.words.counter)
+        state = nshm__load32(&self.waitee.words.state)
+        self.leave()
+        if self.kind == "mutex":
+            owner = state & <uint32_t>FUTEX_TID_MASK & ~<uint32_t>NSHM_RESERVED_MUTEX
+            return owner == 0, 0, owner or None
+        return state & <uint32_t>NSHM_SET != 0, counter >> 32 if self.kind == "semaphore" else 0, None
+
     # Waits and changes are on the object's page, some without the GIL.  Whoever closes leaves it to them: the name goes at once,
     # the page with the last of them.  That is also what keeps the kernel from writing into what is mapped there next: a mutex's
     # word is in the robust list of a thread that is in, and only of such a one.
@@ -148,6 +163,13 @@ cdef class SyncHandle:
             self.nameless = True
             drop_name(self.h)
         self.leave()
+
+    def __del__(self):
+        cdef uint32_t state
+        if not nshm_gate_closed(&self.gate) and self.kind == "mutex" and self.name is not None:
+            state = nshm__load32(&self.waitee.words.state)
+            if state & <uint32_t>FUTEX_TID_MASK == <uint32_t>gettid():
+                lost(self, f"mutex {self.name!r} is collected while this thread owns it, and guards nothing any more: keep it")
 
     def __dealloc__(self):
         if not nshm_gate_closed(&self.gate):

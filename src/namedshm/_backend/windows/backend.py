@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from ..contract import Access, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from ..contract import Access, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -78,7 +78,7 @@ class WindowsBackend:
         group: str | int | None,
         writable: bool,
         executable: bool,
-        reserve: bool,
+        reserve: Reserve,
         file: int | None,
         inheritable: bool,
         huge_pages: HugePages | None,
@@ -109,7 +109,7 @@ class WindowsBackend:
             access,
             writable,
             executable,
-            reserve,
+            reserve is True,  # memory that is not counted before it is touched does not exist here
             file,
             inheritable,
             security,

@@ -175,6 +175,7 @@ cdef extern from *:
     ULONG RtlNtStatusToDosError(NTSTATUS) nogil
 
 cdef extern from "Python.h":
+    int PyErr_ResourceWarning(PyObject *, Py_ssize_t, const char *, ...) except -1
     wchar_t *PyUnicode_AsWideCharString(object, Py_ssize_t *) except NULL
     object PyUnicode_FromWideChar(const wchar_t *, Py_ssize_t)
 
@@ -205,6 +206,11 @@ failure = None
 
 cdef object _failure(DWORD code, object call, object name, object doing, str kind="section"):
     return failure(code, call, name, doing, kind)
+
+
+cdef int lost(object handle, str text) except -1:
+    """A ResourceWarning: by default nobody sees it; ``python -X dev`` and pytest show it."""
+    return PyErr_ResourceWarning(<PyObject *>handle, 1, "%U", <PyObject *>text)
 
 
 cdef class _Wide:

@@ -6,6 +6,7 @@ cdef class SectionHandle:
     cdef HANDLE _section      # not changed from _take() on, also by closing: whoever is in may use it
     cdef HANDLE _companion
     cdef long long _real  # bytes that Windows lets be mapped: whole pages of memory, but a file's size exactly
+    cdef _Views _views
     cdef readonly object name
     cdef readonly long long size
     cdef readonly str access
@@ -21,6 +22,10 @@ cdef class SectionHandle:
 
     def __init__(self):
         raise TypeError("SectionHandle objects are made by create(), open_existing() and receive()")
+
+    def __del__(self):
+        if not nshm_gate_closed(&self._gate) and self.name is not None and self._views is not None and self._views.living:
+            lost(self, f"section {self.name!r} is collected, and its views keep the memory without the name: keep it, or close it")
 
     def __dealloc__(self):
         if not nshm_gate_closed(&self._gate):
@@ -97,7 +102,11 @@ cdef class SectionHandle:
             flags = MAP_READ if access == "read" else FILE_MAP_COPY
         if executable:
             flags |= FILE_MAP_EXECUTE
+        if self._views is None:
+            self._views = _Views.__new__(_Views)
         attachment = _Attachment.__new__(_Attachment)
+        attachment._views = self._views
+        self._views.living += 1
         m = <Mapping?>kind.__new__(kind)  # may run Python code: before the handle is used
         self._enter("map")
         # What is asked for may end behind a file's last byte, within its last page.  That page is mapped anyway.

@@ -78,6 +78,13 @@ cdef class SyncHandle:
     def __cinit__(self, *args, **kwargs):
         nshm_gate_shut(&self._gate)
 
+    def __del__(self):
+        cdef MutexInformation mutex
+        if nshm_gate_closed(&self._gate) or self.kind != "mutex" or self.name is None:
+            return
+        if NtQueryMutant(self._handle, 0, &mutex, sizeof(mutex), NULL) >= 0 and mutex.count <= 0 and mutex.mine:
+            lost(self, f"mutex {self.name!r} is collected while this thread owns it, and guards nothing any more: keep it")
+
     def __dealloc__(self):
         if not nshm_gate_closed(&self._gate):
             CloseHandle(self._handle)
@@ -160,6 +167,37 @@ cdef class SyncHandle:
         if not patience:
             return False
         return wait_for((self,), False, patience)[0] >= 0
+
+    def look(self):
+        cdef EventInformation event
+        cdef SemaphoreInformation semaphore
+        cdef MutexInformation mutex
+        cdef OwnerInformation owner
+        cdef HANDLE handle = NULL
+        cdef NTSTATUS status = 0
+        cdef DWORD error
+        self._enter("look")
+        # The right to look is not among those of a handle that waits and changes; the object's own rights decide.
+        error = self._leave(DuplicateHandle(GetCurrentProcess(), self._handle, GetCurrentProcess(), &handle, QUERY_STATE, False, 0))
+        if error:
+            raise self._failed(error, "DuplicateHandle", "look at {}")
+        owner.thread = NULL
+        if self.kind == "mutex":
+            status = NtQueryMutant(handle, 0, &mutex, sizeof(mutex), NULL)
+            if status >= 0 and mutex.count <= 0 and NtQueryMutant(handle, 1, &owner, sizeof(owner), NULL) < 0:
+                owner.thread = NULL  # before Windows 8, and under Wine
+        elif self.kind == "event":
+            status = NtQueryEvent(handle, 0, &event, sizeof(event), NULL)
+        else:
+            status = NtQuerySemaphore(handle, 0, &semaphore, sizeof(semaphore), NULL)
+        CloseHandle(handle)
+        if status < 0:
+            raise self._failed(RtlNtStatusToDosError(status), "NtQueryObject", "look at {}")
+        if self.kind == "mutex":
+            return mutex.count > 0, 0, <uintptr_t>owner.thread or None
+        if self.kind == "event":
+            return bool(event.state), 0, None
+        return semaphore.count > 0, semaphore.count, None
 
     def exit_mutex(self, kind, error, trace):
         self.release_mutex()

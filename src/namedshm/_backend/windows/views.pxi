@@ -1,11 +1,19 @@
 # Views: what keeps memory mapped, and how far it may be touched.  Part of native.pyx.
 
+cdef class _Views:
+    """How many attachments that a handle made are alive."""
+    cdef Py_ssize_t living
+
+
 cdef class _Attachment:
     """One MapViewOfFile; whoever refers to it keeps the memory."""
     cdef void *_base
+    cdef _Views _views  # its handle's
 
     def __dealloc__(self):
         cdef void *base = self._base
+        if self._views is not None:
+            self._views.living -= 1
         if base != NULL:
             with nogil:  # giving back gigabytes takes milliseconds
                 UnmapViewOfFile(base)

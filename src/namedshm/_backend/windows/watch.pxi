@@ -19,6 +19,7 @@ cdef extern from *:
     typedef struct { LONG automatic, state; } namedshm_event_information;  /* EVENT_BASIC_INFORMATION */
     typedef struct { LONG count, maximum; } namedshm_semaphore_information;
     typedef struct { LONG count; BOOLEAN mine, abandoned; } namedshm_mutex_information;  /* MUTANT_BASIC_INFORMATION */
+    typedef struct { HANDLE process, thread; } namedshm_owner_information;  /* MUTANT_OWNER_INFORMATION: numbers */
 
     NTSYSAPI NTSTATUS NTAPI NtQueryEvent(HANDLE, ULONG, PVOID, ULONG, PULONG);
     NTSYSAPI NTSTATUS NTAPI NtQuerySemaphore(HANDLE, ULONG, PVOID, ULONG, PULONG);
@@ -37,6 +38,10 @@ cdef extern from *:
     ctypedef struct MutexInformation "namedshm_mutex_information":
         long count
         unsigned char mine
+
+    ctypedef struct OwnerInformation "namedshm_owner_information":
+        HANDLE process
+        HANDLE thread
 
     ctypedef struct SRWLOCK:
         pass

@@ -1,0 +1,57 @@
+/* namedshm/system.h - what the parts need of Linux and of the compiler, and the hook for tests.
+ *
+ * Owns:   nothing.
+ * Needs:  no other part.
+ */
+#ifndef NAMEDSHM_PART_SYSTEM_H
+#define NAMEDSHM_PART_SYSTEM_H
+
+#ifdef _WIN32
+#error "namedshm.h is for Linux; on Windows use CreateFileMappingW and its relatives: the objects are the same."
+#endif
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <limits.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#if UINTPTR_MAX < UINT64_MAX
+#error "namedshm needs a 64-bit system: struct shmid_ds and the registry layout assume it."
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef SHM_STAT_ANY
+#define SHM_STAT_ANY 15
+#endif
+#ifndef SHM_DEST
+#define SHM_DEST 01000
+#endif
+#ifndef NS_GET_USERNS
+#define NS_GET_USERNS _IO(0xb7, 0x1)
+#endif
+
+/* Test programs define this before they include namedshm.h: a call that can stop or kill the process at the named step. */
+#ifndef NSHM_STEP
+#define NSHM_STEP(what) ((void)0)
+#endif
+#endif
