@@ -21,18 +21,19 @@
  *     layout.h       the memory format (docs/format-linux.md)        places.h     registries as this process has them attached
  *     types.h        what callers hold                               registry.h   finding the registry of a scope, or making it
  *     process.h      what all threads share; the guard               scopes.h     beginning to use a scope, and ending it
- *     users.h        do numbers of users mean the same here?         slots.h      records: reading, finding, freeing
+ *     users.h        do numbers of users mean the same here?         slots.h      records: reading, finding, tidying
  *     attachments.h  attaching and detaching                         lookup.h     from a name to a handle
  *     segments.h     making segments, asking the kernel about them   spare.h      a token is used again
  *     fork.h         what a forked child must not keep               making.h     a new object
  *     handles.h      create, open, duplicate, close                  parcels.h    handing a handle to another process
  *     naming.h       taking a name away, and giving it to another    look.h       what there is
- *     files.h        where the file of a section is
+ *     files.h        where the file of a section is                  freeing.h    freeing a record, also after a death
  *
  * Objects, all of them System V shared memory segments marked IPC_RMID while attached (shmctl(2): such a segment lives
  * until its last detachment, and on Linux it can still be attached by id), so exit, exec and SIGKILL all release them:
  *
- *   token     one per object; AN ATTACHMENT OF IT IS A HANDLE and keeps the name.  Its page is not touched for a section.
+ *   token     one per object; AN ATTACHMENT OF IT IS A HANDLE and keeps the name (but for nshm_retire and nshm_replace, which take it
+ *             away).  Its page is not touched for a section.
  *   data      one per section; AN ATTACHMENT OF IT IS A VIEW or a handle's hold on the memory.
  *   registry  one per scope; every process that holds an object has it attached, so it lives exactly as long as there can be
  *             a name in it.  It is found by scanning the kernel's segment table.  It is an index only: whether an object
@@ -112,9 +113,11 @@ static inline void nshm_flight_end(nshm_handle *h);
 
 /* ------------------------------------------------------------------------------------------------ names of living objects
  * Take the name away from the object at once, whoever holds it: the name can be used again, and the object lives on without one until its
- * last handle goes.  Needs a handle with the right to write, and the right to write the registry: else -EACCES.  -ENOENT: it has no name
- * any more. */
+ * last handle goes.  Needs a handle with the right to write (of an object that was created read-only: its maker's user), and the right to
+ * write the registry: else -EACCES.  -ENOENT: it has no name any more. */
 static inline int nshm_retire(nshm_handle *h);
+/* Does the name still lead to this object?  0 from the moment on that nshm_retire or nshm_replace took it away.  One load. */
+static inline int nshm_named(const nshm_handle *h);
 /* A new object that has no name yet, to be filled at leisure, and then given one by nshm_replace.  Arguments as for
  * nshm_create.  If its maker ends before that, it goes like any other. */
 static inline int nshm_prepare(nshm_scope *s, uint16_t type, uint64_t size, unsigned mode, int64_t group, uint32_t props, nshm_handle *h);
@@ -147,12 +150,20 @@ static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info);
  * -ENOENT at the end.  For error texts and administrators.  A segment that may be read is attached for an instant. */
 static inline int nshm_next_registry(int *cursor, nshm_registry_facts *facts);
 
+/* ------------------------------------------------------------------------------------------------ waiting for a name
+ * Begin, look for the name, sleep if it is not there (`nanoseconds` at most; negative: for a while), end; and again.  What is published
+ * after the beginning ends the sleep, or prevents it.  -EINTR: a signal handler ran. */
+static inline int nshm_arrivals_begin(nshm_scope *s, nshm_arrivals *a);
+static inline int nshm_arrivals_sleep(const nshm_arrivals *a, int64_t nanoseconds);
+static inline void nshm_arrivals_end(nshm_arrivals *a);
+
 /* ------------------------------------------------------------------------------------------------ files behind sections
  * For a nshm_filler of an object of mode 0600: `text` of `n` bytes and its end (0) go into the token, which has room for them. */
 static inline int nshm_write_location(nshm_handle *h, const char *text, size_t n);
 /* The text of an open handle's token.  -EPERM: another user's, not to be followed; -EUCLEAN: no such text. */
 static inline int nshm_location(const nshm_handle *h, const char **text, size_t *n);
 
+#include "namedshm/arrivals.h"
 #include "namedshm/files.h"
 #include "namedshm/look.h"
 #include "namedshm/naming.h"

@@ -4,15 +4,16 @@
  * entered only as list_op_pending of this thread's robust list, for the few microseconds the lock is held: so the kernel and the C
  * library never follow a pointer that others could have written into shared memory.
  *
- * Owns:   mutual exclusion of all who change a registry.  After a death nothing needs repair, for every change is published by one
- *         store.  Readers do not take the lock, unless they find that a change is under way.
+ * Owns:   mutual exclusion of all who change a registry.  Every change is published by one store, so a death leaves nothing to repair
+ *         but the rest of a replacement, which the next owner of the lock ends (freeing.h).  Readers do not take the lock, unless
+ *         they find that a change is under way.
  *         What remains: thread ids of two PID namespaces can be equal.  A process that is killed in the few nanoseconds between
  *         writing list_op_pending and its failing compare-and-swap, and has the owner's number, would release the lock wrongly.
- * Needs:  layout.h.
+ * Needs:  freeing.h.
  */
 #ifndef NAMEDSHM_PART_LOCK_H
 #define NAMEDSHM_PART_LOCK_H
-#include "layout.h"
+#include "freeing.h"
 
 #ifndef NSHM_LOCK_PATIENCE
 #define NSHM_LOCK_PATIENCE 10 /* seconds: then a lock whose owner is stopped is an error */
@@ -69,6 +70,7 @@ static inline int nshm__lock(nshm_registry *t, int wait) {
             nshm__pend(r, &t->lock);
             if (__atomic_compare_exchange_n(&t->lock, &v, mine, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
                 NSHM_STEP("locked");
+                if (t->leaving) nshm__settle(t); /* its maker was killed: before anybody changes anything */
                 return 0;
             }
             nshm__pend(r, NULL);

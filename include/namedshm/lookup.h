@@ -92,39 +92,26 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
     h->created = 0;
     return 0;
 }
-/* Under the lock: take off a mark that a killed process left.  The record is what it was before; unless it was being replaced
- * and the new record had been published already, for then it is freed. */
-static inline void nshm__settle(nshm_registry *t, uint32_t slot, const nshm_record *f) {
-    const nshm_record *rec = &t->record[slot];
-    nshm_record other;
-    char name[NSHM_NAME_MAX + 8];
-    if (rec->closing == NSHM__LEAVING && rec->nonce == f->nonce) {
-        nshm__get(name, rec->name, f->length);
-        for (int i = -1; (i = nshm__find(t, (uint32_t)(i + 1), f->hash, name, f->length, &other)) >= 0;)
-            if ((uint32_t)i != slot) {
-                nshm__free(t, slot);
-                return;
-            }
-    }
-    __atomic_store_n(&t->record[slot].closing, 0, __ATOMIC_SEQ_CST);
-}
 /* Look a name up and attach its object.  -ENOENT: there is none; *stale is the slot of a dead one of that name, or -1.  -EAGAIN:
  * a change is under way, look again with the lock (with it, this is never returned). */
 static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, size_t n, int readonly, int known,
                                nshm_handle *h, int *stale, uint64_t *stale_nonce) {
     nshm_record facts;
-    uint32_t hash = nshm__name_hash(name, n);
-    int slot = -1, r = -ENOENT, patience = 1000;
-    *stale = -1;
+    uint32_t hash = nshm__name_hash(name, n), moves;
+    int slot, r, patience = 1000;
+again:
+    moves = __atomic_load_n(&p->registry->moves, __ATOMIC_ACQUIRE);
+    slot = *stale = -1;
+    r = -ENOENT;
     while ((slot = nshm__find(p->registry, (uint32_t)(slot + 1), hash, name, n, &facts)) >= 0) {
         if (!nshm__sound(&facts)) return -EUCLEAN;
         if (type == NSHM_PARCEL ? !(facts.type & NSHM_PARCEL) : facts.type != type) {
             r = nshm__lives(p->scope, &facts);
             r = r > 0 ? -EBADMSG : r ? r : -ENOENT;
         } else if ((r = nshm__adopt(p, &facts, (uint32_t)slot, readonly, known, h)) == -EAGAIN && known == NSHM__LOCKED) {
-            /* we hold the lock, so whoever marked it has died */
+            /* we hold the lock, so whoever marked it has died: it is what it was before */
             if (!patience--) return -EUCLEAN; /* somebody changes the record without the lock */
-            nshm__settle(p->registry, (uint32_t)slot, &facts);
+            __atomic_store_n(&p->registry->record[slot].closing, 0, __ATOMIC_SEQ_CST);
             slot--;
             continue;
         }
@@ -132,6 +119,8 @@ static inline int nshm__lookup(nshm_place *p, uint16_t type, const char *name, s
         *stale = slot;
         *stale_nonce = facts.nonce;
     }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (known != NSHM__LOCKED && __atomic_load_n(&p->registry->moves, __ATOMIC_RELAXED) != moves) goto again; /* perhaps this name's */
     return r;
 }
 #endif

@@ -1,23 +1,30 @@
 /* namedshm/naming.h - taking a name away from a living object, and giving it to another.
  *
- * Owns:   openers at any time find one of the two objects, complete.  While a name is replaced, the old record is marked
- *         (NSHM__LEAVING): openers that see the mark come to the lock.  If we are killed, whoever has the lock next finds the old
- *         object under the name if the new record was not published yet, and the new one if it was (nshm__settle in lookup.h).
- * Needs:  fork.h, lookup.h, making.h, registry.h.
+ * Owns:   openers at any time find one of the two objects, complete, and none finds the old one after the new one was found.  A
+ *         name goes over when the new record is published, also if its maker is killed then (freeing.h).
+ * Needs:  lookup.h, making.h, registry.h.
  */
 #ifndef NAMEDSHM_PART_NAMING_H
 #define NAMEDSHM_PART_NAMING_H
-#include "fork.h"
 #include "lookup.h"
 #include "making.h"
 #include "registry.h"
 
-/* An opener that found the record before it was freed looks at its nonce again after attaching. */
+/* Who may write the object and the registry may take its name away.  Nobody has a handle for writing to what was created read-only:
+ * there it is the maker's user. */
+static inline int nshm__may_take(const nshm_handle *h) {
+    struct shmid_ds d;
+    if (!h->place->writable) return 0;
+    if (!(h->props & NSHM_OBJ_READONLY)) return !h->readonly;
+    return !h->place->global || (!shmctl(h->token_id, IPC_STAT, &d) && d.shm_perm.cuid == (uint32_t)geteuid());
+}
+/* An opener that had found the record before looks at its nonce after attaching: if it is still there, it has opened the object before
+ * this; else it looks again. */
 static inline int nshm_retire(nshm_handle *h) {
     nshm_place *p = h->place;
     int r;
     if (!h->token || !p) return -EINVAL;
-    if (h->readonly || !p->writable) return -EACCES;
+    if (!nshm__may_take(h)) return -EACCES;
     if ((r = nshm__enter())) return r;
     p->users++;
     nshm__exit();
@@ -35,6 +42,11 @@ static inline int nshm_retire(nshm_handle *h) {
         nshm__exit();
     }
     return r;
+}
+
+static inline int nshm_named(const nshm_handle *h) {
+    return h->token && h->place && h->slot < NSHM_CAPACITY &&
+           __atomic_load_n(&h->place->registry->record[h->slot].nonce, __ATOMIC_ACQUIRE) == h->nonce;
 }
 
 static inline int nshm_prepare(nshm_scope *s, uint16_t type, uint64_t size, unsigned mode, int64_t group, uint32_t props, nshm_handle *h) {
@@ -62,39 +74,41 @@ static inline int nshm_prepare(nshm_scope *s, uint16_t type, uint64_t size, unsi
     return r;
 }
 
-/* Under the lock and the guard: let the name lead to h from now on. */
+/* Under the lock and the guard: let the name lead to h from now on.
+ *   1. The registry tells which slot is to follow which, and the old record is marked: from here on openers come to the lock.
+ *   2. The new record is published: the name is h's, whether we live or not.
+ *   3. `moves` is raised: an opener may have passed the new record's slot before 2 and would find the old one's free.
+ *   4. The old record is freed.
+ * If we are killed, the next owner of the lock does 3 and 4 if 2 was done, or takes the mark away. */
 static inline int nshm__replace_locked(nshm_handle *h, const char *name, size_t n) {
     nshm_place *p = h->place;
     nshm_registry *t = p->registry;
     nshm_handle old;
     uint64_t stale_nonce;
-    int slot, stale, r = nshm__here(p);
+    int slot, stale, found, r = nshm__here(p);
     if (r <= 0) return r ? r : nshm__unsure(ENOENT);
     memset(&old, 0, sizeof old);
-    if ((r = nshm__lookup(p, h->type, name, n, 0, NSHM__LOCKED, &old, &stale, &stale_nonce)) && r != -ENOENT) return r;
-    nshm__take_off(&old); /* a child forked meanwhile must drop it */
-    if (r == -ENOENT && stale >= 0) slot = stale;
-    else if ((slot = nshm__slot(p->scope, t)) < 0) {
-        nshm__land(&old);
-        if (!r) nshm__drop(&old), nshm__done_with(p);
-        return slot;
+    found = nshm__lookup(p, h->type, name, n, 0, NSHM__LOCKED, &old, &stale, &stale_nonce);
+    if (found && found != -ENOENT) return found;
+    slot = !found && !nshm__may_take(&old) ? -EACCES : found && stale >= 0 ? stale : nshm__slot(p->scope, t);
+    if (slot >= 0) {
+        if (!found) {
+            t->heir = (uint32_t)slot;
+            __atomic_store_n(&t->leaving, old.slot + 1, __ATOMIC_RELEASE);
+            NSHM_STEP("announced");
+            __atomic_store_n(&t->record[old.slot].closing, NSHM__LEAVING, __ATOMIC_SEQ_CST);
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+            NSHM_STEP("leaving");
+        }
+        nshm__publish(t, (uint32_t)slot, h, h->type, h->nonce, name, n);
+        h->slot = (uint32_t)slot;
+        if (!found) nshm__settle(t);
     }
-    if (!r) {
-        __atomic_store_n(&t->record[old.slot].closing, NSHM__LEAVING, __ATOMIC_SEQ_CST);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        NSHM_STEP("leaving");
-    }
-    nshm__publish(t, (uint32_t)slot, h, h->type, h->nonce, name, n);
-    h->slot = (uint32_t)slot;
-    if (!r) {
-        nshm__free(t, old.slot);
-        NSHM_STEP("replaced");
-        __atomic_store_n(&t->record[old.slot].closing, 0, __ATOMIC_SEQ_CST);
+    if (!found) {
         nshm__drop(&old);
         nshm__done_with(p);
     }
-    nshm__land(&old);
-    return 0;
+    return slot < 0 ? slot : 0;
 }
 static inline int nshm_replace(nshm_handle *h, const char *name, size_t n) {
     nshm_place *p = h->place;

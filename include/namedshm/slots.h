@@ -3,7 +3,7 @@
  * Owns:   how a record is read while others write it.  Its nonce is cleared before it changes and set last: a copy is whole if the
  *         nonce is the same, and not 0, before and after.  Both sides access it by relaxed atomic words; with plain accesses
  *         the behaviour would be undefined, and a compiler free to split or to repeat them.
- *         A record never moves, so a name that is there all the time is found.
+ *         A record never moves, so a name that is there all the time is found; unless it is given to another object (naming.h).
  *         Nothing read here is believed before nshm__sound: whoever may write a registry could have written anything.
  * Needs:  lock.h, places.h.
  */
@@ -41,11 +41,8 @@ static inline int nshm__copy(const nshm_record *r, nshm_record *facts) {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == n && facts->nonce == n && facts->length <= NSHM_NAME_MAX;
 }
-static inline uint32_t nshm__used(const nshm_registry *t) {
-    uint32_t n = __atomic_load_n(&t->used, __ATOMIC_ACQUIRE);
-    return n <= NSHM_CAPACITY ? n : NSHM_CAPACITY;
-}
-/* The slot of a name, at or after `from`, with a whole copy of its record's facts.  -1: none.  Needs no lock. */
+/* The slot of a name, at or after `from`, with a whole copy of its record's facts.  -1: none.  Needs no lock.  A name that is there
+ * throughout is found, because records do not move; names do, by nshm_replace, and then `moves` has changed. */
 static inline int nshm__find(const nshm_registry *t, uint32_t from, uint32_t hash, const char *name, size_t n, nshm_record *facts) {
     uint32_t used = nshm__used(t);
     for (uint32_t i = from; i < used; i++) {
@@ -56,15 +53,6 @@ static inline int nshm__find(const nshm_registry *t, uint32_t from, uint32_t has
         if (__atomic_load_n(&r->nonce, __ATOMIC_RELAXED) == facts->nonce) return (int)i;
     }
     return -1;
-}
-/* Under the lock. */
-static inline void nshm__free(nshm_registry *t, uint32_t slot) {
-    __atomic_store_n(&t->hash[slot], 0, __ATOMIC_RELEASE);
-    NSHM_STEP("freeing");
-    __atomic_store_n(&t->record[slot].nonce, 0, __ATOMIC_RELEASE);
-    uint32_t used = nshm__used(t);
-    while (used && !t->hash[used - 1]) used--; /* keep the scan short */
-    __atomic_store_n(&t->used, used, __ATOMIC_RELEASE);
 }
 /* Can this be a record?  Whether its object lives is decided by what the kernel says of its segments. */
 static inline int nshm__sound(const nshm_record *f) {

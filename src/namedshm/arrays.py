@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ._backend.contract import Access, HugePages, ViewAccess
     from .section import Section, View
 
-__all__ = ["NamedArray", "create", "open", "publish"]
+__all__ = ["NamedArray", "create", "open", "publish", "replace"]
 
 T = TypeVar("T", bound=np.generic)
 _STRIP = 16 << 20  # bytes copied between two calls of a progress function, where copying is NumPy's work
@@ -209,27 +209,56 @@ def publish(
 
     Raises: as :func:`create` without ``exist_ok``.
     """
-    if isinstance(array, np.ma.MaskedArray):
-        raise errors.InvalidArgument(
-            f"Cannot publish {name!r}: a masked array has a mask, a .npy file has none. Publish its data and its mask",
-            name=name,
-            call="publish",
-        )
-    source = np.asarray(array)
-    if order is None:
-        order = "F" if source.flags.fnc else "C"
-    layout, header = _layout(name, source.shape, source.dtype, order)
+    source, layout, header = _source(name, array, order)
     handle = sections.create(name, layout.offset + layout.size, mode=mode, group=group, huge_pages=huge_pages)
     return _fill(handle, layout, header, lambda target: _copy(target, source, threads, progress))
 
 
-def open(name: str, access: ViewAccess = "write", *, timeout: float | None = 1.0) -> NamedArray[Any]:
+def replace(
+    name: str,
+    array: npt.ArrayLike,
+    *,
+    order: Literal["C", "F"] | None = None,
+    mode: int = 0o600,
+    group: str | int | None = None,
+    huge_pages: HugePages | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> NamedArray[Any]:
+    """Publish a new version under a name that a section may have, of whatever shape, dtype and rights.
+
+    The name changes hands in one step, when the new array is complete: who opens it at any time finds the old version or the new
+    one, whole, without waiting.  All who have the old one keep it.  If nobody holds the name, this is :func:`publish`.
+
+    Args: as :func:`publish`; ``mode`` and ``group`` are the new array's, whatever the old one's were.
+
+    Returns: the new array, writable.  It is yours to keep: without it the name goes, though others still have the old version.
+
+    Raises:
+        AccessDenied: the old one may not be written by this process.
+        WrongType: the name is held by another object than a section.
+        Unsupported: on Windows, where a name stays with its object.
+        and as :func:`publish`.  Then the name is as it was.
+    """
+    source, layout, header = _source(name, array, order)
+    new = sections.Replacement(name, layout.offset + layout.size, mode, group, huge_pages)
+    made = _fill(new.section, layout, header, lambda target: _copy(target, source, threads, progress))
+    try:
+        new.commit()
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def open(name: str, access: ViewAccess = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> NamedArray[Any]:
     """Open the array that some process holds under ``name``.
 
     Args:
         name: as in :func:`namedshm.open`.
         access: ``"write"`` (default); ``"read"``: the memory is mapped read-only, and no flag can change that; ``"copy"``: what this
             process writes is its own, page by page, and nobody else's; pages it has not written show what others write.
+        wait: seconds to wait until somebody creates it; None for ever.
         timeout: seconds to wait for a creator that is still writing; None for ever.
 
     Raises:
@@ -239,7 +268,9 @@ def open(name: str, access: ViewAccess = "write", *, timeout: float | None = 1.0
         AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
     """
     timeout = seconds(timeout, "open", name)
-    return _read(sections.open(name, "read" if access == "copy" else access), timeout, access)
+    if access not in ("read", "write", "copy"):
+        raise errors.InvalidArgument(f"access {access!r} for array {name!r}: use 'read', 'write' or 'copy'", name=name, call="open")
+    return _read(sections.open(name, "read" if access == "copy" else access, wait=wait), timeout, access)
 
 
 # -------------------------------------------------------------------------------------------------------- inside
@@ -262,6 +293,20 @@ def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[La
             name=name,
             call="create",
         ) from None
+
+
+def _source(name: str | None, array: npt.ArrayLike, order: Literal["C", "F"] | None) -> tuple[np.ndarray[Any, Any], Layout, bytes]:
+    """What is to be published, and where it goes."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise errors.InvalidArgument(
+            f"Cannot publish {name!r}: a masked array has a mask, a .npy file has none. Publish its data and its mask",
+            name=name,
+            call="publish",
+        )
+    source = np.asarray(array)
+    if order is None:
+        order = "F" if source.flags.fnc else "C"
+    return source, *_layout(name, source.shape, source.dtype, order)
 
 
 def _fill(handle: Section, layout: Layout, header: bytes, write: Callable[[NamedArray[Any]], None]) -> NamedArray[Any]:

@@ -5,8 +5,8 @@
 
 ``publish`` writes a table once; whoever opens it reads that memory itself, with pyarrow, pandas, polars or anything else that
 speaks Arrow, and copies nothing.  A :class:`NamedTable` keeps the name; so does every column, slice and buffer taken from it,
-besides keeping its memory.  A published table does not change: for a new state publish under another name, or close the old one
-first (its readers keep what they have).
+besides keeping its memory.  A published table does not change: ``replace`` publishes a new one under its name, and its readers keep
+what they have; on Windows publish under another name.
 
 The section's bytes are an Arrow IPC file (``_arrow_ipc.py`` says how it is laid out and checked); they appear at once
 (``_content.py``).
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ._backend.contract import Access, HugePages
     from .section import Section, View
 
-__all__ = ["NamedTable", "open", "publish"]
+__all__ = ["NamedTable", "open", "publish", "replace"]
 
 _READING = pa.ipc.IpcReadOptions(use_threads=False)  # there is nothing to compute
 _LONGEST_REASON = 300  # characters; names of columns can be of any length
@@ -151,23 +151,59 @@ def publish(
     """
     pieces, size = _encode(name, _as_table(name, data))
     section = sections.create(name, size, mode=mode, group=group, huge_pages=huge_pages)
-    try:
-        with section.map() as view:
-            _write(view, pieces, size, threads, progress)
-            _content.publish(view, MAGIC)
+    with section:
+        _fill(section, pieces, size, threads, progress)
         reading = section.duplicate("read")
-    finally:
-        section.close()
+    return _read(reading, 0, "structure", False)
+
+
+def replace(
+    name: str,
+    data: Any,
+    *,
+    mode: int = 0o600,
+    group: str | int | None = None,
+    huge_pages: HugePages | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> NamedTable:
+    """Publish a new table under a name that a section may have.
+
+    The name changes hands in one step, when the new table is complete: who opens it at any time finds the old one or the new one,
+    whole, without waiting.  All who have the old one keep it.  If nobody holds the name, this is :func:`publish`.
+
+    Args: as :func:`publish`; ``mode`` and ``group`` are the new table's, whatever the old one's were.
+
+    Returns: the new table.  It is yours to keep: without it the name goes, though others still have the old one.
+
+    Raises:
+        AccessDenied: the old one may not be written by this process.
+        WrongType: the name is held by another object than a section.
+        Unsupported: on Windows, where a name stays with its object.
+        and as :func:`publish`.  Then the name is as it was.
+    """
+    pieces, size = _encode(name, _as_table(name, data))
+    new = sections.Replacement(name, size, mode, group, huge_pages)
+    with new.section as section:
+        _fill(section, pieces, size, threads, progress)
+        new.commit()
+        reading = section.duplicate("read")
     return _read(reading, 0, "structure", False)
 
 
 def open(
-    name: str, *, timeout: float | None = 1.0, validate: Literal["structure", "full"] = "structure", populate: bool = False
+    name: str,
+    *,
+    wait: float | None = 0,
+    timeout: float | None = 1.0,
+    validate: Literal["structure", "full"] = "structure",
+    populate: bool = False,
 ) -> NamedTable:
     """Open the table that some process holds under ``name``, for reading.
 
     Args:
         name: as in :func:`namedshm.open`.
+        wait: seconds to wait until somebody publishes it; None for ever.
         timeout: seconds to wait for a publisher that is still writing; None for ever.
         validate: ``"structure"``: the metadata, and that every buffer is there and long enough; takes no longer for more rows.
             ``"full"``: also every value that leads somewhere (offsets, indices into dictionaries, UTF-8), for a publisher that
@@ -184,7 +220,7 @@ def open(
     timeout = seconds(timeout, "open", name)
     if validate not in ("structure", "full"):
         raise errors.InvalidArgument(f"validate {validate!r}: use 'structure' or 'full'", name=name, call="open")
-    return _read(sections.open(name, "read"), timeout, validate, populate)
+    return _read(sections.open(name, "read", wait=wait), timeout, validate, populate)
 
 
 # -------------------------------------------------------------------------------------------------------- inside
@@ -249,6 +285,18 @@ def _record(table: Any, *, unify: bool) -> Recorder:
     with pa.ipc.new_file(pa.PythonFile(record, "w"), table.schema, options=options) as writer:
         writer.write_table(table)
     return record
+
+
+def _fill(
+    section: Section,
+    pieces: list[tuple[int, Any]],
+    size: int,
+    threads: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> None:
+    with section.map() as view:
+        _write(view, pieces, size, threads, progress)
+        _content.publish(view, MAGIC)
 
 
 def _write(

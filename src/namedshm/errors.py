@@ -74,6 +74,7 @@ class NamedShmError(OSError):
         winerror: the Win32 error number, on every system.
         errno: the closest POSIX number.
         object_name: the name as the caller gave it, or None for an unnamed object.
+        filename: the same, where programs look for it in an OSError.
         call: the system call or API function that failed, for example ``"shmget"``.
     """
 
@@ -94,14 +95,20 @@ class NamedShmError(OSError):
     ) -> None:
         super().__init__(self.default_errno if errno is None else errno, message)
         self.winerror = self.default_winerror if winerror is None else winerror
-        self.object_name = name
+        self.object_name = self.filename = name
         self.call = call
 
     def __str__(self) -> str:
         return f"{self.strerror} [error {self.winerror}]"
 
     def __reduce__(self) -> tuple[object, ...]:
-        state = {"winerror": self.winerror, "object_name": self.object_name, "call": self.call, "errno": self.errno}
+        state = {
+            "winerror": self.winerror,
+            "object_name": self.object_name,
+            "call": self.call,
+            "errno": self.errno,
+            "filename": self.filename,
+        }
         return (_rebuild, (type(self), self.strerror, state))
 
 

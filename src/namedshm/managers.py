@@ -5,8 +5,9 @@
         block = manager.SharedMemory(size=1024)
 
 The manager is a process that holds the *names* of the blocks made through it: they live until it is shut down, whoever closes
-meanwhile.  That is all it does; the memory belongs to those who have it mapped, as ever.  It ends with the process that started
-it, also if that is killed (the standard library's goes on for ever then), and with it the names.
+meanwhile, or until somebody unlinks them.  Shut down, it unlinks what is left; the memory belongs to those who have it mapped, as
+ever.  It ends with the process that started it, also if that is killed (the standard library's goes on for ever then); the names go
+with it, unless somebody has the blocks open.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from multiprocessing import ProcessError, managers, process
 from typing import TYPE_CHECKING, Any
 
 from . import shared_memory
+from ._backend import backend
+from ._kept import Kept
 from .section import open as _open
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
     from typing import TypeVar
-
-    from .section import Section
 
     _T = TypeVar("_T", bound="str | bytes | float | bool | None")
 
@@ -40,33 +41,41 @@ class _NameKeeper(managers.Server):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._held: dict[str, Section] = {}
+        self._held = Kept()
 
     def track_segment(self, connection: object, segment_name: str) -> None:
         """Hold a name that the caller holds now; it lets go when this has returned."""
-        self._held[segment_name] = _open(shared_memory._bare(segment_name), "read")
+        self._held.close_unlinked()
+        self._held.keep(segment_name, _open(shared_memory._bare(segment_name)))
 
     def release_segment(self, connection: object, segment_name: str) -> None:
-        try:
-            self._held.pop(segment_name).close()
-        except KeyError:
-            raise ValueError(f"This manager does not hold {segment_name!r}") from None
+        if not self._unlink(segment_name):
+            raise ValueError(f"This manager does not hold {segment_name!r}")
+
+    def _unlink(self, segment_name: Hashable) -> bool:
+        section = self._held.take(segment_name)
+        if section is None:
+            return False
+        with section:
+            if backend.names_can_go:
+                section.retire()
+        return True
 
     def list_segments(self, connection: object) -> list[str]:
-        return list(self._held)
+        self._held.close_all_unlinked()
+        return [str(name) for name in self._held.all()]
 
     def shutdown(self, connection: Any) -> None:
         """Let all names go before the caller hears that it is done, then end."""
-        while self._held:
-            self._held.popitem()[1].close()
+        for name in self._held.all():
+            self._unlink(name)
         super().shutdown(connection)
 
 
 class SharedMemoryManager(managers.BaseManager):
     """Makes blocks and lists whose names live until :meth:`shutdown`; as the standard library's.
 
-    Blocks it returns do not hold their name themselves, the manager does: their ``close()`` and ``unlink()`` do not end it.  Who
-    opens one by name holds it like anybody else.
+    Blocks it returns do not hold their name themselves, the manager does: their ``close()`` does not end it.
     """
 
     _Server = _NameKeeper
@@ -124,16 +133,17 @@ class SharedMemoryManager(managers.BaseManager):
             with self._Client(self._address, authkey=self._authkey) as connection:
                 _managers.dispatch(connection, None, "track_segment", (block.name,))
         except BaseException:
+            shared_memory._let_go(block)
             block.close()
             raise
-        block.unlink()  # only now: until the server held it, this was the only handle
+        shared_memory._let_go(block)  # only now: until the server held it, this was the only handle
 
 
 def _forget_what_fork_gave() -> None:
     """A forked child has a copy of every handle of its parent: no block's name would go as long as the server lives."""
     for thing in gc.get_objects():
         if issubclass(type(thing), shared_memory.SharedMemory):  # isinstance() would run code of proxies
-            thing.unlink()
+            shared_memory._let_go(thing)
 
 
 def _end_with_parent() -> None:

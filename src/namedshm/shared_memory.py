@@ -1,11 +1,13 @@
-r"""``multiprocessing.shared_memory`` by another lifetime: change the import line, and nothing is left behind any more.
+r"""``multiprocessing.shared_memory`` that leaves nothing behind: change the import line.
 
     from namedshm import shared_memory                  # instead of: from multiprocessing import shared_memory
     block = shared_memory.SharedMemory("frames", create=True, size=1024)
 
-A facade over sections (section.py) without policy of its own.  What differs from the standard library follows from that and is
-the subject of docs/migration.md; the two sentences to know are: a block's name goes with its last handle in any process, and its
-memory with the last buffer.  So nobody has to call ``unlink()``, there is no resource tracker, and ``close()`` never raises.
+A facade over sections (section.py).  What differs from the standard library is the subject of docs/migration.md.  The sentences to
+know are: the process that made a block keeps its name until anybody calls ``unlink()`` or that process ends, in whatever way; who
+has the block open holds the name as well; and the memory goes with the last buffer.  So nobody has to call ``unlink()`` for what
+may last as long as its maker, there is no resource tracker, and ``close()`` never raises.  On Windows a name goes with its last
+handle, as with the standard library.
 
 ``SharedMemoryManager`` is here too; it is in managers.py and loaded when it is asked for, because it needs multiprocessing.
 """
@@ -19,6 +21,8 @@ from array import array
 from itertools import accumulate
 
 from . import errors
+from ._backend import backend
+from ._kept import Kept
 from ._unavailable import unpickling
 from .section import create as _create
 from .section import open as _open
@@ -45,11 +49,17 @@ else:  # the typing module alone costs more than all of this package
             return cls
 
 
-__all__ = ["ShareableList", "SharedMemory"]
+__all__ = ["ShareableList", "SharedMemory", "install"]
 
 # The test suite of CPython looks at these three.  Not POSIX: the kernel's lifetime, as the standard library has it on Windows.
 _USE_POSIX = False
 _SHM_NAME_PREFIX = "psm_"
+
+
+#: The sections of blocks made here, by identity.  Empty on Windows, where nobody could take their names away.
+_kept = Kept()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_kept.forget)
 
 
 def _make_filename() -> str:
@@ -85,7 +95,7 @@ class SharedMemory:
 
     def __init__(self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True) -> None:
         if create:
-            section = _create_new(size) if name is None else _create(_bare(name), size)
+            section = _create_new(size) if name is None else _create_named(name, size)
         elif size < 0:
             raise errors.InvalidArgument(
                 f"Cannot open {name!r} with {size} bytes: leave the size out", name=name, call="SharedMemory"
@@ -99,6 +109,8 @@ class SharedMemory:
         self._size = section.size
         self._identity = section.identity
         self._buf = memoryview(section.map())
+        if create and backend.names_can_go:
+            _kept.keep(section.identity, section)
 
     @property
     def buf(self) -> memoryview:
@@ -116,32 +128,110 @@ class SharedMemory:
         return self._size
 
     def close(self) -> None:
-        """End this instance's access, and its hold on the name.
+        """End this instance's access.
 
-        Buffers and arrays taken from :attr:`buf` stay valid and keep the memory; so this never raises BufferError.  Twice is a
-        no-op.
+        The process that made the block keeps its name, and so the block, until :meth:`unlink` or its own end; elsewhere this ends
+        the instance's hold on the name.  Buffers and arrays taken from :attr:`buf` stay valid and keep the memory; so this never
+        raises BufferError.  Twice is a no-op.
         """
-        # Only dropped, not released: what was made of it may point into it and know no more than this object (torch.frombuffer).
-        self._buf = None
-        self.unlink()
+        _end_access(self)
+        _kept.close_unlinked()
 
     def unlink(self) -> None:
-        """Let the name go: it is free when nobody else holds it.  :attr:`buf` stays usable until :meth:`close`.
+        """Take the name away, whoever holds it: it can be made again at once, and nobody finds this block any more.
 
-        Others that have the block open keep its name until they close it, as on Windows.  Never raises, and is never needed:
-        :meth:`close` and the end of the process do the same.
+        All who have it open keep it, and :attr:`buf` stays usable until :meth:`close`.  Nothing happens if the name is gone, or
+        another block's by now.
+
+        On Windows, where a name stays with its object, this only ends the instance's hold on it.
+
+        Raises: PermissionError (AccessDenied) in ``Global`` where this process may not create.
         """
-        if self._section is not None:
-            self._section.close()
+        if not backend.names_can_go:
+            _let_go(self)
+        elif self._section is not None:
+            _take_name_away(self)
+            _kept.close_unlinked()
 
     def __del__(self) -> None:
-        self.close()
+        _end_access(self)
+
+    def __getattr__(self, name: str) -> Any:
+        why = ""
+        if name in _OF_FILES:
+            why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
 
     def __reduce__(self) -> tuple[Callable[..., SharedMemory], tuple[object, ...]]:
         return _reopen, (type(self), self._name, self._size, _pickled_identity(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size})"
+
+
+_OF_FILES = ("_fd", "_mmap")  # of the standard library's blocks
+
+# What a block's methods do is done here, so that a subclass may override any of them without changing another.
+
+
+def _end_access(block: SharedMemory) -> None:
+    # Only dropped, not released: what was made of it may point into it and know no more than this object (torch.frombuffer).
+    block._buf = None
+    section = block._section
+    if section is not None and not _kept.keeps(block._identity, section):
+        section.close()
+
+
+def _let_go(block: SharedMemory) -> None:
+    """End this instance's hold on the name, and this process's if it made the block."""
+    if block._section is not None:
+        _kept.take(block._identity)
+        block._section.close()
+
+
+def _take_name_away(block: SharedMemory) -> None:
+    section = block._section
+    assert section is not None
+    try:
+        section.retire()
+    except errors.ClosedHandle:
+        _retire_by_name(block)
+    section.close()
+    kept = _kept.take(block._identity)  # the same section, or that of another instance of this process
+    if kept is not None:
+        kept.close()
+
+
+def _retire_by_name(block: SharedMemory) -> None:
+    """Of a block that was closed before."""
+    try:
+        section = _open(_bare(block._name))
+    except (errors.NotFound, errors.WrongType):
+        return
+    with section:
+        if section.identity == block._identity:
+            section.retire()
+
+
+def _create_named(name: str, size: int) -> Section:
+    try:
+        return _create_somehow(_bare(name), size)
+    except errors.AlreadyExists:
+        raise errors.AlreadyExists(
+            f"Cannot create block {name!r}: it exists. Open it (without create=True), unlink() it first, or leave the name out "
+            "for a new one",
+            name=name,
+            call="SharedMemory",
+        ) from None
+
+
+def _create_somehow(name: str, size: int) -> Section:
+    _kept.close_unlinked()
+    try:
+        return _create(name, size)
+    except errors.OutOfResources:
+        _kept.close_all_unlinked()  # what others have unlinked, and only we still have
+        return _create(name, size)
 
 
 def _bare(name: str) -> str:
@@ -152,7 +242,7 @@ def _bare(name: str) -> str:
 def _create_new(size: int) -> Section:
     while True:
         try:
-            return _create(_make_filename(), size)
+            return _create_somehow(_make_filename(), size)
         except errors.AlreadyExists:
             continue
 
@@ -172,8 +262,8 @@ def _pickled_identity(block: SharedMemory) -> str:
 def _check_same(block: SharedMemory, identity: str) -> None:
     """Raises StaleObject if this is not the block that was pickled but a later one of its name."""
     if int(identity, 16) not in (0, block._identity):  # 0: made by a program that gives none
-        block.close()
-        raise _stale(block.name)
+        _end_access(block)
+        raise _stale(block._name)
 
 
 # ------------------------------------------------------------------------------------------------------------ lists
@@ -429,10 +519,30 @@ def _text(format: bytes) -> str:
     return format.rstrip(b"\0").decode("latin-1")
 
 
+# ------------------------------------------------------------------------------------------------------------ the module
+def install() -> None:
+    """Let libraries that import ``multiprocessing.shared_memory`` get this module, and this package's ``SharedMemoryManager``, in
+    this process and in those that multiprocessing starts from here on, by whatever method.
+
+    Call it before they are imported: what they have got by then stays with them.  From then on the resource tracker ignores
+    requests to forget blocks it never heard of.  Twice is a no-op.
+    """
+    from ._substitution import substitute
+
+    substitute()
+
+
 def __getattr__(name: str) -> object:
     if name == "SharedMemoryManager":
         from .managers import SharedMemoryManager
 
         globals()[name] = SharedMemoryManager
         return SharedMemoryManager
+    if (
+        name == "resource_tracker" and backend.names_can_go
+    ):  # libraries reach for it here; the standard module has it on POSIX alone
+        from multiprocessing import resource_tracker
+
+        globals()[name] = resource_tracker
+        return resource_tracker
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -80,9 +80,12 @@ def other(peers: Callable[[], Peer]) -> Peer:
 
 def by_name(other: Peer, sent: Any, whole: Any, data: bytes) -> None:
     assert len(data) < 600
-    assert other.do(
-        "b = pickle.loads(data); (type(b).__name__, b.shape, b.strides, repr(b.dtype))", data=data
-    ) == (type(sent).__name__, sent.shape, sent.strides, repr(sent.dtype))
+    assert other.do("b = pickle.loads(data); (type(b).__name__, b.shape, b.strides, repr(b.dtype))", data=data) == (
+        type(sent).__name__,
+        sent.shape,
+        sent.strides,
+        repr(sent.dtype),
+    )
     if sent.flags.writeable:
         other.do("b.view(np.ndarray)[...] = np.ones(1, b.dtype)")
     else:
@@ -119,7 +122,11 @@ def test_a_masked_array_goes_with_its_mask(name: str, other: Peer) -> None:
     sent = np.ma.MaskedArray(data, mask=mask, copy=False, fill_value=-5, hard_mask=True)
     pickled = pickle.dumps(sent)
     assert len(pickled) < 1000
-    assert other.do("m = pickle.loads(data); type(m).__name__, float(m.fill_value), m.hardmask", data=pickled) == ("MaskedArray", -5, True)
+    assert other.do("m = pickle.loads(data); type(m).__name__, float(m.fill_value), m.hardmask", data=pickled) == (
+        "MaskedArray",
+        -5,
+        True,
+    )
     other.do("m[0, 0] = 7; m[1] = np.ma.masked")
     assert data[0, 0] == 7
     assert mask[1].all()

@@ -68,6 +68,17 @@ static int op_close_keeping(nshm_handle *h) {
     held.data = NULL;
     return 0;
 }
+static int op_retire(nshm_handle *h) {
+    memset(h, 0, sizeof *h);
+    int r = nshm_retire(&held);
+    return r == -ENOENT ? 0 : r; /* done before */
+}
+static int op_replace(nshm_handle *h) {
+    int r = nshm_prepare(&scope, NSHM_SECTION, SIZE, 0600, -1, 0, h);
+    if (r) return r;
+    if ((r = nshm_replace(h, "X", 1))) nshm_close(h, 0);
+    return r;
+}
 
 enum { NEW_WORLD = 1, WITNESS = 2, DEAD = 4, HELD = 8, PARCEL = 16, SPARE = 32, CONTENDED = 64, NO_ATTACH = 128 };
 typedef struct {
@@ -96,6 +107,11 @@ static const operation operations[] = {
     {"send", op_send, HELD, 0},
     {"receive", op_receive, HELD | PARCEL, 0},
     {"list", op_list, WITNESS, 0},
+    {"retire", op_retire, HELD, 0},
+    {"replace", op_replace, WITNESS, 0},
+    {"replace by a newcomer", op_replace, WITNESS | NO_ATTACH, 0},
+    {"replace a dead entry", op_replace, DEAD, 0},
+    {"replace nothing", op_replace, 0, 0},
     {"close", op_close, HELD, 0},
     {"close keeping the view", op_close_keeping, HELD, 0},
 };

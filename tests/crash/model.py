@@ -1,20 +1,22 @@
 """The registry protocol of namedshm.h as small programs, and an explorer of all their interleavings.
 
-What:   create, open, close and fork are written as in the header, one `yield` for each load, store and system call.  The explorer
-        visits every state that any order of these steps can reach, with processes killed at any step, the lock given up by the
-        kernel before it unmaps a dying process, segment ids that recur, and processes that see the kernel through another IPC
-        namespace, or are refused by it.
+What:   create, open, close, retire, replace and fork are written as in the header, one `yield` for each load, store and system
+        call.  The explorer visits every state that any order of these steps can reach, with processes killed at any step, the
+        lock given up by the kernel before it unmaps a dying process, segment ids that recur, and processes that see the kernel
+        through another IPC namespace, or are refused by it.
 Why:    storms find what is likely; this finds what is possible, in small.
 Not:    a proof about the C code, and nothing about memory order: the steps are sequentially consistent, as the header's fences make
         them where it matters.  Who changes the protocol there changes it here, and plants the bug it avoids (`flaw`).
 
 Checked in every state:
     LOST        the slot of an object that somebody holds is as it was published;
-    DOUBLE      one name is held as one object;
+    DOUBLE      one name is held as one object, but for those it was taken from;
     SHARED      a token serves one object;
     RISEN       an object that nobody held any more is never opened again;
 at the end of each operation:
-    MISSED      a name that was held by somebody throughout is found, as the same object (who cannot tell may refuse, only that);
+    MISSED      a name that was held by somebody throughout is found, as the same object (who cannot tell may refuse, only that),
+                or as one that replaced it meanwhile;
+    RETURNED    an object whose name was taken away before the operation began is not found;
     MIXED       the segments and the identity of a handle belong together;
     UNFILLED    an object is found filled;
     INHERITED   a forked child has the attachments of its handles and no others;
@@ -84,16 +86,18 @@ class Process:
 class Thread(NamedTuple):
     process: int
     local: int  # number of its local state, see Programs
-    must: str = ""  # the object its operation has to find
+    must: tuple[str, ...] = ()  # its operation has to find one of these: the name's object, and those that replaced it meanwhile
+    past: tuple[str, ...] = ()  # and none of these: what had lost the name before
     asked: str = ""  # the name of that operation
 
 
 class World:
-    __slots__ = ("lock", "objects", "processes", "segments", "slots", "threads", "used")
+    __slots__ = ("leaving", "lock", "moves", "objects", "processes", "retired", "segments", "slots", "threads", "used")
 
     def copy(self) -> World:
         new = World.__new__(World)
         new.lock, new.used, new.slots = self.lock, self.used, self.slots
+        new.leaving, new.moves, new.retired = self.leaving, self.moves, self.retired
         new.segments, new.objects = self.segments.copy(), self.objects.copy()
         new.processes = [p.copy() for p in self.processes]
         new.threads = self.threads.copy()
@@ -104,6 +108,7 @@ class World:
             self.lock,
             self.used,
             self.slots,
+            (self.leaving, self.moves, self.retired),
             tuple(self.segments.items()),
             tuple(self.objects.items()),
             tuple(p.key() for p in self.processes),
@@ -112,6 +117,9 @@ class World:
 
     lock: int  # thread + 1, or 0
     used: int
+    leaving: tuple[int, int] | None  # the slot whose name goes over, and the heir's
+    moves: int
+    retired: tuple[str, ...]  # nonces of objects whose name was taken away
     slots: tuple[tuple[Any, ...], ...]
     segments: dict[int, tuple[str, int]]  # id: size, attachments
     objects: dict[str, tuple[Any, ...]]  # nonce: name, token, slot, filled, gone, data
@@ -172,13 +180,15 @@ class Programs:
 # ---------------------------------------------------------------------------------------------------- the protocol
 class Protocol:
     """The header's functions.  A script is a tuple of operations: ("create", name), ("make", name) exclusively, ("open", name),
-    ("close", name), ("fork", script, raw), ("view", "away"), ("foreign",) makes a segment of no object, ("die",)."""
+    ("close", name), ("retire", name), ("replace", name), ("fork", script, raw), ("view", "away"), ("foreign",) makes a segment of
+    no object, ("die",)."""
 
     def __init__(
         self, *scripts: tuple[Any, ...], flaw: str = "", slots: int = 2, data: bool = False, threads: bool = False
     ) -> None:
         self.scripts, self.flaw, self.count, self.data, self.threads = scripts, flaw, slots, data, threads
         self.raw = "True" in repr(scripts)
+        self.moving = "replace" in repr(scripts)  # else nobody looks at what only replacing changes
 
     def run(self, script: tuple[Any, ...]) -> Steps:
         who, operations, handles = script
@@ -205,6 +215,19 @@ class Protocol:
                 if self.threads and self.flaw != "no fork lock":
                     yield ("fork-unlock",)
                 result = None
+            elif kind == "replace":
+                yield ("begin", operation[1])
+                result = yield from self.replace(f"{who}{at}", operation[1])
+                if isinstance(result, Handle):
+                    handles = (*handles, result)
+                yield ("end", kind, result)
+                result = None
+            elif kind == "retire":
+                held = [h for h in handles if h.name == operation[1]][:1]
+                if held:
+                    handle, held = held[0], None
+                    yield from self.retire(handle)
+                    handle = None
             elif kind == "close":
                 held = [h for h in handles if h.name == operation[1]][:1]
                 if held:
@@ -227,6 +250,17 @@ class Protocol:
     def take_lock(self) -> Steps:
         if self.flaw != "no lock":
             yield ("lock", True)
+        if self.moving and self.flaw != "nobody ends a replacement":
+            yield from self.settle()
+
+    def try_lock(self) -> Steps:
+        if self.flaw == "no lock":
+            return True
+        if not (yield ("lock", False)):
+            return False
+        if self.moving and self.flaw != "nobody ends a replacement":
+            yield from self.settle()
+        return True
 
     def unlock(self) -> Steps:
         if self.flaw != "no lock":
@@ -327,8 +361,10 @@ class Protocol:
         same = (yield ("load", slot, NONCE)) == nonce
         if not same and self.flaw != "tidied without comparing":
             return
-        if self.flaw not in ("freed without the lock", "no lock") and not (yield ("lock", False)):
-            return
+        if self.flaw not in ("freed without the lock", "no lock"):
+            locked = yield from self.try_lock()
+            if not locked:
+                return
         same = (yield ("load", slot, NONCE)) == nonce
         if self.flaw != "tidied without comparing" and same:
             same = yield from self.here()
@@ -339,6 +375,70 @@ class Protocol:
             yield from self.free(slot)
         if self.flaw not in ("freed without the lock", "no lock"):
             yield ("unlock",)
+
+    # ------------------------------------------------------------------------------------------ names change hands
+    def settle(self) -> Steps:
+        """Under the lock: end a replacement, one's own or a killed process's."""
+        leaving = yield ("leaving",)
+        if not leaving:
+            return
+        old, heir = leaving
+        published = (yield ("load", heir, HASH)) != ""
+        if published:
+            published = (yield ("load", heir, NONCE)) != 0
+        if published:
+            yield ("moved",)
+            yield from self.free(old)
+        yield ("store", old, CLOSING, 0)
+        yield ("leaving!", None)
+
+    def retire(self, h: Handle) -> Steps:
+        yield from self.take_lock()
+        same = (yield ("load", h.slot, NONCE)) == h.nonce
+        if same:
+            same = yield from self.here()
+        if same:
+            yield ("retired", h.nonce)
+        if same or self.flaw == "retired without comparing":
+            yield from self.free(h.slot)
+        yield from self.unlock()
+
+    def replace(self, nonce: str, name: str) -> Steps:
+        here = yield from self.here()
+        if not here:
+            return UNSURE
+        token = yield ("new", nonce)  # prepared and filled; nobody can find it
+        yield from self.take_lock()
+        old, stale = yield from self.lookup(name, True)
+        slot = FULL
+        if isinstance(old, Handle) or old == GONE:
+            slot = stale[0] if old == GONE else -1
+            if slot < 0:
+                slot = yield from self.slot()
+        if slot == FULL:
+            yield from self.unlock()
+            yield ("detach", token.id)
+            if isinstance(old, Handle):
+                yield from self.drop(old)
+            return FULL if isinstance(old, Handle) or old == GONE else old
+        handle = Handle(name, slot, nonce, token, None, True)
+        yield ("object", handle)
+        yield ("fill", nonce)
+        if isinstance(old, Handle):
+            if self.flaw == "the old one goes first":
+                yield from self.free(old.slot)
+            else:
+                yield ("leaving!", (old.slot, slot))
+                if self.flaw != "the old one is not marked":
+                    yield ("store", old.slot, CLOSING, 1)
+            yield from self.publish(handle, old.nonce)
+            if self.flaw != "the old one goes first":
+                yield from self.settle()
+            yield from self.drop(old)
+        else:
+            yield from self.publish(handle, "none")
+        yield from self.unlock()
+        return handle
 
     # ------------------------------------------------------------------------------------------ handles
     def adopt(self, name: str, facts: tuple[Any, ...]) -> Steps:
@@ -382,10 +482,18 @@ class Protocol:
     def lookup(self, name: str, locked: bool) -> Steps:
         """(a handle, GONE, UNSURE or AGAIN), (slot, nonce) of a dead record."""
         slot, stale = -1, (-1, "")
-        patience = 3
+        patience, moves = 3, 0
+        looks_again = self.moving and not locked and self.flaw != "moves are not told"
+        if looks_again:
+            moves = yield ("moves",)
         while True:
             facts = yield from self.find(slot + 1, name)
             if not facts:
+                if looks_again:
+                    now = yield ("moves",)
+                    if now != moves:
+                        slot, stale, moves = -1, (-1, ""), now
+                        continue
                 return GONE, stale
             slot = facts[0]
             result = yield from self.adopt(name, facts)
@@ -467,7 +575,7 @@ class Protocol:
         yield from self.unlock()
         return handle
 
-    def publish(self, h: Handle) -> Steps:
+    def publish(self, h: Handle, replaced: str = "") -> Steps:
         slot = h.slot
         if self.flaw != "refilled while it can be found":
             yield ("store", slot, HASH, "")
@@ -485,6 +593,8 @@ class Protocol:
             yield ("store", slot, HASH, h.name)
         else:
             yield ("store", slot, HASH, h.name)
+            if replaced:
+                yield ("replaced", replaced, h.nonce)
             yield ("store", slot, NONCE, h.nonce)
 
     def alone(self, token: Segment) -> Steps:
@@ -523,17 +633,20 @@ class Protocol:
         if not h.created:
             return False
         at = yield ("spare-at",)
-        if at or (yield ("load", h.slot, NONCE)) != h.nonce:
+        if at or ((yield ("load", h.slot, NONCE)) != h.nonce and self.flaw != "a retired name is let go again"):
             return False
         here = True
         if self.flaw != "alone is asked by id":
             here = yield from self.here()
         if not here:
             return False
-        if self.flaw != "no lock" and not (yield ("lock", False)):
+        locked = yield from self.try_lock()
+        if not locked:
             return False
         kept = False
         same = (yield ("load", h.slot, NONCE)) == h.nonce
+        if self.flaw == "a retired name is let go again":
+            same = True
         if same and self.flaw == "it asks before it marks":
             same = yield from self.alone(h.token)
         if same:
@@ -576,8 +689,8 @@ class Protocol:
 
 # ---------------------------------------------------------------------------------------------------- the machine
 BLOCKED = object()
-#: no access to anything shared: done together with the step before (the first two: after)
-FIRST = ("begin", "closing")
+#: no access to anything shared: done together with the step before, or after
+FIRST = ("begin", "closing", "retired", "replaced")
 LAST = ("end", "object", "fork-unlock", "spare", "has")
 
 
@@ -589,6 +702,7 @@ class Machine:
     def begin(self) -> World:
         w = World()
         w.lock, w.used, w.slots = 0, 0, (FREE,) * self.protocol.count
+        w.leaving, w.moves, w.retired = None, 0, ()
         w.segments, w.objects, w.processes, w.threads = {}, {}, [], []
         for number, script in enumerate(self.protocol.scripts):
             together = [script] if not isinstance(script, list) else script  # a list: threads of one process
@@ -644,6 +758,18 @@ class Machine:
 
     def do_unlock(self, w: World, i: int) -> None:
         w.lock = 0
+
+    def do_leaving(self, w: World, i: int) -> Any:
+        return w.leaving
+
+    def do_leaving_set(self, w: World, i: int, leaving: Any) -> None:
+        w.leaving = leaving
+
+    def do_moves(self, w: World, i: int) -> int:
+        return w.moves
+
+    def do_moved(self, w: World, i: int) -> None:
+        w.moves += 1
 
     # the process's memory
     def do_spare_at(self, w: World, i: int) -> bool:
@@ -769,9 +895,29 @@ class Machine:
     def holders(self, w: World) -> set[str]:
         return {nonce for p in w.processes if p.state == "alive" for nonce in p.handles}
 
+    def named(self, w: World) -> list[str]:
+        return sorted(self.holders(w).difference(w.retired))
+
     def do_begin(self, w: World, i: int, name: str) -> None:
-        held = [nonce for nonce in self.holders(w) if w.objects[nonce][0] == name]
-        w.threads[i] = w.threads[i]._replace(must=held[0] if held else "", asked=name)
+        held = tuple(nonce for nonce in self.named(w) if w.objects[nonce][0] == name)
+        w.threads[i] = w.threads[i]._replace(must=held[:1], past=w.retired, asked=name)
+
+    def do_retired(self, w: World, i: int, nonce: str) -> None:
+        """It has no name from the next step on."""
+        w.retired = (*w.retired, nonce)
+        for k, t in enumerate(w.threads):
+            if nonce in t.must:
+                w.threads[k] = t._replace(must=())
+
+    def do_replaced(self, w: World, i: int, old: str, new: str) -> None:
+        """The one's name is the other's from the next step on; the process holds it from there."""
+        p = w.processes[w.threads[i].process]
+        p.handles = tuple(sorted((*p.handles, new)))
+        if old in w.objects:
+            w.retired = (*w.retired, old)
+        for k, t in enumerate(w.threads):
+            if t.must and t.must[-1] == old:
+                w.threads[k] = t._replace(must=(*t.must, new))
 
     def do_object(self, w: World, i: int, h: Handle) -> None:
         w.objects[h.nonce] = (h.name, h.token, h.slot, False, False, h.data)
@@ -784,12 +930,14 @@ class Machine:
     def do_end(self, w: World, i: int, kind: str, result: Any) -> None:
         t = w.threads[i]
         p = w.processes[t.process]
-        w.threads[i] = t._replace(must="", asked="")
+        w.threads[i] = t._replace(must=(), past=(), asked="")
         if isinstance(result, Handle):
             name, token, _, filled, gone, _ = w.objects[result.nonce]
             if gone:
                 raise Violation(f"RISEN: {result.nonce} was opened though nobody held it any more")
-            if t.must and result.nonce != t.must:
+            if result.nonce in t.past:
+                raise Violation(f"RETURNED: {result.nonce} was found, and had lost its name before")
+            if t.must and result.nonce not in t.must:
                 raise Violation(f"MISSED: {t.asked} is {t.must}, and {result.nonce} was found or made")
             if name != t.asked or token != result.token or result.token.id not in p.attached:
                 raise Violation(f"MIXED: {result} is not {w.objects[result.nonce]}")
@@ -797,8 +945,13 @@ class Machine:
                 raise Violation(f"MIXED: {result} has the data of another")
             if not filled:
                 raise Violation(f"UNFILLED: {result.nonce}")
-            p.handles = tuple(sorted((*p.handles, result.nonce)))
-        elif t.must and not (kind == "make" and result == EXISTS) and not (p.view != "home" and result in (UNSURE, FULL)):
+            if kind != "replace":
+                p.handles = tuple(sorted((*p.handles, result.nonce)))
+        elif (
+            t.must
+            and (kind, result) not in (("make", EXISTS), ("replace", FULL))
+            and not (p.view != "home" and result in (UNSURE, FULL))
+        ):
             raise Violation(f"MISSED: {t.asked} is held as {t.must}, and the answer was {result}")
 
     def do_closing(self, w: World, i: int, nonce: str) -> None:
@@ -830,18 +983,20 @@ class Machine:
         tokens: dict[Segment, str] = {}
         for nonce in held:
             name, token, slot, *_ = w.objects[nonce]
-            if names.setdefault(name, nonce) != nonce:
+            if nonce not in w.retired and names.setdefault(name, nonce) != nonce:
                 raise Violation(f"DOUBLE: {name} is held as {nonce} and as {names[name]}")
             if tokens.setdefault(token, nonce) != nonce:
                 raise Violation(f"SHARED: {token} serves {nonce} and {tokens[token]}")
             record = w.slots[slot]
-            if slot >= w.used or (record[HASH], record[NONCE], record[NAME], record[TOKEN]) != (name, nonce, name, token):
+            if nonce in w.retired:
+                pass
+            elif slot >= w.used or (record[HASH], record[NONCE], record[NAME], record[TOKEN]) != (name, nonce, name, token):
                 raise Violation(f"LOST: {nonce} is held, and its slot is {record}, {w.used} used")
             if w.segments.get(token.id, GONE)[0] != token.size:
                 raise Violation(f"LOST: {nonce} is held, and its token is {w.segments.get(token.id)}")
         for i, t in enumerate(w.threads):
-            if t.must and t.must not in held:
-                w.threads[i] = t._replace(must="")
+            if t.must and t.must[-1] not in held:
+                w.threads[i] = t._replace(must=())
         kept = {p.spare[1] for p in w.processes if p.state == "alive" and p.spare[0]}
         for nonce, (name, token, slot, filled, gone, data) in w.objects.items():
             if gone or nonce in held or not filled:

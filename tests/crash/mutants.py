@@ -284,4 +284,28 @@ MUTANTS = [
         ],
         ["forks 2000"],
     ),
+    Mutant(
+        "leaving_not_marked",
+        "a name is given to another object while openers are still led to the one before",
+        [("            __atomic_store_n(&t->record[old.slot].closing, NSHM__LEAVING, __ATOMIC_SEQ_CST);\n", "")],
+        ["step kill replace 1000"],
+    ),
+    Mutant(
+        "moves_not_told",
+        "who has passed the slot that a name moves to takes it for gone",
+        [("            __atomic_store_n(&t->moves, t->moves + 1, __ATOMIC_RELEASE);", "            (void)0;")],
+        ["step cross replace_from_a_slot_before 40 1 open"],
+    ),
+    Mutant(
+        "freed_before_the_successor_is_there",
+        "a name is free for an instant while it goes over",
+        [
+            (
+                "        nshm__publish(t, (uint32_t)slot, h, h->type, h->nonce, name, n);\n        h->slot",
+                "        if (!found) nshm__free(t, old.slot);\n"
+                "        nshm__publish(t, (uint32_t)slot, h, h->type, h->nonce, name, n);\n        h->slot",
+            )
+        ],
+        ["step pause replace 1000"],
+    ),
 ]

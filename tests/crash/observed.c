@@ -53,6 +53,13 @@ static int op_create_living(nshm_handle *h) { return make("X", NSHM_SECTION, 0, 
 static int op_make_living(nshm_handle *h) { return make("X", NSHM_SECTION, NSHM_EXCLUSIVE, h); }
 static int op_create_dead(nshm_handle *h) { return make("dead", NSHM_SECTION, 0, h); }
 static int op_make_dead(nshm_handle *h) { return make("dead", NSHM_SECTION, NSHM_EXCLUSIVE, h); }
+static int replace(const char *name, nshm_handle *h) {
+    int r = nshm_prepare(&scope, NSHM_SECTION, SIZE, is_global ? 0644 : 0600, -1, 0, h);
+    if (!r && (r = nshm_replace(h, name, strlen(name)))) nshm_close(h, 0);
+    return r;
+}
+static int op_replace(nshm_handle *h) { return replace("new", h); }
+static int op_replace_dead(nshm_handle *h) { return replace("dead", h); }
 static int op_open(nshm_handle *h) { return find("X", NSHM_SECTION, 0, h); }
 static int op_open_readonly(nshm_handle *h) { return find("X", NSHM_SECTION, NSHM_READONLY, h); }
 static int op_open_mutex(nshm_handle *h) { return find("M", NSHM_MUTEX, 0, h); }
@@ -96,6 +103,10 @@ static const operation operations[] = {
     {"make what lives", op_make_living, 0, -EEXIST},
     {"create over a dead entry", op_create_dead, DEAD, 0},
     {"make over a dead entry", op_make_dead, DEAD, 0},
+    {"replace", op_replace, 0, 0},
+    {"replace by a newcomer", op_replace, NEWCOMER, 0},
+    {"replace with a sweep", op_replace, SWEEP | DEAD, 0},
+    {"replace a dead entry", op_replace_dead, DEAD, 0},
     {"open", op_open, 0, 0},
     {"open by a newcomer", op_open, NEWCOMER, 0},
     {"open read-only", op_open_readonly, 0, 0},
@@ -222,7 +233,7 @@ static int run_with_fault(const operation *o, int tell, int go_on) {
     if (!r && h.token) { /* held: others are to find it */
         board->made = h.nonce;
         board->made_type = h.type;
-        snprintf(board->made_name, sizeof board->made_name, "%s", o->operate == op_create || o->operate == op_create_mutex ? "new" : o->world & DEAD ? "dead" : h.type == NSHM_MUTEX ? "M" : "X");
+        snprintf(board->made_name, sizeof board->made_name, "%s", o->operate == op_create || o->operate == op_create_mutex || o->operate == op_replace ? "new" : o->world & DEAD ? "dead" : h.type == NSHM_MUTEX ? "M" : "X");
         if (write(tell, "!", 1) != 1) broken("pipe");
         wait_for_byte(go_on);
         nshm_close(&h, 0);

@@ -176,46 +176,71 @@ static void do_open_then_close(void) {
     if (!me->result) do_close();
 }
 
+/* the name's own: X is held by the witness, as in all scenarios of these */
+static void prepare_second_handle(void) {
+    prepare_attach();
+    if (open_it("X", 0, &mine)) _exit(BROKEN);
+}
+static void prepare_successor(void) {
+    prepare_attach();
+    if (nshm_prepare(&scope, NSHM_SECTION, SIZE, 0600, -1, 0, &mine)) _exit(BROKEN);
+    fill(&mine, NULL);
+}
+static void do_retire(void) { me->result = nshm_retire(&mine); }
+static void do_replace(void) { account_for(me, nshm_replace(&mine, "X", 1), &mine); }
+static void do_prepare_and_replace(void) {
+    prepare_successor();
+    do_replace();
+}
+
 /* ------------------------------------------------------------------------------------------------ scenarios */
+enum { RETIRES = 1, REPLACES = 2 };
 typedef struct {
     const char *name;
     int other;   /* a process holds another name, so there is a registry */
-    int witness; /* a process holds X */
+    int witness; /* a process holds X; 2: and a slot before X's is free */
     int dead;    /* entries of killed processes: 1 is X itself, more is one less than the table's sweep needs */
     int locked;  /* the other process has the lock while the victim runs */
     void (*prepare)(void);
     void (*operate)(void);
+    int takes; /* the victim takes the name from the witness: RETIRES, REPLACES */
 } scenario;
 
 static const scenario scenarios[] = {
-    {"create_in_a_new_world", 0, 0, 0, 0, prepare_nothing, do_create},
-    {"create_by_a_newcomer", 1, 0, 0, 0, prepare_nothing, do_create},
-    {"create", 1, 0, 0, 0, prepare_attach, do_create},
-    {"create_over_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_create},
-    {"create_exclusively_over_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_create_new},
-    {"create_exclusively_what_lives", 1, 1, 0, 0, prepare_attach, do_create_new},
-    {"create_or_open_what_lives", 1, 1, 0, 0, prepare_attach, do_create},
-    {"create_with_a_sweep", 1, 0, SWEEP_AT - 1, 0, prepare_attach, do_create},
-    {"create_with_a_spare_token", 1, 0, 0, 0, prepare_spare, do_create},
-    {"create_with_a_spare_token_shared_with_a_child", 1, 0, 0, 0, prepare_spare_with_child, do_create},
-    {"create_and_keep_the_view_with_a_shared_spare", 1, 0, 0, 0, prepare_spare_with_child, do_create_and_keep_the_view},
-    {"create_and_die_slowly", 1, 0, 0, 0, prepare_slow_death, do_create},
-    {"create_behind_a_lock", 1, 0, 0, 1, prepare_attach, do_create},
-    {"open", 1, 1, 0, 0, prepare_attach, do_open},
-    {"open_by_a_newcomer", 0, 1, 0, 0, prepare_nothing, do_open},
-    {"open_read_only", 1, 1, 0, 0, prepare_attach, do_open_readonly},
-    {"open_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_open},
-    {"open_a_missing_name", 1, 0, 0, 0, prepare_attach, do_open},
-    {"open_then_close", 1, 1, 0, 0, prepare_attach, do_open_then_close},
-    {"close_the_last_handle", 1, 0, 0, 0, prepare_hold, do_close},
-    {"close_the_last_handle_of_all", 0, 0, 0, 0, prepare_hold, do_close},
-    {"close_a_second_handle_with_a_spare_token", 1, 0, 0, 0, prepare_hold_and_spare, do_close},
-    {"close_while_a_child_holds", 1, 0, 0, 0, prepare_hold_with_child, do_close},
-    {"close_keeping_the_view", 1, 0, 0, 0, prepare_hold, do_close_keeping_the_view},
-    {"unmap_the_last_view", 1, 0, 0, 0, prepare_view, do_unmap},
-    {"duplicate", 1, 0, 0, 0, prepare_hold, do_duplicate},
-    {"list", 1, 1, 0, 0, prepare_attach, do_list},
-    {"list_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_list},
+    {"create_in_a_new_world", 0, 0, 0, 0, prepare_nothing, do_create, 0},
+    {"create_by_a_newcomer", 1, 0, 0, 0, prepare_nothing, do_create, 0},
+    {"create", 1, 0, 0, 0, prepare_attach, do_create, 0},
+    {"create_over_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_create, 0},
+    {"create_exclusively_over_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_create_new, 0},
+    {"create_exclusively_what_lives", 1, 1, 0, 0, prepare_attach, do_create_new, 0},
+    {"create_or_open_what_lives", 1, 1, 0, 0, prepare_attach, do_create, 0},
+    {"create_with_a_sweep", 1, 0, SWEEP_AT - 1, 0, prepare_attach, do_create, 0},
+    {"create_with_a_spare_token", 1, 0, 0, 0, prepare_spare, do_create, 0},
+    {"create_with_a_spare_token_shared_with_a_child", 1, 0, 0, 0, prepare_spare_with_child, do_create, 0},
+    {"create_and_keep_the_view_with_a_shared_spare", 1, 0, 0, 0, prepare_spare_with_child, do_create_and_keep_the_view, 0},
+    {"create_and_die_slowly", 1, 0, 0, 0, prepare_slow_death, do_create, 0},
+    {"create_behind_a_lock", 1, 0, 0, 1, prepare_attach, do_create, 0},
+    {"open", 1, 1, 0, 0, prepare_attach, do_open, 0},
+    {"open_by_a_newcomer", 0, 1, 0, 0, prepare_nothing, do_open, 0},
+    {"open_read_only", 1, 1, 0, 0, prepare_attach, do_open_readonly, 0},
+    {"open_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_open, 0},
+    {"open_a_missing_name", 1, 0, 0, 0, prepare_attach, do_open, 0},
+    {"open_then_close", 1, 1, 0, 0, prepare_attach, do_open_then_close, 0},
+    {"close_the_last_handle", 1, 0, 0, 0, prepare_hold, do_close, 0},
+    {"close_the_last_handle_of_all", 0, 0, 0, 0, prepare_hold, do_close, 0},
+    {"close_a_second_handle_with_a_spare_token", 1, 0, 0, 0, prepare_hold_and_spare, do_close, 0},
+    {"close_while_a_child_holds", 1, 0, 0, 0, prepare_hold_with_child, do_close, 0},
+    {"close_keeping_the_view", 1, 0, 0, 0, prepare_hold, do_close_keeping_the_view, 0},
+    {"unmap_the_last_view", 1, 0, 0, 0, prepare_view, do_unmap, 0},
+    {"duplicate", 1, 0, 0, 0, prepare_hold, do_duplicate, 0},
+    {"list", 1, 1, 0, 0, prepare_attach, do_list, 0},
+    {"list_a_dead_entry", 1, 0, 1, 0, prepare_attach, do_list, 0},
+    {"retire", 1, 1, 0, 0, prepare_second_handle, do_retire, RETIRES},
+    {"replace", 1, 1, 0, 0, prepare_successor, do_replace, REPLACES},
+    {"replace_from_a_slot_before", 1, 2, 0, 0, prepare_successor, do_replace, REPLACES},
+    {"prepare_and_replace", 1, 1, 0, 0, prepare_attach, do_prepare_and_replace, REPLACES},
+    {"replace_a_dead_entry", 1, 0, 1, 0, prepare_successor, do_replace, REPLACES},
+    {"replace_nothing", 1, 0, 0, 0, prepare_successor, do_replace, REPLACES},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
@@ -325,7 +350,7 @@ static sight look_at(pid_t pid, const struct robust_list_head *robust) {
     struct {
         struct robust_list_head robust;
         nshm_registry *registry;
-        char head[48];
+        char head[offsetof(nshm_registry, spare)];
         uint32_t lock;
         uint32_t hash[SLOTS];
         char record[SLOTS][80];
@@ -381,7 +406,12 @@ static pid_t start_traced(void (*prepare)(void), void (*operate)(void), account 
 static void start_world(const scenario *s) {
     memset(board, 0, sizeof *board);
     if (s->other) other = start_peer("other", NULL, s->locked);
+    account unused;
+    peer before = {0, 0, 0};
+    if (s->witness == 2) before = start_peer("before", &unused, 0);
     if (s->witness) witness = start_peer("X", &board->witness, 0);
+    if (s->witness == 2) order_peer(&before);
+    end_peer(&before);
     if (s->dead) make_dead_entries(s->dead);
     victim = start_traced(s->prepare, s->operate, &board->victim);
 }
@@ -458,11 +488,16 @@ static int comes_to_its_end(pid_t *traced, const account *its, double limit) {
 /* ------------------------------------------------------------------------------------------------ looking at what is left */
 enum { TAKES_TOO_LONG = 5 };
 
-/* In a process of its own; says what is wrong, and returns 1 then.  `nonce`: of the object that must be there, 0 = none. */
-static int inspect(uint64_t nonce, int other_lives) {
+/* In a process of its own; says what is wrong, and returns 1 then.  `nonce`: of the object that must be there, 0 = none; with `either`,
+ * both are right, but not something else, nor first the one and then the other. */
+static int inspect(uint64_t nonce, int other_lives, int either) {
     nshm_handle h, twice;
     int r;
     alarm(TAKES_TOO_LONG);
+    if (either) {
+        if (!(r = open_it("X", NSHM_READONLY, &h))) nshm_close(&h, 0);
+        else if (r == -ENOENT) nonce = 0;
+    }
     r = open_it("X", 0, &h);
     if (nonce) {
         if (r) return fprintf(stderr, "LOST: open of a living object: %s\n", strerror(-r)), 1;
@@ -483,11 +518,11 @@ static int inspect(uint64_t nonce, int other_lives) {
     if ((r = create("new", NSHM_EXCLUSIVE, &h))) return fprintf(stderr, "ERR: create of a new name: %s\n", strerror(-r)), 1;
     return 0;
 }
-static void inspect_elsewhere(uint64_t nonce, int other_lives) {
+static void inspect_elsewhere(uint64_t nonce, int other_lives, int either) {
     int status;
     pid_t pid = fork_known();
     if (pid < 0) broken("fork");
-    if (!pid) _exit(inspect(nonce, other_lives));
+    if (!pid) _exit(inspect(nonce, other_lives, either));
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR) broken("waitpid");
     if (WIFSIGNALED(status)) violation("STUCK: looking took too long (signal %d)", WTERMSIG(status));
@@ -568,7 +603,7 @@ static void kill_at(const scenario *s, const position *p, int with_waiter) {
         check_leftovers(s, 1, 0);
     }
     check_leftovers(s, 0, 1);
-    inspect_elsewhere(board->witness.holds ? board->witness.nonce : 0, s->other);
+    inspect_elsewhere(board->witness.holds ? board->witness.nonce : 0, s->other, s->takes);
     check_leftovers(s, 1, 0);
     end_world();
     check_end();
@@ -605,11 +640,29 @@ static pid_t start_interloper(int what, int answer) {
     for (;;) pause();
 }
 
+/* The name was taken from the witness meanwhile, who holds what he held: the other found his object, or what came after it. */
+static void check_taking(const scenario *s, int what_lives, int looks) {
+    const account *v = &board->victim, *i = &board->interloper, *w = &board->witness;
+    uint64_t nonce = s->takes == REPLACES ? v->nonce : 0;
+    if (board->bad_content) violation("HALF: an object was found before it was filled");
+    if (v->result && !(v->result == -ENOENT && !what_lives)) violation("ERR: victim: %s", strerror(-v->result));
+    if (i->holds && i->nonce != w->nonce && i->nonce != nonce) {
+        if (!i->created || (s->takes == REPLACES && what_lives)) violation("WRONG: an object that was never this name's");
+        if (s->takes == RETIRES) nonce = i->nonce; /* else it was made first, and is replaced by now */
+    }
+    if (i->result && i->result != -ENOENT && i->result != -EEXIST) violation("ERR: the other: %s", strerror(-i->result));
+    if (s->takes == REPLACES && what_lives && looks && i->result == -ENOENT) violation("LOST: a name that was never free");
+    inspect_elsewhere(nonce, s->other, 0);
+}
 /* Both operations are over, and everybody still has what he got. */
-static void check_schedule(const scenario *s, int held_throughout, int held_at_start) {
+static void check_schedule(const scenario *s, int held_throughout, int held_at_start, int listed) {
     const account *v = &board->victim, *i = &board->interloper;
     const account *all[] = {v, i, &board->witness};
     uint64_t nonce = 0;
+    if (s->takes) {
+        check_taking(s, held_throughout, !listed);
+        return;
+    }
     if (board->bad_content) violation("HALF: an object was found before it was filled");
     for (int k = 0; k < 3; k++) {
         if (!all[k]->holds) continue;
@@ -622,7 +675,7 @@ static void check_schedule(const scenario *s, int held_throughout, int held_at_s
     if (held_throughout && (v->created || i->created)) violation("DUP: created beside a living object");
     if (!held_at_start && ((v->result == -EEXIST && !i->created) || (i->result == -EEXIST && !v->created)))
         violation("GHOST: somebody saw a name that nobody made");
-    inspect_elsewhere(nonce, s->other);
+    inspect_elsewhere(nonce, s->other, 0);
 }
 static int anybody_holds(void) { return board->victim.holds || board->interloper.holds || board->witness.holds; }
 
@@ -656,7 +709,7 @@ static void pause_at(const scenario *s, const position *p, int what) {
             interloper = 0;
         }
     }
-    check_schedule(s, held_throughout, held_at_start);
+    check_schedule(s, held_throughout, held_at_start, what == DO_LIST);
     if (violations > before) fprintf(stderr, "  the interloper's operation: %s\n", interloper_name[what]);
     if (interloper) end_process(&interloper);
     end_world();
@@ -701,7 +754,7 @@ static void cross_at(const scenario *s, const position *p, const part *its, cons
         if (!board->interloper.done) let_go(second);
     if (!comes_to_its_end(&second, &board->interloper, TAKES_TOO_LONG)) violation("STUCK: the second never ended");
     if (!comes_to_its_end(&victim, &board->victim, TAKES_TOO_LONG)) violation("STUCK: the victim never ended");
-    check_schedule(s, held_throughout, held_at_start);
+    check_schedule(s, held_throughout, held_at_start, 0);
     if (violations > before) fprintf(stderr, "  the second's operation: %s\n", its->name);
     end_world();
     check_end();

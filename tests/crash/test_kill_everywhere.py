@@ -45,10 +45,19 @@ SCENARIOS = [
     "duplicate",
     "list",
     "list_a_dead_entry",
+    "retire",
+    "replace",
+    "replace_from_a_slot_before",
+    "prepare_and_replace",
+    "replace_a_dead_entry",
+    "replace_nothing",
 ]
 LONG = {"create_with_a_sweep": 40, "create_behind_a_lock": 4}  # these repeat themselves: one stop in so many
-TAKE_THE_LOCK = [name for name in SCENARIOS if name.startswith(("create", "close")) or name == "open_a_dead_entry"]
-CROSSED = ["close_keeping_the_view", "create_with_a_spare_token", "open_a_dead_entry", "create_over_a_dead_entry"]
+TAKE_THE_LOCK = [name for name in SCENARIOS if name.startswith(("create", "close", "re", "prepare")) or name == "open_a_dead_entry"]
+CROSSED = [
+    *("close_keeping_the_view", "create_with_a_spare_token", "open_a_dead_entry", "create_over_a_dead_entry"),
+    *("retire", "replace", "replace_from_a_slot_before"),
+]
 
 
 def run_step(step: Path, mode: str, scenario: str, stride: int, special_stride: int = 1) -> dict[str, float]:

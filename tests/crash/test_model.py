@@ -34,6 +34,9 @@ RAW_FORK = program("", ("fork", program("create Y"), True))
 LEAVES = program("create X, view away, open X, close X")
 COMES_AWAY = program("view away, open X, create X")
 DENIED = program("view denied, open X, create X")
+RETIRE_CLOSE = program("create X, retire X, close X")
+REPLACE = program("replace X")
+REPLACE_BEFORE = program("create Y, create X, close Y, replace X")  # its new slot comes before the old one
 
 
 def case(*scripts: Any, kills: int = 1, **more: Any) -> tuple[Protocol, int]:
@@ -63,6 +66,16 @@ HOLDS: dict[str, tuple[Protocol | Election, int]] = {
     "one comes from another namespace": case(CREATE, COMES_AWAY, OPEN),
     "one closes in another namespace": case(program("create X, view away, close X"), OPEN, CREATE, kills=0),
     "one is refused": case(CREATE, DENIED, OPEN, kills=1),
+    "a name is retired and made again": case(RETIRE_CLOSE, CREATE_CLOSE),
+    "a name is retired and made again, one opens": case(RETIRE_CLOSE, CREATE, OPEN, kills=0),
+    "a name is retired by another": case(CREATE_CLOSE, program("open X, retire X, close X"), OPEN, kills=0),
+    "a retired name is retired again": case(program("create X, retire X, retire X"), CREATE, OPEN, kills=0),
+    "a name is replaced": case(CREATE, REPLACE, OPEN),
+    "a name is replaced or made": case(REPLACE, CREATE_CLOSE, OPEN, kills=0),
+    "a name moves to a slot before": case(REPLACE_BEFORE, OPEN, slots=3),
+    "a name is replaced twice": case(CREATE, REPLACE, REPLACE, slots=3, kills=0),
+    "a replaced one closes": case(CREATE_CLOSE, REPLACE, OPEN, kills=0),
+    "one replaces in another namespace": case(CREATE, program("view away, replace X"), OPEN),
     "one sweeps, refused": case(CREATE, program("view denied, create Y"), OPEN, slots=1),
 }
 LARGER: dict[str, tuple[Protocol | Election, int]] = {
@@ -77,6 +90,13 @@ LARGER: dict[str, tuple[Protocol | Election, int]] = {
     "two create, two open": case(CREATE, CREATE_CLOSE, OPEN, OPEN_CLOSE, kills=0),
     "two tokens used again": case(TWICE, TWICE, OPEN, kills=0),
     "a thread forks, somebody is killed": case([TWICE, FORKS], OPEN, kills=1, threads=True),
+    "a name is retired and made again, one opens": case(RETIRE_CLOSE, CREATE_CLOSE, OPEN),
+    "a name is replaced or made": case(REPLACE, CREATE_CLOSE, OPEN),
+    "a name is replaced twice": case(CREATE, REPLACE, REPLACE, OPEN, slots=3),
+    "a replaced one closes, its token is used again": case(TWICE, REPLACE, OPEN, slots=3),
+    "a name is replaced, two look": case(CREATE, REPLACE, OPEN_CLOSE, OPEN, kills=1),
+    "a name is replaced and moves, two look": case(REPLACE_BEFORE, OPEN_CLOSE, OPEN, slots=3, kills=1),
+    "a name is replaced, retired and made": case(CREATE, REPLACE, program("open X, retire X"), CREATE, slots=3, kills=0),
     "a fork shares the spare, somebody is killed": case(SHARED_SPARE, OPEN, kills=1),
 }
 
@@ -139,6 +159,12 @@ FLAWS: dict[str, tuple[str, tuple[Protocol | Election, int]]] = {
         ("the registry is not asked for", "LOST|MISSED", [CREATE, COMES_AWAY], {}),
         ("the registry is told by its id", "LOST|MISSED", [CREATE, COMES_AWAY], {}),
         ("missing elsewhere is dead", "LOST|MISSED", [CREATE, COMES_AWAY], {}),
+        ("retired without comparing", "LOST", [program("create X, retire X, retire X"), CREATE], {}),
+        ("a retired name is let go again", "LOST", [RETIRE_CLOSE, CREATE], {}),
+        ("the old one goes first", "LOST|MISSED", [CREATE, REPLACE, OPEN], {}),
+        ("moves are not told", "MISSED", [REPLACE_BEFORE, OPEN], {"slots": 3}),
+        ("the old one is not marked", "RETURNED", [CREATE, REPLACE, OPEN], {}),
+        ("nobody ends a replacement", "RETURNED", [CREATE, REPLACE, OPEN], {"kills": 1}),
         ("alone is asked by id", "LOST|MISSED", [program("create X, view away, close X"), OPEN], {}),
     ]
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from helpers.facts import has_fork, on_wine
+from helpers.worker import end_as_maker
 
 import namedshm
 from namedshm import shared_memory
@@ -69,6 +70,12 @@ def library(request: pytest.FixtureRequest, no_tracker: None) -> Iterator[Librar
     library = Library(shared_memory if request.param == "namedshm" else multiprocessing.shared_memory)
     yield library
     library.clean()
+
+
+@pytest.fixture(autouse=True)
+def each_test_is_a_maker_of_its_own() -> Iterator[None]:
+    yield
+    end_as_maker()
 
 
 @pytest.fixture

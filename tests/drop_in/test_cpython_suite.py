@@ -27,10 +27,6 @@ EVERYWHERE = {
 }
 BY_DESIGN = {
     **EVERYWHERE,
-    "test_shared_memory_SharedMemoryManager_basics": (
-        r"AssertionError: FileNotFoundError not raised",
-        "after the manager's shutdown the test itself still has the block open by name: a name lives while anybody holds it",
-    ),
     "test_shared_memory_cleaned_after_process_termination": (
         r"AssertionError: 'resource_tracker: There appear to be 1 leaked shared_memory objects .* not found in ''",
         "nothing is left when the holder was killed, which the test checks first; then it wants to hear of it from the tracker",

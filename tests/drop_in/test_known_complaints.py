@@ -36,13 +36,15 @@ def test_gh_82300_a_process_that_only_opened_a_block_does_not_destroy_it_when_it
 def test_gh_85619_unlinking_in_several_processes_is_no_key_error_of_a_tracker(program: Callable[..., str], name: str) -> None:
     code = f"""{IMPORT}
 import multiprocessing
-def use(name):
+def use(name, all_have_it):
     block = SharedMemory(name)
+    all_have_it.wait(60)
     block.close()
     block.unlink()
 if __name__ == "__main__":
     block = SharedMemory({name!r}, create=True, size=10)
-    workers = [multiprocessing.Process(target=use, args=(block.name,)) for _ in range(4)]
+    all_have_it = multiprocessing.Barrier(4)
+    workers = [multiprocessing.Process(target=use, args=(block.name, all_have_it)) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -124,7 +126,7 @@ def test_gh_92408_an_opener_never_meets_a_half_made_block(name: str, peers: Call
 stop, made = namedshm.Event(name + "stop"), 0
 while not stop.wait(0):
     try:
-        SharedMemory(name, create=True, size=5000).close()
+        SharedMemory(name, create=True, size=5000).unlink()
         made += 1
     except FileExistsError:  # the test holds it at this moment
         pass

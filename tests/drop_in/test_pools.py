@@ -99,6 +99,7 @@ def work(block, items):
     items[0] = len(items)
     block.close()
     items.shm.close()
+    items.shm.unlink()  # by who did not make it, and has closed it
 
 if __name__ == "__main__":
     context = multiprocessing.get_context({method!r})
@@ -107,13 +108,14 @@ if __name__ == "__main__":
     process.start()
     process.join()
     print(process.exitcode, bytes(block.buf[:5]), items[0])
-    block.close()
+    block.unlink()
     for name in ("block", "items"):
         try:
             SharedMemory(name)
         except FileNotFoundError:
             print("gone")
-        items.shm.close()
+        items.shm.unlink()
+        block.close()
 """
     output = program(code).splitlines()
     assert output[0] == "0 b'child' 3"

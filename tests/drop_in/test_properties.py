@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("hypothesis")
+from helpers.worker import end_as_maker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def standard_list(items: list[Any] | None = None, name: str | None = None) -> It
 @slow
 @given(st.lists(anything, max_size=12))
 def test_any_items_come_back_wherever_the_list_is_opened(items: list[Any]) -> None:
+    end_as_maker()  # of the example before: none shall fill the table of segments
     made = ShareableList(items)
     assert known(made) == known(items)
     assert known(ShareableList(name=made.shm.name)) == known(items)
@@ -57,6 +59,7 @@ def test_any_items_come_back_wherever_the_list_is_opened(items: list[Any]) -> No
 @slow
 @given(st.lists(anything, min_size=1, max_size=6), st.lists(st.tuples(st.integers(0, 5), anything), max_size=12))
 def test_replacing_items_changes_those_or_nothing(items: list[Any], changes: list[tuple[int, Any]]) -> None:
+    end_as_maker()  # of the example before: none shall fill the table of segments
     made = ShareableList(items)
     opened = ShareableList(name=made.shm.name)
     model = list(items)
@@ -78,6 +81,7 @@ def test_replacing_items_changes_those_or_nothing(items: list[Any], changes: lis
 @slow
 @given(st.lists(agreed, max_size=6), st.lists(st.tuples(st.integers(-6, 8), agreed), max_size=12))
 def test_it_does_what_the_standard_library_does(no_tracker: None, items: list[Any], changes: list[tuple[int, Any]]) -> None:
+    end_as_maker()  # of the example before: none shall fill the table of segments
     made = ShareableList(items)
     with standard_list(items) as theirs:
         length = made.shm.size
@@ -108,6 +112,7 @@ def test_it_does_what_the_standard_library_does(no_tracker: None, items: list[An
 def test_whatever_is_written_into_the_block_an_item_is_a_value_or_a_value_error(
     items: list[Any], damage: list[tuple[int, bytes]]
 ) -> None:
+    end_as_maker()  # of the example before: none shall fill the table of segments
     made = ShareableList(items)
     for offset, data in damage:
         offset = offset % made.shm.size

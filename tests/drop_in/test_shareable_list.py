@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from helpers.ids import plain
 from helpers.peer import Peer
+from helpers.worker import end_as_maker
 
 import namedshm
 from namedshm import shared_memory
@@ -285,17 +286,20 @@ def test_a_closed_list_says_so(name: str) -> None:
 def test_unpickling_refuses_another_list_of_the_same_name(name: str) -> None:
     items = ShareableList([1], name=name)
     data = pickle.dumps(items)
-    items.shm.close()
+    items.shm.unlink()
     items = ShareableList([2], name=name)
     with pytest.raises(namedshm.StaleObject, match=name):
         pickle.loads(data)[0] = 3
     assert items[0] == 2
 
 
-def test_a_list_keeps_its_name_as_long_as_it_lives(name: str, gone: Callable[[str], bool]) -> None:
+def test_a_list_keeps_its_name_as_long_as_it_or_its_maker_lives(name: str, gone: Callable[[str], bool]) -> None:
     items = ShareableList([1], name=name)
-    assert not gone(name)
+    opened = ShareableList(name=name)
     del items
+    end_as_maker()
+    assert not gone(name)
+    del opened
     assert gone(name)
 
 
@@ -337,6 +341,7 @@ def test_a_block_that_holds_no_list_is_refused(content: bytes, name: str, gone: 
     with pytest.raises(namedshm.InvalidArgument, match=f"{name}.*no ShareableList"):
         ShareableList(name=name)
     block.close()
+    end_as_maker()
     assert gone(name)  # the refusal kept no handle
 
 

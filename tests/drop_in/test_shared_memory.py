@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from helpers.facts import has_fork, on_linux, on_windows
 from helpers.peer import Peer, run_python
+from helpers.worker import end_as_maker
 
 import namedshm
 from namedshm import shared_memory
@@ -256,55 +257,6 @@ def test_everything_public_of_the_standard_library_is_there(kind: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ lifetime
-def test_the_name_goes_with_the_last_handle_wherever_it_is(
-    name: str, peers: Callable[[], Peer], gone: Callable[[str], bool]
-) -> None:
-    block = SharedMemory(name, create=True, size=10)
-    block.buf[0] = 1
-    peer = peers()
-    peer.do("from namedshm.shared_memory import SharedMemory\nb = SharedMemory(name)", name=name)
-    block.close()
-    assert not gone(name)
-    assert peer.do("b.buf[0]") == 1
-    peer.do("b.close()")
-    assert gone(name)
-
-
-def test_the_name_goes_with_the_last_reference_too(name: str, gone: Callable[[str], bool]) -> None:
-    block = SharedMemory(name, create=True, size=10)
-    assert not gone(name)
-    del block
-    assert gone(name)
-
-
-def test_unlink_lets_go_of_the_name_and_keeps_the_memory(name: str, peers: Callable[[], Peer], gone: Callable[[str], bool]) -> None:
-    block = SharedMemory(name, create=True, size=10)
-    peer = peers()
-    peer.do("from namedshm.shared_memory import SharedMemory\nb = SharedMemory(name)", name=name)
-    block.unlink()
-    assert not gone(name)  # the other holds it
-    with pytest.raises(FileExistsError):
-        SharedMemory(name, create=True, size=10)
-    peer.do("b.unlink()")
-    assert gone(name)
-    block.buf[5] = 5
-    assert peer.do("b.buf[5]") == 5  # the same memory still, without a name
-    assert SharedMemory(name, create=True, size=10).buf[5] == 0
-
-
-def test_unlink_never_raises_and_is_never_needed(name: str, gone: Callable[[str], bool]) -> None:
-    block = SharedMemory(name, create=True, size=10)
-    twin = SharedMemory(name)
-    twin.unlink()
-    block.unlink()
-    block.unlink()
-    block.close()
-    block.unlink()
-    assert gone(name)
-    SharedMemory(name, create=True, size=10).close()
-    assert gone(name)
-
-
 @pytest.mark.parametrize("end", ["exit", "kill"])
 def test_nothing_is_left_when_the_last_process_ends(
     end: str, name: str, peers: Callable[[], Peer], gone: Callable[[str], bool]
@@ -329,11 +281,11 @@ def test_a_forked_child_has_a_handle_and_a_buffer_of_its_own(
     parent = peers()
     parent.do("from namedshm.shared_memory import SharedMemory\nb = SharedMemory(name, create=True, size=10)", name=name)
     with parent.fork(tmp_path) as child:
-        parent.do("b.close()")
+        parent.kill()
         assert not gone(name)
         child.do("b.buf[0] = 4")
         assert SharedMemory(name).buf[0] == 4
-        child.do("b.close()")
+        child.do("b.close()")  # it did not make the block
         assert gone(name)
 
 
@@ -342,6 +294,7 @@ def test_buffers_outlive_the_handle(name: str, gone: Callable[[str], bool]) -> N
     whole, part = block.buf, block.buf[10:20]
     block.close()
     assert block.buf is None
+    block.unlink()
     assert gone(name)
     part[0] = 1
     assert whole[10] == 1
@@ -406,7 +359,7 @@ def test_a_block_is_the_section_of_its_name(name: str) -> None:
     block.buf[0] = 1
     with namedshm.open(name) as section, section.map() as view:
         assert (section.size, view[0]) == (100, 1)
-    del block
+    block.unlink()
     with namedshm.create(rf"Local\{name}", 50) as section:
         section.map()[0] = 2
         assert SharedMemory(name).buf[0] == 2
@@ -432,11 +385,12 @@ def test_a_program_with_the_other_import_line_meets_the_same_blocks_and_lists(na
 def test_unpickling_refuses_another_block_of_the_same_name(name: str, gone: Callable[[str], bool]) -> None:
     block = SharedMemory(name, create=True, size=10)
     data = pickle.dumps(block)
-    block.close()
+    block.unlink()
     again = SharedMemory(name, create=True, size=10)
     with pytest.raises(namedshm.StaleObject, match=name):
         pickle.loads(data).close()
     again.close()
+    end_as_maker()
     assert gone(name)  # the refusal kept no handle
 
 
@@ -459,8 +413,11 @@ def test_errors_are_the_builtins_of_the_standard_library_and_say_what_to_do(name
     with pytest.raises(namedshm.NotFound, match=f"{name}.*create it first"):
         SharedMemory(name)
     keep = SharedMemory(name, create=True, size=1)
-    with pytest.raises(namedshm.AlreadyExists, match=name):
-        SharedMemory(keep.name, create=True, size=1)
+    for advice in (name, "without create=True.*unlink()"):
+        with pytest.raises(namedshm.AlreadyExists, match=advice) as caught:
+            SharedMemory(keep.name, create=True, size=1)
+        assert "exist_ok" not in str(caught.value)
+        assert (caught.value.filename, pickle.loads(pickle.dumps(caught.value)).filename) == (name, name)
     with pytest.raises(namedshm.InvalidArgument, match="create=True"):
         SharedMemory()
     with pytest.raises(namedshm.OutOfResources):
@@ -474,6 +431,7 @@ def test_tracking_is_accepted_and_means_nothing(track: bool, name: str, gone: Ca
     block = SharedMemory(name, True, 10, track=track)
     assert SharedMemory(name, track=not track).size == 10
     block.close()
+    end_as_maker()
     assert gone(name)
 
 

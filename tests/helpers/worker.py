@@ -87,6 +87,14 @@ def _state() -> dict[str, Any]:
     return backend.backend_state()
 
 
+def end_as_maker() -> None:
+    """Close what this process keeps of blocks that it made, as its end would."""
+    kept = getattr(sys.modules.get("namedshm.shared_memory"), "_kept", None)
+    for key in kept.all() if kept else ():
+        if section := kept.take(key):
+            section.close()
+
+
 def close_win32_handles() -> None:
     win32 = sys.modules.get("namedshm.win32")
     for handle in list(getattr(win32, "_handles", ())):
@@ -117,6 +125,7 @@ class Server:
             self.variables.clear()
             gc.collect()
             close_win32_handles()
+            end_as_maker()
             gc.collect()
             left = attachments()
             self.variables = fresh_variables()

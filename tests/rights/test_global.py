@@ -183,3 +183,61 @@ def test_global_objects_of_another_session_are_in_nobodys_way(as_user: AsUser, n
             peer.do("namedshm.open(name)", name=f"Global\\{name}")
     assert anna.do("s = namedshm.create(name, 50); (s.created, s.size)") == (True, 50)
     assert elsewhere.do("namedshm.open(name).size") == 100
+
+
+def test_who_may_not_create_in_global_takes_no_name_away_there(as_user: AsUser, name: str) -> None:
+    """Also not that of an object he may write: the name is the registry's, and that is for those who may create."""
+    anna, bert, carl = as_user(ANNA, CREW, granted=True), as_user(BERT, CREW, granted=True), as_user(CARL, granted=True)
+    name = f"Global\\{name}"
+    anna.do("s = namedshm.create(name, 100, mode=0o666)", name=name)
+    anna.do("t = namedshm.create(name, 100, mode=0o644)", name=name + "-readable")
+    for peer in (bert, carl):
+        peer.do("from namedshm.section import Replacement\nr = namedshm.open(name + '-readable', 'read')", name=name)
+        with pytest.raises(namedshm.AccessDenied, match="retire"):
+            peer.do("r.retire()")
+    with pytest.raises(namedshm.AccessDenied, match=r"retire.*right to create"):
+        carl.do("namedshm.open(name).retire()")
+    with pytest.raises(namedshm.AccessDenied):
+        carl.do("Replacement(name, 10, 0o666, None, None)")
+    with pytest.raises(namedshm.AccessDenied):
+        bert.do("Replacement(name + '-readable', 10, 0o666, None, None).commit()", name=name)
+    assert carl.do("namedshm.open(name).size, r.size, namedshm.open(name + '-readable', 'read').size") == (100, 100, 100)
+    anna.do("u = namedshm.create(name, 100, mode=0o666, writable=False)", name=name + "-frozen")
+    with pytest.raises(namedshm.AccessDenied, match=r"maker's user"):
+        bert.do("namedshm.open(name, 'read').retire()", name=name + "-frozen")
+    with pytest.raises(namedshm.AccessDenied, match=r"maker's user"):
+        bert.do("Replacement(name, 10, 0o666, None, None).commit()", name=name + "-frozen")
+    assert anna.do("u.retire()") is True
+    assert bert.do("namedshm.open(name).retire()", name=name) is True  # a member who may write it
+    for peer in (anna, carl):
+        with pytest.raises(namedshm.NotFound):
+            peer.do("namedshm.open(name)", name=name)
+
+
+def test_a_user_without_the_right_to_create_in_global_finds_a_version_at_any_time(as_user: AsUser, name: str) -> None:
+    """He cannot take the registry's lock, where others who meet a change under way wait for its end."""
+    anna, carl = as_user(ANNA, CREW, granted=True), as_user(CARL, granted=True)
+    name = f"Global\\{name}"
+    code = """
+from namedshm.section import Replacement
+def replace(version):
+    new = Replacement(name, 8, 0o644, None, None)
+    new.section.map()[:] = version.to_bytes(8, "little")
+    new.commit()
+    return new.section
+held = replace(1)
+"""
+    anna.do(code, name=name)
+    carl.start(
+        """
+last = 0
+while last < 2000:
+    with namedshm.open(name, 'read') as section:
+        version = int.from_bytes(bytes(section.map()), 'little')
+    assert version >= last
+    last = version
+last""",
+        name=name,
+    )
+    anna.do("for version in range(2, 2001): held = replace(version)")
+    assert carl.result() == 2000

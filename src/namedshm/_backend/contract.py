@@ -169,6 +169,13 @@ class Watcher(Protocol):
         """Sleep until something happens; the waits that deserve a poll now, which are watched no more.  Called by one thread."""
 
 
+class Arrivals(Protocol):
+    """A moment in the life of a namespace."""
+
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until a name was published since that moment, at most ``seconds``, and perhaps less.  Signal handlers run."""
+
+
 class ObjectInfo(NamedTuple):
     """A snapshot of one living object, taken without opening it."""
 
@@ -192,6 +199,8 @@ class Backend(Protocol):
     granularity: int
     #: Memory is mapped in units of this (bytes).
     page_size: int
+    #: Whether a name can be taken away from a living object: :meth:`retire`, :meth:`replace_section`.
+    names_can_go: bool
 
     def create_section(
         self,
@@ -248,6 +257,12 @@ class Backend(Protocol):
         Raises: ClosedHandle; AccessDenied (a read-only handle; in Global no right to create); Unsupported on Windows.
         """
 
+    def named(self, handle: SectionHandle) -> bool:
+        """Whether the name still leads to this object: False once it was retired or replaced.  Costs no call of the system.
+
+        Raises: ClosedHandle.
+        """
+
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         """Open a living section.
 
@@ -293,6 +308,9 @@ class Backend(Protocol):
 
     def watcher(self) -> Watcher:
         """A place where a thread watches polled waits."""
+
+    def arrivals(self, is_global: bool) -> Arrivals:
+        """What wakes who waits for a name: begun before the name is looked for, so that none is missed."""
 
     def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         """Everything alive that this user may see, in no order: in Local or in Global, or with None in both.

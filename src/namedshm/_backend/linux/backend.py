@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from ..contract import Access, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from ..contract import (
+        Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher,
+    )  # fmt: skip
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -37,6 +39,7 @@ _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching
 
 
 class LinuxBackend:
+    names_can_go = True
     granularity = 65536
     page_size = 4096
 
@@ -114,6 +117,10 @@ class LinuxBackend:
         retire: Callable[[], bool] = handle.retire  # type: ignore[attr-defined]  # of ours, or of one that shares an opening of ours
         return retire()
 
+    def named(self, handle: SectionHandle) -> bool:
+        named: Callable[[], bool] = handle.named  # type: ignore[attr-defined]  # as above
+        return named()
+
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         handle: native.Handle = native.open(name, access)
         if handle.file_backed:
@@ -149,6 +156,9 @@ class LinuxBackend:
 
     def watcher(self) -> Watcher:
         return FutexWatcher()
+
+    def arrivals(self, is_global: bool) -> Arrivals:
+        return native.Arrivals(is_global)
 
     def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         return looking.objects(is_global)

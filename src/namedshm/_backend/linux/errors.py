@@ -150,7 +150,15 @@ def explain(code: int, call: str, name: Any, size: int) -> errors.NamedShmError:
             )
         case errno.EACCES if call == "retire":
             return errors.AccessDenied(
-                f"Cannot retire {label}: it takes a handle with access 'write', and in Global\\ the right to create there",
+                f"Cannot retire {label}: it takes a handle with access 'write' (of a read-only section: its maker's user), and in "
+                "Global\\ the right to create there",
+                name=text,
+                call=call,
+            )
+        case errno.EACCES if call == "replace":
+            return errors.AccessDenied(
+                f"Cannot replace {label}: it takes the right to write the one that has the name (of a read-only section: to be its "
+                "maker's user), and in Global\\ the right to create there",
                 name=text,
                 call=call,
             )

@@ -209,6 +209,13 @@ cdef class Handle:
             raise explain(r, "retire", self.name, 0)
         return r == 0
 
+    def named(self):
+        self.enter("name")
+        try:
+            return nshm_named(&self.h) != 0
+        finally:
+            self.leave()
+
     def replace(self, name):
         cdef bytes bare = encode(name.bare)
         cdef const char *text = bare

@@ -44,6 +44,7 @@ from namedshm import errors
 
 from . import looking, native, rights
 from .errors import failure
+from .looking import Looks
 from .names import beside, companion, folders, kind_of, name_of
 
 TYPE_CHECKING = False
@@ -54,7 +55,9 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from ..contract import Access, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from ..contract import (
+        Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher,
+    )  # fmt: skip
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
 class WindowsBackend:
     """Kernel objects by kernel32.  The methods are specified in ``contract.py``."""
 
+    names_can_go = False
     granularity = 65536
     page_size = native.PAGE
 
@@ -131,6 +135,9 @@ class WindowsBackend:
     def retire(self, handle: SectionHandle) -> bool:
         raise _no_retiring(handle.name, "retire")
 
+    def named(self, handle: SectionHandle) -> bool:
+        return handle.name is not None
+
     def open_section(self, name: Name, access: Access, inheritable: bool) -> SectionHandle:
         pair, lock = beside(name)
         return native.open_existing(name.text, name.canonical, pair, lock, rights.of_lock(), access, inheritable)
@@ -163,6 +170,9 @@ class WindowsBackend:
 
     def watcher(self) -> Watcher:
         return native.Watcher()
+
+    def arrivals(self, is_global: bool) -> Arrivals:
+        return Looks()
 
     def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         return looking.objects(is_global)
