@@ -150,12 +150,20 @@ static inline int nshm_next(nshm_scope *s, uint32_t *cursor, nshm_info *info);
  * -ENOENT at the end.  For error texts and administrators.  A segment that may be read is attached for an instant. */
 static inline int nshm_next_registry(int *cursor, nshm_registry_facts *facts);
 
+/* ------------------------------------------------------------------------------------------------ waiting for a name
+ * Begin, look for the name, sleep if it is not there (`nanoseconds` at most; negative: for a while), end; and again.  What is published
+ * after the beginning ends the sleep, or prevents it.  -EINTR: a signal handler ran. */
+static inline int nshm_arrivals_begin(nshm_scope *s, nshm_arrivals *a);
+static inline int nshm_arrivals_sleep(const nshm_arrivals *a, int64_t nanoseconds);
+static inline void nshm_arrivals_end(nshm_arrivals *a);
+
 /* ------------------------------------------------------------------------------------------------ files behind sections
  * For a nshm_filler of an object of mode 0600: `text` of `n` bytes and its end (0) go into the token, which has room for them. */
 static inline int nshm_write_location(nshm_handle *h, const char *text, size_t n);
 /* The text of an open handle's token.  -EPERM: another user's, not to be followed; -EUCLEAN: no such text. */
 static inline int nshm_location(const nshm_handle *h, const char **text, size_t *n);
 
+#include "namedshm/arrivals.h"
 #include "namedshm/files.h"
 #include "namedshm/look.h"
 #include "namedshm/naming.h"

@@ -24,6 +24,8 @@
  *   44       4     leaving     under the lock                (a slot + 1: its name goes over to `heir`, see naming.h; 0: none)
  *   48       4     heir        under the lock                -
  *   52       4     moves       under the lock                raised when a name is at its new slot, before its old one is freed
+ *   56       4     awaited     whoever waits for a name      see arrivals.h
+ *   60       4     arrivals    whoever publishes one         the same; a futex
  *   4088     4     lock        whoever locks (robust futex)  -
  *   4096     4096  gap         nobody                        each process that may write maps a private page over it: see nshm__lay_gap
  *   8192     4*N   hash[N]     under the lock                0 = free slot; set before the nonce, cleared before it (release)
@@ -70,7 +72,8 @@ typedef struct {
     uint32_t used;
     uint32_t sweep;
     uint32_t leaving, heir, moves;
-    char spare[4088 - 56];
+    uint32_t awaited, arrivals;
+    char spare[4088 - 64];
     uint32_t lock;
     char end[4];
     char gap[4096];

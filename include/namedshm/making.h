@@ -98,5 +98,9 @@ static inline void nshm__publish(nshm_registry *t, uint32_t slot, const nshm_han
     NSHM_STEP("publishing");
     __atomic_store_n(&rec->nonce, nonce, __ATOMIC_RELEASE); /* ... until here: the name exists from here on */
     NSHM_STEP("published");
+    if (__atomic_exchange_n(&t->awaited, 0, __ATOMIC_SEQ_CST)) { /* see arrivals.h */
+        __atomic_fetch_add(&t->arrivals, 1, __ATOMIC_SEQ_CST);
+        syscall(SYS_futex, &t->arrivals, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    }
 }
 #endif

@@ -91,4 +91,9 @@ typedef struct { /* a segment that looks like a registry, as nshm_next_registry 
     uint32_t version;         /* of the format; 0: may not be read here, or not ready */
     uint64_t session;
 } nshm_registry_facts;
+
+typedef struct { /* who waits for a name: what was there at the beginning */
+    nshm_place *place; /* NULL: there is no registry */
+    uint32_t seen;
+} nshm_arrivals;
 #endif

@@ -246,12 +246,13 @@ def replace(
     return made
 
 
-def open(name: str, access: Access = "write", *, timeout: float | None = 1.0) -> NamedArray[Any]:
+def open(name: str, access: Access = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> NamedArray[Any]:
     """Open the array that some process holds under ``name``.
 
     Args:
         name: as in :func:`namedshm.open`.
         access: ``"write"`` (default) or ``"read"``: the memory is mapped read-only, and no flag can change that.
+        wait: seconds to wait until somebody creates it; None for ever.
         timeout: seconds to wait for a creator that is still writing; None for ever.
 
     Raises:
@@ -261,7 +262,7 @@ def open(name: str, access: Access = "write", *, timeout: float | None = 1.0) ->
         AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
     """
     timeout = seconds(timeout, "open", name)
-    return _read(sections.open(name, access), timeout)
+    return _read(sections.open(name, access, wait=wait), timeout)
 
 
 # -------------------------------------------------------------------------------------------------------- inside

@@ -192,12 +192,18 @@ def replace(
 
 
 def open(
-    name: str, *, timeout: float | None = 1.0, validate: Literal["structure", "full"] = "structure", populate: bool = False
+    name: str,
+    *,
+    wait: float | None = 0,
+    timeout: float | None = 1.0,
+    validate: Literal["structure", "full"] = "structure",
+    populate: bool = False,
 ) -> NamedTable:
     """Open the table that some process holds under ``name``, for reading.
 
     Args:
         name: as in :func:`namedshm.open`.
+        wait: seconds to wait until somebody publishes it; None for ever.
         timeout: seconds to wait for a publisher that is still writing; None for ever.
         validate: ``"structure"``: the metadata, and that every buffer is there and long enough; takes no longer for more rows.
             ``"full"``: also every value that leads somewhere (offsets, indices into dictionaries, UTF-8), for a publisher that
@@ -214,7 +220,7 @@ def open(
     timeout = seconds(timeout, "open", name)
     if validate not in ("structure", "full"):
         raise errors.InvalidArgument(f"validate {validate!r}: use 'structure' or 'full'", name=name, call="open")
-    return _read(sections.open(name, "read"), timeout, validate, populate)
+    return _read(sections.open(name, "read", wait=wait), timeout, validate, populate)
 
 
 # -------------------------------------------------------------------------------------------------------- inside

@@ -382,18 +382,19 @@ class Record:
             return record
 
     @classmethod
-    def open(cls, name: str, access: Access = "write", *, timeout: float | None = 1.0) -> Self:
+    def open(cls, name: str, access: Access = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> Self:
         """Open the living record of that name.  ``Record.open`` takes any record and finds its fields there.
 
         Args:
             access: ``"read"`` for a handle that cannot write.
+            wait: seconds to wait until somebody creates it; None for ever.
             timeout: seconds to wait for a creator who has not finished; None for ever.
 
         Raises: NotFound; InvalidContent if it is no record, or its fields are not those of this class; NotReady; else as
             :func:`namedshm.open`.
         """
         timeout = seconds(timeout, "open", name)
-        section = sections.open(name, access)
+        section = sections.open(name, access, wait=wait)
         with _closing_on_error(section):
             return cls._over(section, timeout)
 

@@ -9,6 +9,7 @@ people hold.
 from __future__ import annotations
 
 from . import errors
+from ._arrival import opened
 from ._backend import SectionHandle, backend
 from ._core import Mapping
 from ._openings import SharedHandle, reopen
@@ -361,16 +362,17 @@ def create(
     )
 
 
-def open(name: str, access: Access = "write", *, inheritable: bool = False) -> Section:
+def open(name: str, access: Access = "write", *, wait: float | None = 0, inheritable: bool = False) -> Section:
     r"""Open the section that some process holds under ``name``.
 
     Args:
         name: as in :func:`create`.
         access: ``"write"`` (default) or ``"read"``; a read-only handle cannot be widened.
+        wait: seconds to wait until somebody creates it; None for ever.  Ctrl-C interrupts it.
         inheritable: Windows: child processes may inherit the handle.
 
     Raises:
-        NotFound: nobody holds the name.
+        NotFound: nobody holds the name, or nobody made it in time.
         AccessDenied: the object's mode does not let this user in.
         WrongType: the name is held by an object of another type.
         InvalidName, InvalidArgument, OutOfResources.
@@ -381,7 +383,10 @@ def open(name: str, access: Access = "write", *, inheritable: bool = False) -> S
         _check_access(access)
     if name is None:
         raise errors.InvalidArgument("open() needs a name: unnamed sections cannot be opened", call="open")
-    return Section(backend.open_section(Name(name), access, inheritable))
+    parsed = Name(name)
+    if wait == 0:
+        return Section(backend.open_section(parsed, access, inheritable))
+    return opened(lambda: Section(backend.open_section(parsed, access, inheritable)), parsed.is_global, wait, name)
 
 
 class Replacement:

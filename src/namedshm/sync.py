@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from . import aio, errors
 from ._arguments import check_on_abandoned, seconds, spinning
+from ._arrival import opened
 from ._backend import SPIN, SyncHandle, backend, set_acquisitions
 from ._unavailable import unpickling
 from .names import Name
@@ -119,12 +120,13 @@ class Waitable(SyncHandle):
     _kind: ClassVar[Kind]
 
     @classmethod
-    def open(cls, name: str, access: SyncAccess = "full") -> Self:
+    def open(cls, name: str, access: SyncAccess = "full", *, wait: float | None = 0) -> Self:
         """Open the living object of that name.
 
         Args:
             name: as in :func:`namedshm.create`.
             access: ``"full"``; ``"wait"`` only to wait for it; ``"modify"`` only to set or release it.
+            wait: seconds to wait until somebody creates it; None for ever.
 
         Raises: NotFound, WrongType (the name is held by another type), AccessDenied, InvalidName, InvalidArgument.
         """
@@ -132,7 +134,10 @@ class Waitable(SyncHandle):
             raise errors.InvalidArgument(f"access {access!r}: use 'full', 'wait' or 'modify'", name=name, call="open")
         if name is None:
             raise errors.InvalidArgument("open() needs a name: unnamed objects cannot be opened", call="open")
-        return backend.open_sync(cls, cls._kind, Name(name), access, False)
+        parsed = Name(name)
+        if wait == 0:
+            return backend.open_sync(cls, cls._kind, parsed, access, False)
+        return opened(lambda: backend.open_sync(cls, cls._kind, parsed, access, False), parsed.is_global, wait, name)
 
     @classmethod
     def _make(cls, name: str | None, exist_ok: bool, mode: int, group: str | int | None, *settings: int) -> Self:

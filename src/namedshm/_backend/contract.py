@@ -166,6 +166,13 @@ class Watcher(Protocol):
         """Sleep until something happens; the waits that deserve a poll now, which are watched no more.  Called by one thread."""
 
 
+class Arrivals(Protocol):
+    """A moment in the life of a namespace."""
+
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until a name was published since that moment, at most ``seconds``, and perhaps less.  Signal handlers run."""
+
+
 class ObjectInfo(NamedTuple):
     """A snapshot of one living object, taken without opening it."""
 
@@ -297,6 +304,9 @@ class Backend(Protocol):
 
     def watcher(self) -> Watcher:
         """A place where a thread watches polled waits."""
+
+    def arrivals(self, is_global: bool) -> Arrivals:
+        """What wakes who waits for a name: begun before the name is looked for, so that none is missed."""
 
     def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         """Everything alive that this user may see, in no order: in Local or in Global, or with None in both.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from ..contract import Access, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from ..contract import Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -152,6 +152,9 @@ class LinuxBackend:
 
     def watcher(self) -> Watcher:
         return FutexWatcher()
+
+    def arrivals(self, is_global: bool) -> Arrivals:
+        return native.Arrivals(is_global)
 
     def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         return looking.objects(is_global)

@@ -104,3 +104,26 @@ def registries(bint is_global):
 
 def why():
     return nshm_why()
+
+
+cdef class Arrivals:
+    """contract.Arrivals"""
+    cdef nshm_arrivals a
+
+    def __init__(self, bint is_global):
+        cdef nshm_scope *s = scope_of(is_global)
+        cdef int r
+        nshm_arrivals_end(&self.a)
+        with nogil:
+            r = nshm_arrivals_begin(s, &self.a)
+        if r < 0:
+            raise explain(r, "open", None, 0)
+
+    def __dealloc__(self):
+        nshm_arrivals_end(&self.a)
+
+    def wait(self, seconds):
+        cdef int64_t most = -1 if seconds is None or seconds > 1e6 else <int64_t>(<double>seconds * 1e9)
+        with nogil:
+            nshm_arrivals_sleep(&self.a, most)
+        PyErr_CheckSignals()

@@ -90,6 +90,10 @@ def duplicate_fd(fd: int) -> int: ...
 def open_mode(fd: int) -> int:
     """O_RDONLY, O_WRONLY or O_RDWR of an open descriptor."""
 
+class Arrivals:
+    def __init__(self, is_global: bool) -> None: ...
+    def wait(self, seconds: float | None) -> None: ...
+
 def objects(is_global: bool) -> list[tuple[str, Any, int, int, int, int, int, int, int, int, int, int]]:
     """What lives in a scope: (bare name, type, size, handles, mappings, pid, uid, born, mode, data id, nonce, props)."""
 

@@ -69,6 +69,11 @@ cdef extern from "namedshm.h" nogil:
     int nshm_duplicate(const nshm_handle *, int, nshm_handle *)
     int nshm_retire(nshm_handle *)
     int nshm_named(const nshm_handle *)
+    ctypedef struct nshm_arrivals:
+        pass
+    int nshm_arrivals_begin(nshm_scope *, nshm_arrivals *)
+    int nshm_arrivals_sleep(const nshm_arrivals *, int64_t)
+    void nshm_arrivals_end(nshm_arrivals *)
     int nshm_prepare(nshm_scope *, uint16_t, uint64_t, unsigned, int64_t, uint32_t, nshm_handle *)
     int nshm_replace(nshm_handle *, const char *, size_t)
     void *nshm_attach_data(const nshm_handle *, int, int)

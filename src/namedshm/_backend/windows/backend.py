@@ -44,6 +44,7 @@ from namedshm import errors
 
 from . import looking, native, rights
 from .errors import failure
+from .looking import Looks
 from .names import beside, companion, folders, kind_of, name_of
 
 TYPE_CHECKING = False
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from ..contract import Access, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from ..contract import Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -167,6 +168,9 @@ class WindowsBackend:
 
     def watcher(self) -> Watcher:
         return native.Watcher()
+
+    def arrivals(self, is_global: bool) -> Arrivals:
+        return Looks()
 
     def list_objects(self, is_global: bool | None = None) -> list[ObjectInfo]:
         return looking.objects(is_global)

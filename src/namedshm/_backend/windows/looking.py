@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from . import native
 from .names import companion, folders, is_own, kind_of
 
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
 
     from ..contract import Kind, ObjectInfo
 
-__all__ = ["objects"]
+__all__ = ["Looks", "objects"]
+
+_LOOK = 0.005  # seconds between two looks for a name
 
 
 def objects(is_global: bool | None) -> list[ObjectInfo]:
@@ -41,3 +45,10 @@ def _describe(name: str, kind: Kind | Literal["section"]) -> ObjectInfo:
         return ObjectInfo(name, kind, 0, None, None, None, None, None, None, None, 0)
     size, identity, born, pid, mode, handles = facts
     return ObjectInfo(name, kind, size, handles, None, pid, None, born / 1e6, mode, None, identity)
+
+
+class Looks:
+    """contract.Arrivals.  Windows tells nobody of new names, so who waits for one looks again and again."""
+
+    def wait(self, seconds: float | None) -> None:
+        time.sleep(_LOOK if seconds is None else min(_LOOK, max(0.0, seconds)))
