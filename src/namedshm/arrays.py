@@ -251,7 +251,11 @@ def replace(
     return made
 
 
+<<<<<<< HEAD
 def open(name: str, access: ViewAccess = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> NamedArray[Any]:
+=======
+def open(name: str, access: Access = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> NamedArray[Any]:
+>>>>>>> dropin
     """Open the array that some process holds under ``name``.
 
     Args:
