@@ -68,19 +68,12 @@ cdef extern from "namedshm.h" nogil:
     int nshm_open(nshm_scope *, uint16_t, const char *, size_t, int, nshm_handle *)
     int nshm_duplicate(const nshm_handle *, int, nshm_handle *)
     int nshm_retire(nshm_handle *)
-<<<<<<< HEAD
-=======
-    int nshm_named(const nshm_handle *)
->>>>>>> dropin
     ctypedef struct nshm_arrivals:
         pass
     int nshm_arrivals_begin(nshm_scope *, nshm_arrivals *)
     int nshm_arrivals_sleep(const nshm_arrivals *, int64_t)
     void nshm_arrivals_end(nshm_arrivals *)
-<<<<<<< HEAD
     int nshm_named(const nshm_handle *)
-=======
->>>>>>> dropin
     int nshm_prepare(nshm_scope *, uint16_t, uint64_t, unsigned, int64_t, uint32_t, nshm_handle *)
     int nshm_replace(nshm_handle *, const char *, size_t)
     void *nshm_attach_data(const nshm_handle *, int, int)
