@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from namedshm.names import Name
 
     from ..contract import (
-        Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher,
+        Access,
+        Arrivals,
+        HugePages,
+        Kind,
+        ObjectInfo,
+        PolledWait,
+        Reserve,
+        SectionHandle,
+        SyncAccess,
+        SyncHandle,
+        Watcher,
     )  # fmt: skip
 
     S = TypeVar("S", bound=SyncHandle)
