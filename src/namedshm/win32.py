@@ -184,8 +184,19 @@ _receiving: dict[int, tuple[int]] = {}  # which thread is just taking over, or c
 _numbers = count(0x40000000, 4)  # above anything a Windows kernel or send_handle() hands out
 _NAP = 50e-6  # seconds
 
+
+def _renew() -> None:
+    """In a forked child: other dictionaries of the same handles, and no claims, for the threads that had them are not here.
+
+    Without a global lock each dictionary has its own, which CPython gives to a thread that has waited for it.  A fork may come
+    before that thread wakes up, and in the child nobody lets it go.  Iterating does not take that lock.
+    """
+    global _handles, _receiving
+    _handles, _receiving = {number: item for number, item in _handles.items()}, {}  # noqa: C416  (dict() would take it)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_receiving.clear)  # the threads are not here, and what was sent was sent to the parent
+    os.register_at_fork(after_in_child=_renew)
 
 
 def _register(item: _FileMapping | _Sync | _Process) -> int:
