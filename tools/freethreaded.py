@@ -45,7 +45,7 @@ REPO = Path(__file__).resolve().parent.parent
 SUITE = "trixie"
 PACKAGE = "python3.13"
 #: Each is there as a wheel for free-threaded Python, or in pure Python; pip takes the newest version that is.
-TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6", "numpy>=1.26", "click>=8.1", "rich>=13")
+TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6", "numpy>=1.26", "pyarrow>=22", "click>=8.1", "rich>=13")
 BUILD_PACKAGES = ("setuptools>=77", "cython>=3.1")
 #: Not tests/unit/test_endurance.py and its like: free-threaded CPython frees memory late, and keeps more of it.
 DEFAULT_TESTS = ("tests/unit", "tests/sync", "tests/conformance", "tests/arrays", "-q", "--deselect=tests/unit/test_endurance.py")
@@ -191,7 +191,8 @@ class Flavour:
 
     # -------------------------------------------------------------------------------------------- the interpreter
     def make_python(self) -> None:
-        if (self.folder / "packages").exists():
+        stamp, packages = self.folder / "packages", "\n".join((*BUILD_PACKAGES, *TEST_PACKAGES))
+        if stamp.exists() and stamp.read_text() == packages:
             return
         if self.tsan:
             Flavour(tsan=False).make_python()
@@ -227,7 +228,7 @@ class Flavour:
                 run([*nice, self.python, "-m", "ensurepip"], env=quiet)
                 pip = [*nice, self.python, "-m", "pip", "install", "-q", "--no-compile", "--only-binary", ":all:"]
                 run([*pip, *BUILD_PACKAGES, *TEST_PACKAGES], env=quiet)
-            (self.folder / "packages").touch()
+            stamp.write_text(packages)
 
     # -------------------------------------------------------------------------------------------- the package
     def digest(self) -> str:

@@ -11,6 +11,7 @@ it at the same moment make two openings, which is as right and costs two mapping
 
 from __future__ import annotations
 
+import os
 from _weakref import ref
 
 from . import errors
@@ -45,6 +46,17 @@ class _Opening:
 
 #: By name as given, identity and access.
 _openings: dict[tuple[str, int, Access], ref[_Opening]] = {}
+
+
+def _forget_all() -> None:
+    """In a forked child of a Python without a global lock the table's own lock may be that of a thread which is not here, for ever
+    (win32._renew).  What the child opens costs it two mappings more."""
+    global _openings
+    _openings = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def reopen(name: str, identity: int, access: Access) -> SectionHandle:

@@ -16,6 +16,7 @@ Reference: https://learn.microsoft.com/windows/win32/memory/creating-named-share
 from __future__ import annotations
 
 import os
+import sys
 import time
 from _thread import _local, get_ident
 from itertools import count
@@ -184,8 +185,30 @@ _receiving: dict[int, tuple[int]] = {}  # which thread is just taking over, or c
 _numbers = count(0x40000000, 4)  # above anything a Windows kernel or send_handle() hands out
 _NAP = 50e-6  # seconds
 
+
+def _copy(table: dict[int, _FileMapping | _Sync | _Process]) -> dict[int, _FileMapping | _Sync | _Process]:
+    """By iterating, which does not take the table's own lock as dict() does."""
+    while True:
+        try:
+            return {number: item for number, item in table.items()}  # noqa: C416
+        except RuntimeError:  # a signal handler or the collector opened or closed a handle meanwhile
+            pass
+
+
+def _renew() -> None:
+    """In a forked child: no claims, for the threads are not here, and what was sent was sent to the parent.
+
+    Without a global lock each dictionary has its own, which CPython gives to a thread that has waited for it.  A fork may come
+    before that thread wakes up, and in the child nobody lets it go: so the child has other dictionaries.
+    """
+    global _handles, _receiving
+    _receiving = {}
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        _handles = _copy(_handles)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_receiving.clear)  # the threads are not here, and what was sent was sent to the parent
+    os.register_at_fork(after_in_child=_renew)
 
 
 def _register(item: _FileMapping | _Sync | _Process) -> int:

@@ -23,6 +23,7 @@ def _wine() -> bool:
 on_wine: bool = _wine()
 is_root: bool = hasattr(os, "geteuid") and os.geteuid() == 0
 has_fork: bool = hasattr(os, "fork")
+has_global_lock: bool = getattr(sys, "_is_gil_enabled", lambda: True)()  # before 3.13 every Python has it
 
 GRANULARITY = 65536
 PAGE = 4096

@@ -13,6 +13,7 @@ import json
 import os
 import pickle
 import sys
+import tokenize  # noqa: F401  (traceback imports it late, when there may be no descriptor left)
 import traceback
 from pathlib import Path
 from typing import Any

@@ -133,7 +133,8 @@ print("not reached")
 def test_a_fork_in_the_midst_of_faults_and_maps_leaves_a_child_that_can_copy() -> None:
     code, text = run(
         """
-import threading
+import threading, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # that is what is tested
 stop = threading.Event()
 def churn():
     while not stop.is_set():
