@@ -386,8 +386,8 @@ KNOWN_LIMITS = ("killed_while_taking", "killed_while_releasing")
 NAMESAKES = ("ownership", "abandonment", "a_namesake_that_does_not_own_it_dies", "a_sleeper_dies_when_its_namesake_has_it")
 SECTION_COUNTS = ("rounds", "creates", "opens", "forks", "kills", "selfkills")
 SYNC_COUNTS = ("rounds", "taken", "kills", "selfkills", "abandoned", "sleepers")
-#: Many repetitions that look for leaks; a test that runs others within a limit for hardware (see sync-without-waitv for these); signals
-#: that come faster than their handlers run here, and rounds that must be done in a minute.
+#: Many repetitions that look for leaks; a test that runs others within a limit for hardware (see sync-without-waitv for these);
+#: signals that come faster than their handlers run here, and rounds that must be done in a minute.
 TOO_LONG = (
     "--ignore=tests/unit/test_endurance.py",
     "--ignore=tests/unit/test_exhaustion.py",

@@ -123,7 +123,7 @@ static inline int nshm_create_unnamed(nshm_scope *s, uint64_t size, unsigned mod
     h->scope = s;
     h->size = size;
     h->mode = mode;
-    h->props = props;
+    h->props = props & (uint32_t)NSHM_OBJ_ALL;
     h->type = NSHM_SECTION;
     h->token_id = h->data_id = -1;
     h->created = 1;
@@ -132,7 +132,7 @@ static inline int nshm_create_unnamed(nshm_scope *s, uint64_t size, unsigned mod
     if ((r = nshm__enter())) return r;
     /* Without a registry there is no key to find it by: a kill within the next two calls leaves an id without a page (unless the
      * system has kernel.shm_rmid_forced). */
-    h->data_id = shmget(IPC_PRIVATE, nshm_data_size(size, props), IPC_CREAT | (props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0) | 0600 | NSHM_MARK);
+    h->data_id = shmget(IPC_PRIVATE, nshm_data_size(size, props), IPC_CREAT | nshm__reserving(props) | 0600 | NSHM_MARK);
     if (h->data_id < 0) r = -errno;
     else if (!(h->data = nshm__attach(h->data_id, 0))) {
         r = -errno;

@@ -39,7 +39,7 @@ static inline int nshm__make(nshm_place *p, uint16_t type, uint64_t size, unsign
     h->token_size = token_room + 1 + h->nonce % NSHM_TOKEN_SPAN;
     h->size = size;
     h->mode = mode;
-    h->props = props;
+    h->props = props & (uint32_t)NSHM_OBJ_ALL;
     h->type = type;
     h->group = group;
     h->scope = s;
@@ -55,9 +55,8 @@ static inline int nshm__make(nshm_place *p, uint16_t type, uint64_t size, unsign
         if (r) return r;
     }
     if (!(props & NSHM_OBJ_FILE) && size) {
-        int extra = props & NSHM_OBJ_RESERVE ? SHM_NORESERVE : 0;
         const void *neighbour = nshm__neighbour(type, props, h->token);
-        r = nshm__segment(p, nshm_data_size(size, props), (int)(0600 | bits), extra, group, neighbour, &h->data_id, &h->data);
+        r = nshm__segment(p, nshm_data_size(size, props), (int)(0600 | bits), nshm__reserving(props), group, neighbour, &h->data_id, &h->data);
         if (!r) r = nshm__place_data(type, size, props, &h->data);
         if (r) {
             nshm__detach(h->token, h->token_size);

@@ -15,6 +15,7 @@ The layers, from the top; imports only go down:
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
     copying                    copy(): large data, by several threads
     records                    a few named values, always consistent
+    _travel                    arrays of NumPy's own classes in a section go to other processes by name
     _headers                   get_include(): the headers for C and C++ programs
     _content                   what typed content has in common: it appears whole, and its buffers keep the name
     sync                       Mutex, Event, Semaphore, wait_any(), wait_all()
@@ -25,6 +26,7 @@ The layers, from the top; imports only go down:
 
 from __future__ import annotations
 
+from . import _travel  # noqa: F401  # views may be sent from now on
 from .errors import (
     AbandonedMutex,
     AccessDenied,

@@ -17,6 +17,7 @@ from .section import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._backend.contract import ViewAccess
     from ._core import Mapping
     from .section import Section
 
@@ -38,9 +39,9 @@ class HeldView(View):
     section: Section
 
 
-def hold(section: Section) -> HeldView:
-    """Map all of a section, for what the handle allows."""
-    view = section.map(kind=HeldView)
+def hold(section: Section, access: ViewAccess | None = None) -> HeldView:
+    """Map all of a section; ``access`` as in :meth:`Section.map`."""
+    view = section.map(access=access, kind=HeldView)
     assert isinstance(view, HeldView)
     view.section = section
     return view

@@ -13,6 +13,7 @@ The section's bytes are a ``.npy`` file (``_npy.py``), so any language that read
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import operator
 from collections.abc import Callable, Sequence
@@ -32,14 +33,15 @@ from ._arguments import seconds
 from ._array_layout import Layout, decode, invalid, layout
 from ._content import SIZE, HeldView, hold, published
 from ._content import publish as publish_content
+from ._travel import behind, when_imported
 from ._unavailable import unpickling
 from .copying import copy
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ._backend.contract import Access, HugePages
-    from .section import Section
+    from ._backend.contract import Access, HugePages, ViewAccess
+    from .section import Section, View
 
 __all__ = ["NamedArray", "create", "open", "publish", "replace"]
 
@@ -92,19 +94,17 @@ class NamedArray(np.ndarray[Any, np.dtype[T]]):
 
     # ---------------------------------------------------------------------------------------------- the name travels
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        held = _held(self)
-        if held is None:
+        view = behind(self)
+        if view is None or view.access == "copy":
             return self.view(np.ndarray).__reduce_ex__(protocol)
-        if held.section.closed:
+        if isinstance(view, HeldView) and view.section.closed:
             raise errors.ClosedHandle(
-                f"The name of this array was let go ({held.section.name!r}): send a copy of it, or close it later",
-                name=held.section.name,
+                f"The name of this array was let go ({view.section.name!r}): send a copy of it, or close it later",
+                name=view.section.name,
                 call="pickle",
             )
-        name = sections._picklable(held.section.name)
-        access = "write" if self.flags.writeable else "read"
-        offset = self.__array_interface__["data"][0] - held.address if self.size else 0  # nothing may begin anywhere
-        return _restore, (name, held.section.identity, access, offset, self.shape, self.strides, self.dtype)
+        sections._picklable(view._handle_facts[0])
+        return _restore, _place(self, view)
 
     def __reduce__(self) -> Any:
         return self.__reduce_ex__(2)
@@ -117,7 +117,7 @@ def _demoting(name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: NamedArray[Any], *arguments: Any, **options: Any) -> Any:
         result = method(self, *arguments, **options)
-        return result.view(np.ndarray) if type(result) is NamedArray and _held(result) is None else result
+        return result.view(np.ndarray) if isinstance(result, NamedArray) and behind(result) is None else result
 
     return call
 
@@ -141,6 +141,7 @@ def create(
     mode: int = 0o600,
     group: str | int | None = None,
     huge_pages: HugePages | None = None,
+    reserve: bool = False,
     timeout: float | None = 1.0,
 ) -> NamedArray[Any]:
     r"""Create an array of zeros by name.
@@ -152,6 +153,8 @@ def create(
         order: ``"C"`` (the last index runs fastest) or ``"F"`` (the first does).
         exist_ok: open a living array of that name instead, if it is the same in shape, dtype and order;
             ``array.section.created`` tells which it was.
+        reserve: set no memory aside: the array may be larger than the machine's memory, and takes it page by page (4 KiB) as
+            elements are touched.  If it is used up then, the system ends a process.  On Windows the memory counts at once.
         timeout: seconds to wait for one that another process is just creating; None for ever.
 
     Returns: the array, writable.
@@ -165,7 +168,9 @@ def create(
     timeout = seconds(timeout, "create", name)
     wanted, header = _layout(name, shape, dtype, order)
     size = wanted.offset + wanted.size
-    handle = sections.create(name, size, exist_ok=exist_ok, mode=mode, group=group, huge_pages=huge_pages)
+    handle = sections.create(
+        name, size, exist_ok=exist_ok, mode=mode, group=group, huge_pages=huge_pages, reserve="touch" if reserve else False
+    )
     if handle.created:
         return _fill(handle, wanted, header, lambda target: None)
     found = _read(handle, timeout)
@@ -246,12 +251,13 @@ def replace(
     return made
 
 
-def open(name: str, access: Access = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> NamedArray[Any]:
+def open(name: str, access: ViewAccess = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> NamedArray[Any]:
     """Open the array that some process holds under ``name``.
 
     Args:
         name: as in :func:`namedshm.open`.
-        access: ``"write"`` (default) or ``"read"``: the memory is mapped read-only, and no flag can change that.
+        access: ``"write"`` (default); ``"read"``: the memory is mapped read-only, and no flag can change that; ``"copy"``: what this
+            process writes is its own, page by page, and nobody else's; pages it has not written show what others write.
         wait: seconds to wait until somebody creates it; None for ever.
         timeout: seconds to wait for a creator that is still writing; None for ever.
 
@@ -262,7 +268,9 @@ def open(name: str, access: Access = "write", *, wait: float | None = 0, timeout
         AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
     """
     timeout = seconds(timeout, "open", name)
-    return _read(sections.open(name, access, wait=wait), timeout)
+    if access not in ("read", "write", "copy"):
+        raise errors.InvalidArgument(f"access {access!r} for array {name!r}: use 'read', 'write' or 'copy'", name=name, call="open")
+    return _read(sections.open(name, "read" if access == "copy" else access, wait=wait), timeout, access)
 
 
 # -------------------------------------------------------------------------------------------------------- inside
@@ -342,9 +350,9 @@ def _copy(
             progress(min(start + strip, len(target)) * (total // len(target)), total)
 
 
-def _read(handle: Section, timeout: float | None) -> NamedArray[Any]:
+def _read(handle: Section, timeout: float | None, access: ViewAccess | None = None) -> NamedArray[Any]:
     try:
-        view = hold(handle)
+        view = hold(handle, access)
         layout = decode(view, published(view, handle.name, timeout), handle.name)
         try:
             return _array(view, layout)
@@ -375,11 +383,82 @@ def _at(
 
 
 def _held(array: np.ndarray[Any, Any]) -> HeldView | None:
-    """The view at the end of the chain of bases, None for private memory."""
-    base: Any = array.base
-    while base is not None and not isinstance(base, memoryview):
-        base = getattr(base, "base", None)  # not only arrays: numpy.lib.stride_tricks puts something else between
-    return base.obj if base is not None and isinstance(base.obj, HeldView) else None
+    """The view that the array's memory is, if it keeps its section's name; None for private memory."""
+    view = behind(array)
+    return view if isinstance(view, HeldView) else None
+
+
+# -------------------------------------------------------------------------------------------------------- pickling
+def _place(array: np.ndarray[Any, Any], view: View) -> tuple[Any, ...]:
+    """Where an array is, for :func:`_restore`; with its class if that is not NamedArray."""
+    name, identity = view._handle_facts
+    access = "write" if array.flags.writeable else "read"
+    # nothing may begin anywhere
+    offset = array.__array_interface__["data"][0] - view.address + view.offset if array.size else 0
+    kind = () if type(array) is NamedArray else (type(array),)
+    return name, identity, access, offset, array.shape, array.strides, array.dtype, *kind
+
+
+def reduced(array: Any) -> Any:
+    """What pickles an array of any class by name, as ``reducer_override`` gives it: NotImplemented where that cannot be.
+
+    That is where its memory is private, or was never named; where the name is gone, or leads elsewhere by now, so that nobody could
+    open it; and where its class has a way of its own to be pickled, as NamedArray has.
+    """
+    kind: Any = type(array)
+    if kind.__reduce_ex__ is not np.ndarray.__reduce_ex__:
+        return NotImplemented
+    if kind.__reduce__ is not np.ndarray.__reduce__:
+        return _reduced_masked(array) if kind is np.ma.MaskedArray else NotImplemented
+    view = _found(array)
+    return NotImplemented if view is None else (_restore, _place(array, view))
+
+
+def _found(array: np.ndarray[Any, Any]) -> View | None:
+    """The view of an array that another process can open at this moment, all of it."""
+    view = behind(array)
+    if view is None or view.access == "copy":
+        return None
+    name, identity = view._handle_facts
+    if name is None:
+        return None
+    try:
+        with sections.reopened(name, identity, "read") as section:
+            # MapViewOfFile's views are whole pages, of which the section's end may be in the midst
+            inside = _reach(*_place(array, view)[3:7])[1] <= section.size
+    except errors.NamedShmError:  # the elements are here: they are what others can have of it
+        return None
+    return view if inside else None
+
+
+def _reach(offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The first byte of an array, and the one behind its last."""
+    if 0 in shape:
+        return offset, offset
+    ways = [(length - 1) * stride for length, stride in zip(shape, strides, strict=True)]
+    return offset + sum(way for way in ways if way < 0), offset + sum(way for way in ways if way > 0) + dtype.itemsize
+
+
+def _reduced_masked(array: np.ma.MaskedArray[Any, Any]) -> Any:
+    """Data and mask, each by name if it is in a section."""
+    parts: list[Any] = [array.data, *([] if array.mask is np.ma.nomask else [array.mask])]
+    if not any(_found(part) for part in parts):
+        return NotImplemented
+    sent = [part.view(NamedArray) if _found(part) else np.array(part) for part in parts]
+    return _restore_masked, (array.baseclass, array.fill_value, array.hardmask, *sent)
+
+
+@unpickling("MaskedArray")
+def _restore_masked(
+    kind: type, fill_value: Any, hard: bool, data: np.ndarray[Any, Any], mask: Any = np.False_
+) -> np.ma.MaskedArray[Any, Any]:
+    return np.ma.MaskedArray(data.view(kind), mask=mask, copy=False, fill_value=fill_value, hard_mask=hard)
+
+
+def _by_class(array: np.ndarray[Any, Any]) -> Any:
+    """``reduced`` for any pickler.  A subclass of ndarray has no other way that is lost: its elements never go out of band."""
+    found = reduced(array)
+    return array.__reduce__() if found is NotImplemented else found
 
 
 @unpickling("NamedArray")
@@ -391,14 +470,11 @@ def _restore(
     shape: tuple[int, ...],
     strides: tuple[int, ...],
     dtype: np.dtype[Any],
-) -> NamedArray[Any]:
+    kind: type[np.ndarray[Any, Any]] = NamedArray,
+) -> np.ndarray[Any, Any]:
     """What unpickling does: the same elements of the same object, by name."""
     handle = sections.reopened(name, identity, access)
-    reach = [(length - 1) * stride for length, stride in zip(shape, strides, strict=True)]
-    first = offset + sum(way for way in reach if way < 0)
-    last = offset + sum(way for way in reach if way > 0) + dtype.itemsize
-    if 0 in shape:
-        first = last = offset
+    first, last = _reach(offset, shape, strides, dtype)
     # NumPy's own checks let strides overflow, and Python objects in
     if dtype.hasobject or any(length < 0 for length in shape) or not 0 <= first <= last <= handle.size:
         handle.close()
@@ -408,4 +484,11 @@ def _restore(
             name=name,
             call="unpickle",
         )
-    return _at(hold(handle), offset, shape, dtype, strides)
+    array = _at(hold(handle), offset, shape, dtype, strides)
+    return array if kind is NamedArray else array.view(kind)
+
+
+for _kind in np.recarray, np.matrix:
+    copyreg.pickle(_kind, _by_class)
+when_imported("numpy.ma.core", lambda module: copyreg.pickle(module.MaskedArray, _by_class))
+when_imported("numpy._core.defchararray", lambda module: copyreg.pickle(module.chararray, _by_class))

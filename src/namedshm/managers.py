@@ -103,23 +103,24 @@ class SharedMemoryManager(managers.BaseManager):
         threading.Thread(target=_end_with_parent, daemon=True).start()
         super()._run_server(*args, **kwargs)  # type: ignore[misc]  # as above
 
-    def SharedMemory(self, size: int) -> shared_memory.SharedMemory:
+    def SharedMemory(self, size: int, *, name: str | None = None) -> shared_memory.SharedMemory:
         """A new block.
 
         Args:
             size: bytes.
+            name: by which any process opens it; None makes up one.  (The standard library's manager has no names.)
 
         Raises: ValueError if the manager was not started or connected, or is shut down; what SharedMemory raises.
         """
         self._check_running()
-        block = shared_memory.SharedMemory(create=True, size=size)
+        block = shared_memory.SharedMemory(name, create=True, size=size)
         self._hand_over(block)
         return block
 
-    def ShareableList(self, sequence: Iterable[_T]) -> shared_memory.ShareableList[_T]:
-        """A new list with these items.  Raises as :meth:`SharedMemory` and the class ShareableList."""
+    def ShareableList(self, sequence: Iterable[_T], *, name: str | None = None) -> shared_memory.ShareableList[_T]:
+        """A new list with these items; ``name`` as in :meth:`SharedMemory`.  Raises as that and the class ShareableList."""
         self._check_running()
-        made = shared_memory.ShareableList(sequence)
+        made = shared_memory.ShareableList(sequence, name=name)
         self._hand_over(made.shm)
         return made
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the typing module alone costs more than all of this package
     from typing import Any
 
     from ._backend import contract
-    from ._backend.contract import Access, HugePages, ViewAccess
+    from ._backend.contract import Access, HugePages, Reserve, ViewAccess
 
 __all__ = ["Section", "View"]
 
@@ -299,7 +299,7 @@ def create(
     group: str | int | None = None,
     writable: bool = True,
     executable: bool = False,
-    reserve: bool = False,
+    reserve: Reserve = False,
     file: int | None = None,
     inheritable: bool = False,
     huge_pages: HugePages | None = None,
@@ -317,7 +317,9 @@ def create(
         group: name or number of the group the group bits mean; None: the process's own.
         writable: False makes a section that nobody can map for writing.
         executable: views may be executable.
-        reserve: pages take no memory, and cannot be touched, until committed (Win32 SEC_RESERVE).
+        reserve: True: pages take no memory, and cannot be touched, until committed (Win32 SEC_RESERVE).  ``"touch"``: no memory is
+            set aside, so the size may be beyond the machine's; pages take it when they are touched, and if it is used up then, the
+            system ends a process.  On Windows ``"touch"`` changes nothing: the memory counts at once.
         file: map this open file (a descriptor; on Windows a handle) instead of memory.  Size 0 means the file's size; a larger
             size extends the file.
         inheritable: Windows: child processes may inherit the handle.
@@ -342,8 +344,10 @@ def create(
         _check_access(access)
     if mode != 0o600:
         _check_mode(name, mode)
+    if reserve is not False:
+        reserve = _check_reserve(name, reserve, file)
     if huge_pages is not None:
-        _check_huge_pages(name, huge_pages, reserve, file)
+        _check_huge_pages(name, huge_pages, reserve is True, file)
     return Section(
         backend.create_section(
             None if name is None else Name(name),
@@ -489,6 +493,18 @@ def _check_huge_pages(name: str | None, huge_pages: object, reserve: bool, file:
             name=name,
             call="create",
         )
+
+
+def _check_reserve(name: str | None, reserve: object, file: int | None) -> Reserve:
+    if reserve != "touch":
+        return bool(reserve)
+    if file is not None:
+        raise errors.InvalidArgument(
+            f"Cannot create {_label(name)} of a file with reserve='touch': a file's pages are in the file; leave it out",
+            name=name,
+            call="create",
+        )
+    return "touch"
 
 
 def _check_size(name: str | None, size: object, file: int | None) -> int:

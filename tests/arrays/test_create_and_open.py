@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -526,3 +528,69 @@ def test_only_reading_or_writing(name: str) -> None:
     with pytest.raises(namedshm.InvalidArgument, match="copy"):
         arrays.open(name, "copy")
     assert keep.name == name
+
+
+# ------------------------------------------------------------------------------------------------------------ private writes
+@pytest.fixture
+def whole_machine() -> int:
+    """Bytes that this machine does not have."""
+    return 4 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_what_is_written_to_a_copy_is_seen_here_alone(name: str, peers: Callable[[], Peer]) -> None:
+    array = arrays.create(name, (4, 2000))  # every row in pages of its own
+    peer = peers()
+    peer.do("from namedshm import arrays; a = arrays.open(name, 'copy'); a[0] = 5; a[1] += 1", name=name)
+    assert not array.any()
+    array[3] = 9
+    assert peer.do("type(a).__name__, a.flags.writeable, a.name, *a.sum(axis=1)[[0, 1, 3]].tolist()") == (
+        "NamedArray", True, name, 10000, 2000, 18000,
+    )  # fmt: skip
+    array.close()
+    arrays.open(name).close()  # a copy keeps the name, as any array does
+    peer.do("del a")
+    with pytest.raises(namedshm.NotFound):
+        arrays.open(name)
+
+
+def test_a_copy_of_an_array_that_is_only_read_can_be_written(name: str) -> None:
+    array = arrays.publish(name, np.arange(10.0))
+    copy = arrays.open(name, "copy")
+    copy[::2] = 0
+    assert copy.sum() == 25
+    assert array.sum() == 45
+    with pytest.raises(namedshm.InvalidArgument, match="copy"):
+        arrays.open(name, "private")
+
+
+def test_a_copy_is_pickled_with_its_elements(name: str) -> None:
+    array = arrays.create(name, 10)
+    copy = arrays.open(name, "copy")
+    copy[:] = 3
+    back = pickle.loads(pickle.dumps(copy[2:]))
+    assert type(back) is np.ndarray
+    assert back.tolist() == [3.0] * 8
+    assert not array.any()
+
+
+# ------------------------------------------------------------------------------------------------------------ beyond memory
+@pytest.mark.skipif(not on_linux, reason="Windows counts all of a section's memory when it is made")
+def test_a_reserved_array_may_be_larger_than_the_memory_there_is(name: str, whole_machine: int, peers: Callable[[], Peer]) -> None:
+    with pytest.raises(namedshm.OutOfResources, match="reserved one"):
+        arrays.create(name, whole_machine, "u1")
+    array = arrays.create(name, whole_machine, "u1", reserve=True)
+    array[-1] = 1
+    peer = peers()
+    peer.do("from namedshm import arrays; a = arrays.open(name); a[len(a) // 2] = 2", name=name)
+    assert array[len(array) // 2] == 2
+    assert peer.do("int(a[-1])") == 1
+    resident = namedshm.describe(name).resident
+    assert resident is None or resident < 1 << 20
+
+
+def test_a_reserved_array_is_like_any_other(name: str) -> None:
+    array = arrays.create(name, (100, 100), reserve=True, huge_pages="try")
+    array[...] = 7
+    assert arrays.open(name, "read").sum() == 70000
+    assert arrays.create(name, (100, 100), reserve=True, exist_ok=True).identity == array.identity
+    array.section.close()

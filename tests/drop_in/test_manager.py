@@ -87,6 +87,25 @@ if __name__ == "__main__":
     assert program(code) == "done\n"
 
 
+def test_blocks_and_lists_of_a_manager_may_have_names(program: Callable[..., str], name: str) -> None:
+    code = f"""{START}
+if __name__ == "__main__":
+    with SharedMemoryManager() as manager:
+        block = manager.SharedMemory(100, name={name!r})
+        items = manager.ShareableList([1, "two"], name={name!r} + "-list")
+        block.close()
+        assert SharedMemory({name!r}).size == 100
+        assert list(ShareableList(name={name!r} + "-list")) == [1, "two"]
+        for make in (lambda: manager.SharedMemory(7, name={name!r}), lambda: manager.ShareableList([], name={name!r})):
+            try:
+                make()
+            except FileExistsError as error:
+                print(type(error).__name__)
+    assert gone({name!r})
+"""
+    assert program(code) == "AlreadyExists\n" * 2
+
+
 def test_no_resource_tracker_runs(program: Callable[..., str]) -> None:
     code = f"""{START}
 from multiprocessing import resource_tracker

@@ -310,6 +310,13 @@ def _block(name: str, content: bytes) -> SharedMemory:
     return block
 
 
+def _one_back(at: int) -> bytes:
+    """A list of 5,000 items, of which one begins before the item in front of it."""
+    places = [8 * n for n in range(5001)]
+    places[at] = places[at - 1] - 1
+    return struct.pack("5002q", 5000, *places) + bytes(17 * 5000)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -323,10 +330,11 @@ def _block(name: str, content: bytes) -> SharedMemory:
         struct.pack("3q", 1, 0, -8) + bytes(100),
         struct.pack("3q", 1, 8, 8) + bytes(100),
         struct.pack("4q", 2, 0, 16, 8) + bytes(100),
+        *(_one_back(at) for at in (999, 1000, 1001, 4999)),
         struct.pack("3q", 1, 0, 8) + bytes(8 + 8),
         b"\xff" * 1000,
     ],
-    ids=range(12),
+    ids=range(16),
 )
 def test_a_block_that_holds_no_list_is_refused(content: bytes, name: str, gone: Callable[[str], bool]) -> None:
     block = _block(name, content)

@@ -37,6 +37,9 @@ ViewAccess = Literal["read", "write", "copy"]
 #: Huge pages for a section's memory: where the system gives them, or else no section.
 HugePages = Literal["try", "require"]
 
+#: Whether pages must be committed before use; ``"touch"``: they need not, and no memory is set aside for them before.
+Reserve = Literal[False, True, "touch"]
+
 
 class SectionHandle(Protocol):
     """One open handle to a section.  Closed at most once; used by one thread at a time or under the GIL."""
@@ -209,7 +212,7 @@ class Backend(Protocol):
         group: str | int | None,
         writable: bool,
         executable: bool,
-        reserve: bool,
+        reserve: Reserve,
         file: int | None,
         inheritable: bool,
         huge_pages: HugePages | None,
@@ -227,7 +230,8 @@ class Backend(Protocol):
             file: a descriptor (POSIX) or handle (Windows) of an open file to map instead of memory.  On Linux only this user's
                 processes open such a section, whatever ``mode`` says.
             inheritable: Windows: child processes may inherit the handle.
-            huge_pages: not with ``reserve`` or ``file``.  Every mapping of the object, in every process, asks for them.
+            reserve: ``"touch"`` is for memory alone; where the system sets memory aside for every section (Windows), it is False.
+            huge_pages: not with ``reserve=True`` or ``file``.  Every mapping of the object, in every process, asks for them.
 
         Raises: AlreadyExists, AccessDenied, WrongType, OutOfResources, InvalidArgument, Unsupported.
         """

@@ -59,7 +59,12 @@ def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, c
     metavar="SIZE",
     help="Make a section of this size (4096, 64KiB, 10MB, 1.5GiB) where nobody holds the name.",
 )
-def command(names: tuple[str, ...], duration: float | None, size: float | None) -> None:
+@click.option(
+    "--reserve",
+    is_flag=True,
+    help="With --create: set no memory aside, it is taken as the section is written; so it may be larger than the machine's.",
+)
+def command(names: tuple[str, ...], duration: float | None, size: float | None, reserve: bool) -> None:
     """Keep objects alive until interrupted: sections, mutexes, events, semaphores.
 
     Their names, and the memory of sections, stay when the programs that use them end.  Opens with the least rights and changes
@@ -74,10 +79,12 @@ def command(names: tuple[str, ...], duration: float | None, size: float | None) 
     from . import facts
     from .waiting import Interruption
 
+    if reserve and size is None:
+        raise click.UsageError("--reserve is about a section that is made: give --create SIZE too.")
     interruption = Interruption()
     with ExitStack() as held:
         for name in names:
-            handle, text = _open(name, None if size is None else math.ceil(size))
+            handle, text = _open(name, None if size is None else math.ceil(size), reserve)
             held.callback(handle.close)
             click.echo(f"Holding {text.format(name=facts.printable(name))}.")
         click.echo("Ctrl-C ends it." if duration is None else f"Ctrl-C ends it, or {_words(duration)} from now.")
@@ -85,7 +92,7 @@ def command(names: tuple[str, ...], duration: float | None, size: float | None) 
     click.echo("Interrupted: nothing is held here any more." if interrupted else "The time is up: nothing is held here any more.")
 
 
-def _open(name: str, size: int | None) -> tuple[Section | Waitable, str]:
+def _open(name: str, size: int | None, reserve: bool) -> tuple[Section | Waitable, str]:
     """A handle with no more rights than it takes to have one, and what it is in words, with a place for the name."""
     import namedshm
 
@@ -94,7 +101,8 @@ def _open(name: str, size: int | None) -> tuple[Section | Waitable, str]:
     except namedshm.NotFound:
         if size is None:
             raise
-        section = namedshm.create(name, size, exist_ok=True, access="read")  # somebody may have been quicker
+        # exist_ok: somebody may have been quicker
+        section = namedshm.create(name, size, exist_ok=True, access="read", reserve="touch" if reserve else False)
     else:
         kinds: dict[str, type[Waitable]] = {"mutex": namedshm.Mutex, "event": namedshm.Event, "semaphore": namedshm.Semaphore}
         if info.type in kinds:

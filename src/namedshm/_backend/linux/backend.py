@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from ..contract import Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from ..contract import (
+        Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher,
+    )  # fmt: skip
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -58,7 +60,7 @@ class LinuxBackend:
         group: str | int | None,
         writable: bool,
         executable: bool,
-        reserve: bool,
+        reserve: Reserve,
         file: int | None,
         inheritable: bool,
         huge_pages: HugePages | None,
@@ -71,7 +73,9 @@ class LinuxBackend:
             props |= native.OBJ_EXECUTABLE
         if huge_pages is not None and wants_huge_pages(name, size, huge_pages):
             props |= native.OBJ_HUGE
-        if reserve:
+        if reserve == "touch":
+            props |= native.UNCOUNTED
+        elif reserve:
             props |= native.OBJ_RESERVE
         elif file is None and size > _CHECK_MEMORY_ABOVE:
             refuse_if_short(name, size)

@@ -95,7 +95,7 @@ def refuse_if_short(name: Name | None, size: int) -> None:
         room, cause = known
         raise errors.OutOfResources(
             f"Cannot create {label} of {size} bytes: {cause} has room for {room}; make it smaller, free memory, or create a "
-            "reserved section, which takes only what is committed",
+            "reserved one, which takes memory as it is used",
             name=text,
             call="create",
         )

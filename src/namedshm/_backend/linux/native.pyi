@@ -20,6 +20,7 @@ OBJ_EXECUTABLE: int
 OBJ_RESERVE: int
 OBJ_FILE: int
 OBJ_HUGE: int
+UNCOUNTED: int
 
 explain: Callable[[int, str, Any, int], Exception]
 """Set by backend.py: (negative errno, call, name, size) -> the exception to raise."""

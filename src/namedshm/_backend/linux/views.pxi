@@ -1,5 +1,19 @@
 # Views: what keeps memory mapped, and how far it may be touched.  Part of native.pyx.
 
+cdef extern from * nogil:
+    """
+    #include <sys/mman.h>
+    /* No part of core dumps, as the files behind other libraries' shared memory are none.  Advice is per mapping and lasts through
+     * forks.  Small ones are left: they cost a dump little, often tell why a process crashed, and would cost a system call each. */
+    static void nshm__hide_from_dumps(void *at, size_t length) {
+        int e = errno;
+        if (at && length >= 1u << 20) madvise(at, length, MADV_DONTDUMP);
+        errno = e;
+    }
+    """
+    void nshm__hide_from_dumps(void *, size_t)
+
+
 cdef class Attachment:
     """Mapped memory; unmapped with the last reference.  Handle and views of one access share one."""
     cdef char *address
@@ -17,6 +31,7 @@ cdef Attachment attachment(void *address, size_t length):
     cdef Attachment a = Attachment.__new__(Attachment)
     a.address = <char *>address
     a.length = length
+    nshm__hide_from_dumps(address, length)
     return a
 
 

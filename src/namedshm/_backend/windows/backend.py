@@ -55,7 +55,9 @@ if TYPE_CHECKING:
     from namedshm._core import Mapping, Pager
     from namedshm.names import Name
 
-    from ..contract import Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, SectionHandle, SyncAccess, SyncHandle, Watcher
+    from ..contract import (
+        Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher,
+    )  # fmt: skip
 
     S = TypeVar("S", bound=SyncHandle)
 
@@ -80,7 +82,7 @@ class WindowsBackend:
         group: str | int | None,
         writable: bool,
         executable: bool,
-        reserve: bool,
+        reserve: Reserve,
         file: int | None,
         inheritable: bool,
         huge_pages: HugePages | None,
@@ -111,7 +113,7 @@ class WindowsBackend:
             access,
             writable,
             executable,
-            reserve,
+            reserve is True,  # memory that is not counted before it is touched does not exist here
             file,
             inheritable,
             security,
