@@ -256,8 +256,8 @@ def open(name: str, access: ViewAccess = "write", *, wait: float | None = 0, tim
 
     Args:
         name: as in :func:`namedshm.open`.
-        access: ``"write"`` (default); ``"read"``: the memory is mapped read-only, and no flag can change that; ``"copy"``: what this
-            process writes is its own, page by page, and nobody else's; pages it has not written show what others write.
+        access: ``"write"`` (default); ``"read"``: the memory is mapped read-only, and no flag can change that; ``"copy"``: what
+            this process writes is its own, page by page, and nobody else's; pages it has not written show what others write.
         wait: seconds to wait until somebody creates it; None for ever.
         timeout: seconds to wait for a creator that is still writing; None for ever.
 

@@ -102,6 +102,18 @@ def test_torch_warns_of_read_only_memory(name: str, torch) -> None:
     assert keep.sum() == 0
 
 
+def test_without_batches_a_loader_hands_arrays_on_by_name(name: str, torch) -> None:
+    from torch.utils.data import DataLoader
+
+    array = arrays.create(name, (3, 1000), "f4")
+    for row in DataLoader(array, batch_size=None):
+        assert type(row) is arrays.NamedArray
+        torch.from_numpy(row).add_(1)
+    assert array.sum() == 3000
+    rows = list(DataLoader(array, batch_size=None, collate_fn=torch.as_tensor))
+    assert [row.data_ptr() for row in rows] == [row.ctypes.data for row in array]
+
+
 class Watch:
     """Names of files made in /dev/shm, by anybody (inotify)."""
 

@@ -160,6 +160,19 @@ def test_a_size_beyond_the_machine_is_refused_by_the_system_and_not_for_its_unit
     assert "memory" in result.stderr
 
 
+def test_a_reserved_section_may_be_larger_than_the_machine(namespace, living):
+    holder = namespace.start("-m", "namedshm.cli", "hold", "new", "--create", "16TiB", "--reserve")
+    assert holder.stdout.readline() == f"Holding new section new of {16 << 40} bytes.\n"
+    holder.send_signal(signal.SIGINT)
+    assert holder.wait(60) == 0
+
+
+def test_reserve_is_for_what_is_created(run):
+    result = run("hold", "new", "--reserve")
+    assert result.returncode == 2
+    assert "--create" in result.stderr
+
+
 def test_a_size_no_system_has_is_an_error(run):
     result = run("hold", "new", "--create", "1e15GiB")
     assert result.returncode == 1

@@ -48,13 +48,13 @@ THINGS: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any], Callable[[An
     "SharedMemory": (
         lambda name: shared_memory.SharedMemory(name, create=True, size=100),
         lambda made: made,
-        lambda made: made.close(),
+        lambda made: (made.close(), made.unlink()),  # its maker keeps the name until then (Linux)
     ),
-    "Block": (lambda name: Block(name, create=True, size=100), lambda made: made, lambda made: made.close()),
+    "Block": (lambda name: Block(name, create=True, size=100), lambda made: made, lambda made: (made.close(), made.unlink())),
     "ShareableList": (
         lambda name: shared_memory.ShareableList([1, "two"], name=name),
         lambda made: made,
-        lambda made: made.shm.close(),
+        lambda made: (made.shm.close(), made.shm.unlink()),
     ),
 }
 if importlib.util.find_spec("numpy"):

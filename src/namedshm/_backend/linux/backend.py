@@ -30,8 +30,18 @@ if TYPE_CHECKING:
     from namedshm.names import Name
 
     from ..contract import (
-        Access, Arrivals, HugePages, Kind, ObjectInfo, PolledWait, Reserve, SectionHandle, SyncAccess, SyncHandle, Watcher,
-    )  # fmt: skip
+        Access,
+        Arrivals,
+        HugePages,
+        Kind,
+        ObjectInfo,
+        PolledWait,
+        Reserve,
+        SectionHandle,
+        SyncAccess,
+        SyncHandle,
+        Watcher,
+    )
 
     S = TypeVar("S", bound=SyncHandle)
 
