@@ -1,4 +1,4 @@
-"""The test command itself: what it installs, when a part is well, and that leaving something behind is noticed beside others too."""
+"""The test command itself: what it installs, when a part is well, and that what is left behind is noticed beside others too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TESTS = ROOT / "tests"
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """tools/run_tests.py, as a module that keeps its stamps in a folder of the test's own."""
     spec = importlib.util.spec_from_file_location("test_command", ROOT / "tools" / "run_tests.py")
     assert spec
@@ -32,7 +32,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setitem(sys.modules, "test_command", module)  # dataclasses look there
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "STAMPS", tmp_path / "stamps.json")
-    yield module
+    return module
 
 
 def _pytest(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -72,13 +72,28 @@ def test_a_thing_is_made_once_again_when_its_inputs_change_and_again_after_a_fai
         raise RuntimeError("no network")
 
     for inputs in ("a", "a", "b", "b"):
-        command.once("x", lambda inputs=inputs: inputs, lambda inputs=inputs: made.append(inputs))
+        command.once("x", inputs, lambda inputs=inputs: made.append(inputs))
     assert made == ["a", "b"]
     with pytest.raises(RuntimeError, match="no network"):
-        command.once("x", lambda: "c", fail)
-    command.once("y", lambda: "of another", lambda: made.append("y"))
-    command.once("x", lambda: "b", lambda: made.append("again"))
+        command.once("x", "c", fail)
+    command.once("y", "of another", lambda: made.append("y"))
+    command.once("x", "b", lambda: made.append("again"))
     assert made == ["a", "b", "y", "again"]
+
+
+def test_a_thing_that_somebody_else_replaced_is_made_again(command: Any) -> None:
+    there: list[str] = []
+
+    def once() -> None:
+        command.once("x", "same", lambda: there.append("ours"), lambda: there[-1] if there else "nothing")
+
+    once()
+    once()
+    assert there == ["ours"]
+    there.append("another's")
+    once()
+    once()
+    assert there == ["ours", "another's", "ours"]
 
 
 @pytest.mark.parametrize("file", ["src/namedshm/section.py", "src/namedshm/_core.pyx", "include/namedshm.h", "setup.py"])
@@ -100,15 +115,25 @@ def test_the_package_is_made_again_when_a_source_changes_and_not_for_a_test(
     before = state()
     (tree / "README.md").write_text("other words")
     (tree / "src" / "namedshm" / "_core.c").write_text("generated")
-    project["tool"] = {"pytest": {}}
+    project["tool"]["pytest"] = {}
     assert state() == before
+    project["tool"]["setuptools"] = {"include-package-data": True}
+    assert state() != before
+    del project["tool"]["setuptools"]
     with (tree / file).open("a") as source:
         source.write("\n")
     assert state() != before
 
 
-def test_what_is_installed_is_known_by_its_files(command: Any) -> None:
-    assert b"namedshm/section.py" in command.installed()
+def test_what_is_installed_is_known_by_its_files(command: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ours = command.installed()
+    assert ours
+    another = tmp_path / "namedshm-0.dist-info"
+    another.mkdir()
+    (another / "METADATA").write_text("Metadata-Version: 2.1\nName: namedshm\nVersion: 0\n")
+    (another / "RECORD").write_text("namedshm/__init__.py,sha256=another,1\n")
+    monkeypatch.syspath_prepend(tmp_path)  # the first on the path is what Python finds
+    assert command.installed() not in ("", ours)
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
@@ -136,11 +161,8 @@ def test_a_part_is_well_only_if_pytest_is_and_a_test_passed(
 
 
 def test_one_part_that_is_not_well_fails_the_command(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    good, bad, unable = (
-        command.Part("good", True, 61.0, "5 passed"),
-        command.Part("bad", False),
-        command.Part("wine", True, ran=False),
-    )
+    good, bad = command.Part("good", True, 61.0, "5 passed"), command.Part("bad", False)
+    unable = command.Part("wine", True, ran=False)
     assert command.report([good, unable]) == 0
     assert command.report([good, bad]) == 1
     lines = capsys.readouterr().out.splitlines()
