@@ -47,6 +47,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMPS = Path(sys.prefix) / "namedshm-installed.json"
@@ -84,21 +85,24 @@ def install() -> Part:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     build = project["build-system"]["requires"]
     groups = project["dependency-groups"]
-    once("tools", lambda: digest(json.dumps([groups, build], sort_keys=True).encode()), lambda: tools(build))
+    once("tools", digest(json.dumps([groups, build], sort_keys=True).encode()), lambda: tools(build))
     if CI or os.environ.get("NAMEDSHM_TEST_TORCH") == "1":
-        once("torch", lambda: TORCH, lambda: pip("install", TORCH))
-    once("package", lambda: digest(*sources(project), installed()), package)
+        once("torch", TORCH, lambda: pip("install", TORCH))
+    once("package", digest(*sources(project)), package, installed)
     return part.done(well=True)
 
 
-def once(what: str, state: Callable[[], str], make: Callable[[], None]) -> None:
-    """Make it unless ``state()``, of all it is made from, is what it was after the last time."""
+def once(what: str, inputs: str, make: Callable[[], None], made: Callable[[], str] = str) -> None:
+    """Make it unless it was made from these inputs, and ``made()``, which tells what is there, says the same as then.
+
+    The inputs are those before the making: whoever changes a source meanwhile has it made again.
+    """
     stamps = json.loads(STAMPS.read_text()) if STAMPS.exists() else {}
-    if stamps.get(what) == state():
+    if stamps.get(what) == [inputs, made()]:
         return
     STAMPS.write_text(json.dumps({**stamps, what: None}))  # a failure half-way is no success
     make()
-    STAMPS.write_text(json.dumps({**stamps, what: state()}))
+    STAMPS.write_text(json.dumps({**stamps, what: [inputs, made()]}))
 
 
 def digest(*parts: bytes) -> str:
@@ -108,9 +112,9 @@ def digest(*parts: bytes) -> str:
     return total.hexdigest()
 
 
-def sources(project: dict[str, object]) -> Iterable[bytes]:
+def sources(project: dict[str, Any]) -> Iterable[bytes]:
     """All that the installed package is made of, but for the README in its metadata."""
-    yield json.dumps([project[table] for table in ("build-system", "project")], sort_keys=True).encode()
+    yield json.dumps([project["build-system"], project["project"], project["tool"].get("setuptools")], sort_keys=True).encode()
     folders = (path for folder in ("src/namedshm", "include") for path in sorted((ROOT / folder).rglob("*")))
     for path in (ROOT / "setup.py", ROOT / "MANIFEST.in", *folders):
         if path.is_file() and path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".in", ".typed"):
@@ -120,12 +124,12 @@ def sources(project: dict[str, object]) -> Iterable[bytes]:
         yield os.environ.get(name, "").encode()
 
 
-def installed() -> bytes:
+def installed() -> str:
     """The list of installed files with their hashes: another one if somebody installed the package by hand."""
     try:
-        return (distribution("namedshm").read_text("RECORD") or "").encode()
+        return digest((distribution("namedshm").read_text("RECORD") or "").encode())
     except PackageNotFoundError:
-        return b""
+        return ""
 
 
 def pip(*arguments: str) -> None:
