@@ -525,7 +525,7 @@ def test_the_name_is_held_by_a_mutex(name: str) -> None:
 
 def test_an_access_that_does_not_exist_is_refused_with_those_that_do(name: str) -> None:
     keep = arrays.create(name, 3)
-    with pytest.raises(namedshm.InvalidArgument, match="'read'.*'write'.*'copy'|'write'.*'read'.*'copy'"):
+    with pytest.raises(namedshm.InvalidArgument, match=r"'read'.*'write'.*'copy'|'write'.*'read'.*'copy'"):
         arrays.open(name, "append")  # type: ignore[call-overload]
     assert keep.name == name
 
