@@ -50,7 +50,7 @@ _openings: dict[tuple[str, int, Access], ref[_Opening]] = {}
 
 def _forget_all() -> None:
     """In a forked child of a Python without a global lock the table's own lock may be that of a thread which is not here, for ever
-    (win32._renew).  What the child opens costs it two mappings more."""
+    (win32._before_fork).  What the child opens costs it two mappings more."""
     global _openings
     _openings = {}
 

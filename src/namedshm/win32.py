@@ -186,29 +186,35 @@ _numbers = count(0x40000000, 4)  # above anything a Windows kernel or send_handl
 _NAP = 50e-6  # seconds
 
 
-def _copy(table: dict[int, _FileMapping | _Sync | _Process]) -> dict[int, _FileMapping | _Sync | _Process]:
-    """By iterating, which does not take the table's own lock as dict() does."""
-    while True:
-        try:
-            return {number: item for number, item in table.items()}  # noqa: C416
-        except RuntimeError:  # a signal handler or the collector opened or closed a handle meanwhile
-            pass
+class _Forking(_local):
+    handles: dict[int, _FileMapping | _Sync | _Process] | None = None
 
 
-def _renew() -> None:
-    """In a forked child: no claims, for the threads are not here, and what was sent was sent to the parent.
+_forking = _Forking()
 
-    Without a global lock each dictionary has its own, which CPython gives to a thread that has waited for it.  A fork may come
-    before that thread wakes up, and in the child nobody lets it go: so the child has other dictionaries.
-    """
+
+def _before_fork() -> None:
+    """Without a global lock each dictionary has its own, which CPython gives to a thread that has waited for it.  A fork may come
+    before that thread wakes up, and in the child nobody lets it go.  So the child has a copy, made while everybody is there."""
+    _forking.handles = dict(_handles)
+
+
+def _in_parent() -> None:
+    _forking.handles = None
+
+
+def _in_child() -> None:
+    """No claims: the threads are not here, and what was sent was sent to the parent."""
     global _handles, _receiving
     _receiving = {}
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        _handles = _copy(_handles)
+    if _forking.handles is not None:
+        _handles, _forking.handles = _forking.handles, None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(after_in_child=_in_child)
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        os.register_at_fork(before=_before_fork, after_in_parent=_in_parent)
 
 
 def _register(item: _FileMapping | _Sync | _Process) -> int:
