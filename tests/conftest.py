@@ -34,6 +34,9 @@ ALONE = {
     "unit/test_exhaustion.py": "takes all there is of something",
     "arrow/test_endurance.py": "counts what grows",
     "arrays/test_lasting.py": "counts what grows",
+    "backends": "drives programs with windows under Wine, against the clock",
+    "wine": "the same",
+    "copying/test_copy.py": "signals must come in the midst of copies, which take as long as the cores are free",
     "copying/test_huge_pages.py": "changes a setting of the machine, counts all of its shared memory",
     "unit/test_benchmarks.py": "measures",
 }

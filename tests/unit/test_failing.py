@@ -52,6 +52,7 @@ def start():
         block = shared_memory.SharedMemory("lost-block", create=True, size=10)
         old = [pickle.dumps(thing) for thing in (section, section.map(), event, gone, block)]
         block.close()
+        block.unlink()
     keep.map().populate()
     namedshm.copy, namedshm.Event, namedshm.list_objects  # first used here: the modules are imported
 
