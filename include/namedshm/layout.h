@@ -48,7 +48,7 @@ enum { NSHM_OBJ_READONLY = 1, NSHM_OBJ_EXECUTABLE = 2, NSHM_OBJ_RESERVE = 4, NSH
 /* Beside NSHM_OBJ_*, for whoever makes a section; kept nowhere, since nobody else needs to know: the kernel counts its memory page by
  * page, as they are touched, and not all of it now. */
 enum { NSHM_UNCOUNTED = 32 };
-static inline int nshm__reserving(uint32_t props) { return props & (NSHM_OBJ_RESERVE | NSHM_UNCOUNTED) ? SHM_NORESERVE : 0; }
+static inline int nshm__reserving(uint32_t props) { return props & ((uint32_t)NSHM_OBJ_RESERVE | (uint32_t)NSHM_UNCOUNTED) ? SHM_NORESERVE : 0; }
 
 typedef struct {
     uint64_t nonce;      /* 64 random bits, the object's identity; 0 while the record is being filled or is free */
