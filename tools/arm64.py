@@ -387,14 +387,13 @@ NAMESAKES = ("ownership", "abandonment", "a_namesake_that_does_not_own_it_dies",
 SECTION_COUNTS = ("rounds", "creates", "opens", "forks", "kills", "selfkills")
 SYNC_COUNTS = ("rounds", "taken", "kills", "selfkills", "abandoned", "sleepers")
 #: Many repetitions that look for leaks; a test that runs others within a limit for hardware (see sync-without-waitv for these);
-#: signals that come faster than their handlers run here, and rounds that must be done in a minute.
+#: and signals that come faster than their handlers run here.
 TOO_LONG = (
     "--ignore=tests/unit/test_endurance.py",
     "--ignore=tests/unit/test_exhaustion.py",
     "--deselect=tests/sync/test_without_waitv.py::test_all_scenarios_pass_without_waitv",
     "--deselect=tests/sync/test_interrupted.py::test_a_signal_handler_makes_and_closes_handles_while_the_program_does",
     "--deselect=tests/sync/test_interrupted.py::test_a_signal_handler_ends_and_begins_waits_in_the_midst_of_others",
-    "--deselect=tests/sync/test_interrupted.py::test_a_child_forked_beside_the_watcher_ends_what_it_inherited_and_waits_itself",
 )
 PYTHON_SUITES = ("unit", "sync", "conformance", "records")
 
