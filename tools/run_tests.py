@@ -333,6 +333,8 @@ def main(arguments: Sequence[str]) -> int:
         print((__doc__ or "").strip())
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Wine is ended
+    # Some tools start others by name (cython-lint does), and nobody need have activated the environment.
+    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     given = [argument for argument in arguments if argument != "--quick"]
     quick = len(given) < len(arguments)
     parts = [install()]
