@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Generic, SupportsIndex, TypeVar
 
+    from ._backend.contract import Reserve
     from .managers import SharedMemoryManager as SharedMemoryManager
     from .section import Section
 
@@ -75,6 +76,8 @@ class SharedMemory:
         create: True makes a new block, False opens a living one.
         size: bytes of a new block, exact; ignored when opening.
         track: for compatibility with Python 3.13 and newer; there is no tracker.
+        reserve: of a new block: no memory is set aside, it is taken page by page as it is touched; so the block may be larger than
+            the machine's memory.  A process that touches more than there is, is ended by the system.
 
     Raises:
         FileExistsError: (AlreadyExists) create, and somebody holds that name.
@@ -93,9 +96,11 @@ class SharedMemory:
     _size = 0
     _identity = 0
 
-    def __init__(self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True) -> None:
+    def __init__(
+        self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True, reserve: bool = False
+    ) -> None:
         if create:
-            section = _create_new(size) if name is None else _create_named(name, size)
+            section = _create_new(size, reserve) if name is None else _create_named(name, size, reserve)
         elif size < 0:
             raise errors.InvalidArgument(
                 f"Cannot open {name!r} with {size} bytes: leave the size out", name=name, call="SharedMemory"
@@ -213,9 +218,9 @@ def _retire_by_name(block: SharedMemory) -> None:
             section.retire()
 
 
-def _create_named(name: str, size: int) -> Section:
+def _create_named(name: str, size: int, reserve: bool) -> Section:
     try:
-        return _create_somehow(_bare(name), size)
+        return _create_somehow(_bare(name), size, reserve)
     except errors.AlreadyExists:
         raise errors.AlreadyExists(
             f"Cannot create block {name!r}: it exists. Open it (without create=True), unlink() it first, or leave the name out "
@@ -225,13 +230,14 @@ def _create_named(name: str, size: int) -> Section:
         ) from None
 
 
-def _create_somehow(name: str, size: int) -> Section:
+def _create_somehow(name: str, size: int, reserve: bool) -> Section:
     _kept.close_unlinked()
+    when: Reserve = "touch" if reserve else False
     try:
-        return _create(name, size)
+        return _create(name, size, reserve=when)
     except errors.OutOfResources:
         _kept.close_all_unlinked()  # what others have unlinked, and only we still have
-        return _create(name, size)
+        return _create(name, size, reserve=when)
 
 
 def _bare(name: str) -> str:
@@ -239,10 +245,10 @@ def _bare(name: str) -> str:
     return name.lstrip("/") if isinstance(name, str) else name
 
 
-def _create_new(size: int) -> Section:
+def _create_new(size: int, reserve: bool) -> Section:
     while True:
         try:
-            return _create_somehow(_make_filename(), size)
+            return _create_somehow(_make_filename(), size, reserve)
         except errors.AlreadyExists:
             continue
 
