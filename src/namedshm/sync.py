@@ -392,6 +392,10 @@ class Semaphore(Waitable):
         self.release()
 
 
+#: The classes by what snapshots (ObjectInfo) call them.
+BY_TYPE: dict[str, type[Waitable]] = {cls._kind: cls for cls in (Mutex, Event, Semaphore)}
+
+
 # ------------------------------------------------------------------------------------------------------------ several
 def wait_any(objects: Sequence[Waitable], timeout: float | None = None, *, spin: float = SPIN) -> WaitResult | None:
     """Wait until one of 1 to 64 objects is signaled; the lowest index wins and only that one is taken.
