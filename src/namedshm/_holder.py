@@ -50,7 +50,8 @@ class Holder:
 
     @property
     def identity(self) -> int:
-        """A 64-bit number no other object ever has (0: unknown, made by a plain Win32 program)."""
+        """A 64-bit number no other object ever has; 0 where there is none (Windows: mutexes, events, semaphores, and sections made by
+        a plain Win32 program)."""
         return self._handle.identity
 
     @property
