@@ -25,6 +25,10 @@ from __future__ import annotations
 
 import errno as _errno
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
 __all__ = [
     "AbandonedMutex",
     "AccessDenied",
@@ -78,10 +82,12 @@ class NamedShmError(OSError):
         call: the system call or API function that failed, for example ``"shmget"``.
     """
 
-    default_winerror = 31
-    default_errno = _errno.EIO
+    default_winerror: ClassVar[int] = 31
+    default_errno: ClassVar[int] = _errno.EIO
 
+    winerror: int
     object_name: str | None
+    filename: str | None
     call: str | None
 
     def __init__(

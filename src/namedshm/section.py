@@ -20,10 +20,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the typing module alone costs more than all of this package
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Self, TypeVar, overload
 
     from ._backend import contract
     from ._backend.contract import Access, HugePages, Reserve, ViewAccess
+
+    V = TypeVar("V", bound="View")
 
 __all__ = ["Section", "View"]
 
@@ -103,7 +105,7 @@ class View(Mapping):
             from . import copying as _copying
         _copying.populate(self, offset, length, threads)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -164,9 +166,27 @@ class Section:
 
     @property
     def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
         return self._handle.closed
 
     # ---------------------------------------------------------------------------------------------------- what it does
+    if TYPE_CHECKING:
+
+        @overload
+        def map(
+            self, offset: int = 0, length: int | None = None, access: ViewAccess | None = None, *, executable: bool = False
+        ) -> View: ...
+        @overload
+        def map(
+            self,
+            offset: int = 0,
+            length: int | None = None,
+            access: ViewAccess | None = None,
+            *,
+            executable: bool = False,
+            kind: type[V],
+        ) -> V: ...
+
     def map(
         self,
         offset: int = 0,
@@ -270,7 +290,7 @@ class Section:
         """Close the handle: the name goes if it was the last one anywhere.  Views and buffers stay valid.  Twice is a no-op."""
         self._handle.close()
 
-    def __enter__(self) -> Section:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -397,6 +417,8 @@ class Replacement:
     """A section that is filled before anybody can find it, and then has the name of another in one step."""
 
     __slots__ = ("_name", "section")
+
+    section: Section
 
     def __init__(self, name: str, size: int, mode: int, group: str | int | None, huge_pages: HugePages | None) -> None:
         """Raises: as :func:`create`; Unsupported on Windows."""

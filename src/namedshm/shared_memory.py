@@ -31,12 +31,14 @@ from .section import stale as _stale
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Generic, SupportsIndex, TypeVar
+    from multiprocessing import resource_tracker as resource_tracker
+    from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
     from .managers import SharedMemoryManager as SharedMemoryManager
     from .section import Section
 
-    _T = TypeVar("_T", bound="str | bytes | float | bool | None")
+    _Item = str | bytes | float | bool | None
+    _T = TypeVar("_T", bound=_Item)
 
     class _OfItems(Generic[_T]):
         """What makes ``ShareableList[int]`` a type."""
@@ -89,9 +91,9 @@ class SharedMemory:
     # so that an instance whose __init__ failed, or never ran, can be closed
     _section: Section | None = None
     _buf: memoryview | None = None
-    _name = ""
-    _size = 0
-    _identity = 0
+    _name: str = ""
+    _size: int = 0
+    _identity: int = 0
 
     def __init__(self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True) -> None:
         if create:
@@ -156,11 +158,13 @@ class SharedMemory:
     def __del__(self) -> None:
         _end_access(self)
 
-    def __getattr__(self, name: str) -> Any:
-        why = ""
-        if name in _OF_FILES:
-            why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            why = ""
+            if name in _OF_FILES:
+                why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
 
     def __reduce__(self) -> tuple[Callable[..., SharedMemory], tuple[object, ...]]:
         return _reopen, (type(self), self._name, self._size, _pickled_identity(self))
@@ -317,7 +321,16 @@ class ShareableList(_OfItems[_T]):
 
     shm: SharedMemory
 
-    def __init__(self, sequence: Iterable[_T] | None = None, *, name: str | None = None) -> None:
+    if TYPE_CHECKING:  # who opens a list says what is in it: "items: ShareableList[int] = ShareableList(name=...)"
+
+        @overload
+        def __init__(self: ShareableList[Any], sequence: None = None, *, name: str | None = None) -> None: ...
+        @overload
+        def __init__(self, sequence: Iterable[_T], *, name: str | None = None) -> None: ...
+        @overload  # of several types, which mypy would call "object"
+        def __init__(self: ShareableList[_Item], sequence: Iterable[_Item], *, name: str | None = None) -> None: ...
+
+    def __init__(self, sequence: Iterable[Any] | None = None, *, name: str | None = None) -> None:
         if name is None or sequence is not None:
             items = [_encoded(value, None) for value in (() if sequence is None else sequence)]
             block, places = _written(items, name)
@@ -532,17 +545,19 @@ def install() -> None:
     substitute()
 
 
-def __getattr__(name: str) -> object:
-    if name == "SharedMemoryManager":
-        from .managers import SharedMemoryManager
+if not TYPE_CHECKING:
 
-        globals()[name] = SharedMemoryManager
-        return SharedMemoryManager
-    if (
-        name == "resource_tracker" and backend.names_can_go
-    ):  # libraries reach for it here; the standard module has it on POSIX alone
-        from multiprocessing import resource_tracker
+    def __getattr__(name):
+        if name == "SharedMemoryManager":
+            from .managers import SharedMemoryManager
 
-        globals()[name] = resource_tracker
-        return resource_tracker
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            globals()[name] = SharedMemoryManager
+            return SharedMemoryManager
+        if (
+            name == "resource_tracker" and backend.names_can_go
+        ):  # libraries reach for it here; the standard module has it on POSIX alone
+            from multiprocessing import resource_tracker
+
+            globals()[name] = resource_tracker
+            return resource_tracker
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -267,9 +267,15 @@ cdef class SyncHandle:
     def pulse_event(self):
         self.change(nshm_event_pulse, "pulse")
 
-    def wait_one(self, timeout=None, *, double spin=SPIN):
+    def wait_event(self, timeout=None, *, double spin=SPIN):
+        return self.wait_one(nanoseconds(timeout, "wait", self.name), spin)
+
+    def acquire_semaphore(self, timeout=None, *, double spin=SPIN):
+        return self.wait_one(nanoseconds(timeout, "acquire", self.name), spin)
+
+    @final
+    cdef bint wait_one(self, int64_t patience, double spin) except -1:
         cdef nshm_waitee o
-        cdef int64_t patience = nanoseconds(timeout, "wait", self.name)
         cdef int r, k
         self.enter(self.may_wait, "wait")
         try:

@@ -160,8 +160,14 @@ cdef class SyncHandle:
             return abandoned_acquired
         raise abandoned_error(self.name)
 
-    def wait_one(self, timeout=None, *, double spin=SPIN):
-        cdef long long patience = _milliseconds(timeout, "wait", self.name)
+    def wait_event(self, timeout=None, *, double spin=SPIN):
+        return self._wait_one(_milliseconds(timeout, "wait", self.name))
+
+    def acquire_semaphore(self, timeout=None, *, double spin=SPIN):
+        return self._wait_one(_milliseconds(timeout, "acquire", self.name))
+
+    @final
+    cdef bint _wait_one(self, long long patience) except -1:
         if self.try_acquire() >= 0:
             return True
         if not patience:
