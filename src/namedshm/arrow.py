@@ -8,8 +8,8 @@ speaks Arrow, and copies nothing.  A :class:`NamedTable` keeps the name; so does
 besides keeping its memory.  A published table does not change: ``replace`` publishes a new one under its name, and its readers keep
 what they have; on Windows publish under another name.
 
-The section's bytes are an Arrow IPC file (``_arrow_ipc.py`` says how it is laid out and checked); they appear at once
-(``_content.py``).
+The section's bytes are an Arrow IPC file (``_formats/arrow_ipc.py`` says how it is laid out and checked); they appear at once
+(``_formats/publication.py``).
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ except ImportError as error:
         raise
     raise ImportError("namedshm.arrow needs pyarrow: pip install 'namedshm[arrow]'", name="pyarrow") from None
 
-from . import _content, errors
+from . import errors
 from . import section as sections
 from ._arguments import seconds
-from ._arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
-from ._unavailable import unpickling
+from ._formats import publication
+from ._formats.arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
+from ._held import hold, published
+from ._pickling.unavailable import unpickling
 from .copying import copy
 
 if TYPE_CHECKING:
@@ -296,7 +298,7 @@ def _fill(
 ) -> None:
     with section.map() as view:
         _write(view, pieces, size, threads, progress)
-        _content.publish(view, MAGIC)
+        publication.publish(view, MAGIC)
 
 
 def _write(
@@ -308,7 +310,7 @@ def _write(
     for at, piece in pieces:
         data = memoryview(piece).cast("B")
         if not at:
-            at, data = _content.SIZE, data[_content.SIZE :]
+            at, data = publication.SIZE, data[publication.SIZE :]
         end = at + len(data)
         if len(data) >= _AHEAD:
             copy(memoryview(view)[at:end], data, threads=threads, progress=progress and _share(progress, at, size))
@@ -330,8 +332,8 @@ def _share(progress: Callable[[int, int], object], before: int, size: int) -> Ca
 
 def _read(section: Section, timeout: float | None, validate: str, populate: bool) -> NamedTable:
     try:
-        view = _content.hold(section)
-        first = _content.published(view, section.name, timeout)
+        view = hold(section)
+        first = published(view, timeout)
         if first != MAGIC:
             raise _invalid(section, f"it begins with {first!r}, not with {MAGIC!r}")
         if populate:

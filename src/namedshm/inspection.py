@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import errors
-from ._backend import backend
+from ._backend import SyncHandle, backend
 from ._backend.contract import ObjectInfo
 from .names import Name
 
@@ -43,10 +43,7 @@ def state(name: str) -> dict[str, Any]:
     kind = describe(name).type
     if kind == "section":
         return {}
-    from .sync import Waitable
-
-    parsed = Name(name)
-    handle = backend.open_sync(Waitable, kind, parsed, "wait", False)
+    handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:
         free, count, owner = handle.look()
     finally:

@@ -12,8 +12,8 @@ from . import errors
 from ._arrival import opened
 from ._backend import SectionHandle, backend
 from ._core import Mapping
-from ._openings import SharedHandle, reopen
-from ._unavailable import unpickling
+from ._pickling.openings import SharedHandle, reopen
+from ._pickling.unavailable import unpickling
 from .names import Name
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ __all__ = ["Section", "View"]
 _GRANULARITY = backend.granularity
 _PAGE = backend.page_size
 _SIZE_LIMIT = 1 << 63
-_copying: Any = None  # the module, from the first time on that it is needed
+_pages: Any = None  # the module, from the first time on that it is needed
 
 
 class View(Mapping):
@@ -100,10 +100,10 @@ class View(Mapping):
             OutOfResources: there is no memory for them (Linux; where it tells).
             NamedShmError: the file behind them was cut shorter, or a page is on broken memory (Linux).
         """
-        global _copying
-        if _copying is None:
-            from . import copying as _copying
-        _copying.populate(self, offset, length, threads)
+        global _pages
+        if _pages is None:
+            from . import _pages
+        _pages.populate(self, self._handle_facts[0], self.access == "write", offset, length, threads)
 
     def __enter__(self) -> Self:
         return self

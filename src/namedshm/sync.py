@@ -17,7 +17,7 @@ from . import aio, errors
 from ._arguments import check_on_abandoned, seconds, spinning
 from ._arrival import opened
 from ._backend import SPIN, SyncHandle, backend, set_acquisitions
-from ._unavailable import unpickling
+from ._pickling.unavailable import unpickling
 from .names import Name
 from .section import stale
 

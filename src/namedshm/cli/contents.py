@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from namedshm._arrow_ipc import MAGIC as ARROW
-from namedshm._content import SIZE
-from namedshm._npy import MAGIC as NPY
+from namedshm._formats.arrow_ipc import MAGIC as ARROW
+from namedshm._formats.npy import MAGIC as NPY
+from namedshm._formats.publication import SIZE
 
 from . import facts
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from namedshm import _npy
-from namedshm._content import SIZE
+from namedshm._formats import npy
+from namedshm._formats.publication import SIZE
 
 from .app import Name
 
@@ -95,7 +95,7 @@ def _readable(file: Path) -> BinaryIO:
 def _fill(section: Section, stream: BinaryIO, first: bytes, kind: str, name: str) -> str:
     """Fill a new section; what it is, as far as this machine can tell.  Typed content appears when all of it is there."""
     from namedshm import InvalidContent
-    from namedshm._content import publish
+    from namedshm._formats.publication import publish
 
     from .contents import contents
 
@@ -133,7 +133,7 @@ def _overwrite(section: Section, stream: BinaryIO, length: int, kind: str, file:
 def _header(view: View, stream: BinaryIO, size: int, length: int, name: str, file: Path, summary: str) -> int:
     """Where the elements start, if the file's header is that of the section: the arrays that others have open stay true."""
     stream.seek(0)
-    start, text = _npy.text(view, view[:SIZE])
+    start, text = npy.text(view, view[:SIZE])
     start += len(text)
     if length != size or stream.read(start) != view[:start]:
         raise click.ClickException(

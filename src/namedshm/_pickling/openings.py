@@ -14,16 +14,16 @@ from __future__ import annotations
 import os
 from _weakref import ref
 
-from . import errors
-from ._backend import backend
-from ._core import Mapping, again
-from .names import Name
+from namedshm import errors
+from namedshm._backend import backend
+from namedshm._core import Mapping, again
+from namedshm.names import Name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
-    from ._backend.contract import Access, SectionHandle, ViewAccess
+    from namedshm._backend.contract import Access, SectionHandle, ViewAccess
 
     M = TypeVar("M", bound=Mapping)
 
@@ -50,7 +50,7 @@ _openings: dict[tuple[str, int, Access], ref[_Opening]] = {}
 
 def _forget_all() -> None:
     """In a forked child of a Python without a global lock the table's own lock may be that of a thread which is not here, for ever
-    (win32._before_fork).  What the child opens costs it two mappings more."""
+    (win32/handles.py).  What the child opens costs it two mappings more."""
     global _openings
     _openings = {}
 

@@ -1,6 +1,6 @@
 """Names that a process keeps for blocks that others use, until somebody unlinks them or the process ends.
 
-``shared_memory`` keeps those of the blocks it made, ``managers`` those of its clients.  What another process has unlinked is to go
+``blocks.py`` keeps those of the blocks it made, a manager those of its clients.  What another process has unlinked is to go
 here too, and nobody tells us; so each operation looks at a few of the names in turn, which costs no call of the system.  What it
 finds unlinked it closes, and goes on; each can be found only once, so an operation costs the same in the long run.
 
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from _collections import deque  # type: ignore[import-not-found]  # collections itself takes longer than all the rest
 
-from . import errors
-from ._backend import backend
+from namedshm import errors
+from namedshm._backend import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from .section import Section
+    from namedshm.section import Section
 
 __all__ = ["Kept"]
 
