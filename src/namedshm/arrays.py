@@ -35,14 +35,15 @@ from ._formats.array_layout import Layout, decode, layout
 from ._formats.publication import SIZE
 from ._formats.publication import publish as publish_content
 from ._held import HeldView, hold, published
+from ._holder import Holder, sendable
 from ._pickling.behind import behind
 from ._pickling.unavailable import unpickling
 from ._pickling.when_imported import when_imported
 from .copying import copy
 
 if TYPE_CHECKING:
-    from types import EllipsisType, TracebackType
-    from typing import Self, TypeAlias
+    from types import EllipsisType
+    from typing import TypeAlias
 
     from ._backend.contract import Access, HugePages, ViewAccess
     from .section import Section, View
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 _STRIP = 16 << 20  # bytes copied between two calls of a progress function, where copying is NumPy's work
 
 
-class NamedArray(np.ndarray[Any, np.dtype[T_co]]):
+class NamedArray(np.ndarray[Any, np.dtype[T_co]], Holder):
     """An array in named memory; made by :func:`create`, :func:`publish`, :func:`open` and by unpickling one.
 
     Slices and other views are NamedArrays too; results of arithmetic, reductions, copies and selections by lists or masks are
@@ -76,24 +77,8 @@ class NamedArray(np.ndarray[Any, np.dtype[T_co]]):
         return held.section
 
     @property
-    def name(self) -> str | None:
-        """The name as given; None for an unnamed section."""
-        return self.section.name
-
-    @property
-    def identity(self) -> int:
-        """A 64-bit number no other object ever has."""
-        return self.section.identity
-
-    def close(self) -> None:
-        """Let the name go, if it was the last handle; this array, and all that share its memory, stay as they are."""
-        self.section.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+    def _handle(self) -> Section:
+        return self.section
 
     # ---------------------------------------------------------------------------------------------- parts are named, too
     if TYPE_CHECKING:
@@ -129,7 +114,7 @@ class NamedArray(np.ndarray[Any, np.dtype[T_co]]):
                 name=view.section.name,
                 call="pickle",
             )
-        sections._picklable(view._handle_facts[0])
+        sendable("section", view._handle_facts[0])
         return _restore, _place(self, view)
 
     def __reduce__(self) -> Any:

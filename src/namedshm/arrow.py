@@ -29,12 +29,12 @@ from ._arguments import seconds
 from ._formats import publication
 from ._formats.arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
 from ._held import hold, published
+from ._holder import Holder
 from ._pickling.unavailable import unpickling
 from .copying import copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from ._backend.contract import Access, HugePages
     from .section import Section, View
@@ -46,7 +46,7 @@ _LONGEST_REASON = 300  # characters; names of columns can be of any length
 _AHEAD = 4 << 20  # bytes; a piece of less is not worth several threads
 
 
-class NamedTable:
+class NamedTable(Holder):
     """A table in named memory; made by :func:`publish`, :func:`open` and by unpickling one.
 
     It can be handed to whatever takes Arrow data (the C stream interface): ``polars.from_arrow(it)``,
@@ -70,14 +70,8 @@ class NamedTable:
 
     # ---------------------------------------------------------------------------------------------------- what it is
     @property
-    def name(self) -> str | None:
-        """The name as given; None for an unnamed section."""
-        return self.section.name
-
-    @property
-    def identity(self) -> int:
-        """A 64-bit number no other object ever has."""
-        return self.section.identity
+    def _handle(self) -> Section:
+        return self.section
 
     @property
     def schema(self) -> Any:
@@ -102,23 +96,14 @@ class NamedTable:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.table.__arrow_c_stream__(requested_schema)
 
-    # ---------------------------------------------------------------------------------------------------- what it does
-    def close(self) -> None:
-        """Let the name go, if it was the last handle; the table, and all that was taken from it, stay as they are."""
-        self.section.close()
-
-    def __enter__(self) -> NamedTable:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[Callable[..., NamedTable], tuple[object, ...]]:
         return _restore, self.section.__reduce__()[1]
 
-    def __repr__(self) -> str:
-        state = ", closed" if self.section.closed else ""
-        return f"<namedshm.arrow.NamedTable {self.name!r}: {self.num_rows} rows, {self.table.num_columns} columns{state}>"
+    def _title(self) -> str:
+        return "arrow.NamedTable"
+
+    def _facts(self) -> str:
+        return f": {self.num_rows} rows, {self.table.num_columns} columns"
 
 
 # -------------------------------------------------------------------------------------------------------- publish and open

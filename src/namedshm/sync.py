@@ -17,6 +17,7 @@ from . import aio, errors
 from ._arguments import check_on_abandoned, seconds, spinning
 from ._arrival import opened
 from ._backend import SPIN, SyncHandle, backend, set_acquisitions
+from ._holder import Holder, reference
 from ._pickling.unavailable import unpickling
 from .names import Name
 from .section import stale
@@ -127,7 +128,7 @@ class WaitResult:
         return f"<WaitResult {self.index}: {self.object!r}, abandoned {self.abandoned}>"
 
 
-class Waitable(SyncHandle):
+class Waitable(SyncHandle, Holder):
     """What mutexes, events and semaphores have in common.
 
     Attributes:
@@ -188,15 +189,7 @@ class Waitable(SyncHandle):
         return self.duplicate_as(access or mine)
 
     def __reduce__(self) -> tuple[Callable[..., Waitable], tuple[object, ...]]:
-        if self.closed:
-            raise errors.ClosedHandle(f"This handle to {self.name!r} is closed: it cannot be pickled", name=self.name)
-        if self.name is None:
-            raise TypeError(f"An unnamed {self._kind} cannot be pickled, nobody could find it: create it with a name")
-        return _restore, (type(self), self.name, self.identity, self.access)
-
-    def __repr__(self) -> str:
-        label = "unnamed" if self.name is None else repr(self.name)
-        return f"<namedshm.{type(self).__name__} {label}{', closed' if self.closed else ''}>"
+        return _restore, (type(self), *reference(self._kind, self))
 
 
 @unpickling()
@@ -263,7 +256,7 @@ class Mutex(Waitable):
 
     if TYPE_CHECKING:
 
-        def __enter__(self) -> Acquisition: ...
+        def __enter__(self) -> Acquisition: ...  # type: ignore[override]  # a mutex is held as a lock, not as a handle
 
     else:
         __enter__ = acquire
@@ -368,12 +361,6 @@ class Event(Waitable):
     async def wait_async(self, timeout: float | None = None) -> bool:
         """:meth:`wait` for asyncio; cancelling it takes nothing."""
         return (await aio.wait([self], False, timeout))[0] >= 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 class Semaphore(Waitable):

@@ -160,7 +160,7 @@ def drop_in() -> None:
     block = SharedMemory("x", create=True, size=10)
     block.buf[:5] = b"hello"
     np.ndarray(10, np.uint8, block.buf)
-    block._fd  # type: ignore[attr-defined]
+    print(block._fd)  # type: ignore[attr-defined]
     numbers = ShareableList([1, 2])
     assert_type(numbers, ShareableList[int])
     assert_type(numbers[0], int)

@@ -24,7 +24,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "namedshm"
 #: in them, unless a module of theirs has a place of its own.
 LAYERS = (
     ("errors", "_gate"),
-    ("names", "_arguments", "_headers", "_core"),
+    ("names", "_arguments", "_headers", "_holder", "_core"),
     ("_copying", "_formats", "_pickling.when_imported", "_pickling.unavailable"),
     ("_backend",),
     ("_arrival", "_pages", "_pickling.openings"),

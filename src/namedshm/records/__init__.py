@@ -31,6 +31,7 @@ from namedshm._formats import npy
 from namedshm._formats.publication import SIZE, publish
 from namedshm._formats.record_slots import LARGEST, Field, described, difference, fields_of, laid_out, slot_size
 from namedshm._held import HeldView, hold, published
+from namedshm._holder import Holder
 from namedshm._pickling.unavailable import unpickling
 from namedshm.inspection import describe
 from namedshm.sync import Mutex
@@ -40,7 +41,6 @@ from ._draft import Draft, no_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
     from typing import Self
 
     from namedshm._backend.contract import Access
@@ -61,7 +61,7 @@ class _Attribute(Field):
         record.update(**{self.name: value})
 
 
-class Record:
+class Record(Holder):
     """A handle to a shared record; subclasses declare the fields by annotations.
 
     ``bool``, ``int`` (64 bits, signed) and ``float`` (64 bits); ``Annotated[int, "u2"]`` and the like for other widths;
@@ -300,6 +300,10 @@ class Record:
         return self._view.section
 
     @property
+    def _handle(self) -> Section:
+        return self._view.section
+
+    @property
     def fields(self) -> dict[str, str]:
         """Type of each field as NumPy writes it: ``{'exposure': '<f8', 'label': '<U32'}``."""
         return {name: field.type for name, field in self._fields.items()}
@@ -311,12 +315,6 @@ class Record:
         if self._mutex is not None:
             self._mutex.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[Callable[..., Record], tuple[object, ...]]:
         return _restore, (Record if self._found else type(self), *self.section.__reduce__()[1])
 
@@ -327,10 +325,11 @@ class Record:
                 raise no_field(type(self), name)
             object.__setattr__(self, name, value)
 
-    def __repr__(self) -> str:
-        if self._view.closed:
-            return f"<namedshm.Record {self.name!r}, closed>"
-        return f"<namedshm.Record {self.name!r}, version {self.version}: {self.snapshot()!r}>"
+    def _title(self) -> str:
+        return "Record"
+
+    def _facts(self) -> str:
+        return "" if self._view.closed else f", version {self.version}: {self.snapshot()!r}"
 
 
 class AnyRecord(Record):
