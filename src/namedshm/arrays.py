@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 try:
     import numpy as np
     import numpy.typing as npt
-except ImportError as error:
-    if error.name != "numpy":
+except ImportError as _error:
+    if _error.name != "numpy":
         raise
     raise ImportError("namedshm.arrays needs NumPy: pip install 'namedshm[numpy]'", name="numpy") from None
 

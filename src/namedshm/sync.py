@@ -263,6 +263,7 @@ class Mutex(Waitable):
 
     @compiled(SyncHandle.exit_mutex)
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Release it once."""
         self.release()
 
     def locked(self) -> bool:

@@ -7,6 +7,7 @@ wrong use is one that is not run, and is not checked either.  Beside them typed.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -84,11 +85,9 @@ class Workplace:
     def mypy(self) -> list[str]:
         needs("mypy")
         options = ["--strict", "--config-file=", "--show-error-codes", "--no-error-summary", "--no-color-output", *ALLOWED]
-        result = subprocess.run(
-            [sys.executable, "-m", "mypy", *options, f"--cache-dir={ROOT / '.mypy_cache' / 'docs'}", *sorted(self.programs)],
-            cwd=self.directory,
-            env={**_environment(), "MYPYPATH": str(self.stubs)},
-            **_CAPTURED,
+        cache = ROOT / ".mypy_cache" / "docs"
+        result = _run(
+            "mypy", *options, f"--cache-dir={cache}", *sorted(self.programs), cwd=self.directory, MYPYPATH=str(self.stubs)
         )
         assert result.returncode in (0, 1), result.stdout + result.stderr
         complaints = re.findall(r"^([^:\n]+):(\d+): (.*)$", result.stdout, re.MULTILINE)
@@ -105,8 +104,7 @@ class Workplace:
             **dict.fromkeys(OFF, False),
         }
         (self.directory / "pyrightconfig.json").write_text(json.dumps(configuration))
-        command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
-        result = subprocess.run(command, cwd=self.directory, env=_environment(), **_CAPTURED)
+        result = _run("basedpyright", "--outputjson", cwd=self.directory)
         report = json.loads(result.stdout)
         assert report["summary"]["filesAnalyzed"] == len(self.programs), result.stdout + result.stderr
         return [
@@ -116,14 +114,19 @@ class Workplace:
         ]
 
 
-_CAPTURED = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 500, "check": False}
-
-
-def _environment() -> dict[str, str]:
-    """Without what would lead the checkers to other sources than the installed ones."""
-    import os
-
-    return {name: value for name, value in os.environ.items() if name not in ("MYPYPATH", "PYTHONPATH")}
+def _run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of this Python, without what would lead checkers to other sources than the installed ones."""
+    left = {name: value for name, value in os.environ.items() if name not in ("MYPYPATH", "PYTHONPATH", "VIRTUAL_ENV")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{left['PATH']}"  # pyright looks there for the packages
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=cwd,
+        env={**left, "PATH": path, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=500,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +144,18 @@ def test_mypy_finds_nothing_in_what_is_documented(workplace: Workplace) -> None:
 def test_pyright_finds_nothing_in_what_is_documented(workplace: Workplace) -> None:
     complaints = workplace.basedpyright()
     assert not complaints, "\n".join(complaints)
+
+
+def test_the_public_interface_is_typed_completely(tmp_path: Path) -> None:
+    """Nothing in it is left for checkers to guess.  But for the commands, which are no interface of Python's."""
+    needs("basedpyright")
+    result = _run("basedpyright", "--verifytypes", "namedshm", "--ignoreexternal", "--outputjson", cwd=tmp_path)
+    symbols = json.loads(result.stdout)["typeCompleteness"]["symbols"]
+    of_python = [symbol for symbol in symbols if symbol["isExported"] and not symbol["name"].startswith("namedshm.cli.")]
+    assert len(of_python) > 200, result.stdout
+    unclear = {
+        symbol["name"]: [told["message"] for told in symbol["diagnostics"]]
+        for symbol in of_python
+        if symbol["isTypeAmbiguous"] or not symbol["isTypeKnown"]
+    }
+    assert not unclear, json.dumps(unclear, indent=4)

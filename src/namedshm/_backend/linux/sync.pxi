@@ -94,14 +94,17 @@ cdef class SyncHandle:
 
     @property
     def closed(self):
+        """Whether this handle was closed."""
         return bool(nshm_gate_closed(&self.gate))
 
     @property
     def created(self):
+        """Whether this call made the object (False: it was there, its settings stayed as they were)."""
         return bool(self.h.created)
 
     @property
     def identity(self):
+        """A 64-bit number no other object ever has (0: unknown, as on Windows)."""
         return self.h.nonce
 
     # Takes what a C call left in flight; nothing in here gives the GIL away before it is owned.
@@ -120,6 +123,7 @@ cdef class SyncHandle:
         return 0
 
     def look(self):
+        """What it is at this moment: (would a wait succeed, a semaphore's count, the thread that owns a mutex)."""
         cdef uint32_t state, owner
         cdef uint64_t counter
         self.enter(True, "look")
@@ -177,6 +181,7 @@ cdef class SyncHandle:
             self.drop()
 
     def duplicate_as(self, str access):
+        """Another handle of the same class to the same object, with this access."""
         cdef SyncHandle other = SyncHandle.__new__(type(self))
         cdef int r
         self.enter(True, "duplicate")
@@ -298,6 +303,7 @@ cdef class SyncHandle:
         return r != -ETIMEDOUT
 
     def release_semaphore(self, uint32_t count):
+        """Give so many back to a semaphore; the count before."""
         cdef nshm_waitee o
         cdef uint32_t previous = 0
         cdef int64_t until = 0
