@@ -8,6 +8,7 @@ r"""Named shared memory with the lifetime of Windows kernel objects, on every op
 The layers, from the top; imports only go down:
 
     cli/  win32/               facades: commands, and the Win32 spelling
+    _facts/                    what is told of an object, whoever shows it
     shared_memory  managers    facades: the standard library's modules of that name; behind them is _drop_in/
     arrays                     NumPy arrays by name; needs numpy
     arrow                      Arrow tables by name; needs pyarrow
@@ -21,7 +22,8 @@ The layers, from the top; imports only go down:
     _core  _copying            compiled: mapped bytes as a Python buffer; copies by several threads
 
 Beside them, for those above: _formats/ (what bytes mean; knows no names), _pickling/ (how things go to other processes by name),
-_held (views that keep the name), _pages, _arrival, _arguments, _headers.  The tests read all imports and hold them to this order.
+_holder (name, identity, close() of all that hold a name), _held (views that keep the name), _pages, _arrival, _arguments, _headers.
+The tests read all imports and hold them to this order.
 """
 
 from __future__ import annotations

@@ -443,6 +443,10 @@ class Semaphore(Waitable):
         self.release()
 
 
+#: The classes by what snapshots (ObjectInfo) call them.
+BY_TYPE: dict[str, type[Waitable]] = {cls._kind: cls for cls in (Mutex, Event, Semaphore)}
+
+
 # ------------------------------------------------------------------------------------------------------------ several
 # To a type checker a wait without an end has a result.
 

@@ -32,7 +32,7 @@ LAYERS = (
     ("_held", "_pickling.behind", "aio", "copying", "inspection"),
     ("sync", "_drop_in"),
     ("arrays", "arrow", "records", "managers"),
-    ("_pickling.arrays_by_name", "shared_memory", "win32"),
+    ("_facts", "_pickling.arrays_by_name", "shared_memory", "win32"),
     ("", "_pickling"),  # the package itself: namedshm/__init__.py
     ("cli",),
     ("__main__",),

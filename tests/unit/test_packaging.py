@@ -22,7 +22,7 @@ pytestmark = [
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "include", "docs", "examples", "tests", "tools", "benchmarks")
-FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE", "run-tests")
+FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "run-tests")
 
 
 def _run(*command: str | Path, cwd: Path) -> None:

@@ -11,9 +11,6 @@ The picklers are in modules that most programs never import and that cost much; 
 
 from __future__ import annotations
 
-import sys
-
-from .behind import behind, behind_mask
 from .when_imported import when_imported
 
 TYPE_CHECKING = False
@@ -29,24 +26,18 @@ _PICKLERS = {
 }
 
 
-def _by_name(thing: object) -> Any:
-    """What pickles an array by its name; NotImplemented for everything else."""
-    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
-    if ndarray is None or not isinstance(thing, ndarray):
-        return NotImplemented
-    if behind(thing) is None and behind_mask(thing) is None:
-        return NotImplemented
-    from namedshm.arrays import reduced
-
-    return reduced(thing)
-
-
 def _teach(module: ModuleType) -> None:
+    from .behind import is_shared  # with the picklers, not with this package: most programs need neither
+
     pickler = getattr(module, _PICKLERS[module.__name__])
     before = getattr(pickler, "reducer_override", None)
 
     def reducer_override(self: object, thing: object) -> Any:
-        found = _by_name(thing)
+        found = NotImplemented
+        if is_shared(thing):
+            from namedshm.arrays import reduced
+
+            found = reduced(thing)
         return before(self, thing) if found is NotImplemented and before is not None else found
 
     pickler.reducer_override = reducer_override

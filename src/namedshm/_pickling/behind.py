@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from namedshm.section import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["behind", "behind_mask"]
+__all__ = ["behind", "is_shared"]
 
 
 def behind(array: Any) -> View | None:
@@ -27,7 +29,10 @@ def behind(array: Any) -> View | None:
     return found
 
 
-def behind_mask(array: Any) -> View | None:
-    """As :func:`behind`, of the mask of a masked array."""
-    mask = getattr(array, "_mask", None)
-    return None if mask is None or mask.base is None else behind(mask)
+def is_shared(thing: object) -> bool:
+    """Whether it is an array whose memory, or whose mask's, is a view's; false for everything that is no array."""
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if ndarray is None or not isinstance(thing, ndarray):
+        return False
+    mask: Any = getattr(thing, "_mask", None)
+    return behind(thing) is not None or (mask is not None and mask.base is not None and behind(mask) is not None)

@@ -26,7 +26,7 @@ def when_imported(name: str, change: Callable[[ModuleType], object]) -> None:
 
 
 class _Finder:
-    """Finds nothing by itself: it has others find the module, and puts itself between that and what follows."""
+    """Lets the other finders find a module that is waited for, and wraps its loader."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in _waiting:
@@ -48,7 +48,7 @@ class _Loader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
-        module.__spec__.loader = module.__loader__ = self._loader  # nobody shall find anything unusual about the module
+        module.__spec__.loader = module.__loader__ = self._loader  # as if it had been loaded without us
         self._loader.exec_module(module)
         _waiting.pop(module.__name__)(module)
 

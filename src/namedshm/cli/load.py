@@ -51,9 +51,9 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
       zcat frames.npy.gz | namedshm load - frames
     """
     import namedshm
+    from namedshm._facts.content import format_of
+    from namedshm._facts.words import size
 
-    from .contents import format_of
-    from .facts import size
     from .waiting import Interruption
 
     try:
@@ -95,9 +95,8 @@ def _readable(file: Path) -> BinaryIO:
 def _fill(section: Section, stream: BinaryIO, first: bytes, kind: str, name: str) -> str:
     """Fill a new section; what it is, as far as this machine can tell.  Typed content appears when all of it is there."""
     from namedshm import InvalidContent
+    from namedshm._facts.content import content
     from namedshm._formats.publication import publish
-
-    from .contents import contents
 
     with section.map() as view:
         _read(stream, view, len(first), section.size, name)
@@ -105,18 +104,18 @@ def _fill(section: Section, stream: BinaryIO, first: bytes, kind: str, name: str
             view[: len(first)] = first
         else:
             publish(view, first)
-        found = contents(name, view, section.size, 80)
+        found = content(name, view, section.size, 80)
     if found.damaged:
         raise InvalidContent(found.summary, name=name, call="load")
     return found.summary
 
 
 def _overwrite(section: Section, stream: BinaryIO, length: int, kind: str, file: Path) -> None:
-    from .contents import contents, format_of
+    from namedshm._facts.content import content, format_of
 
     name = section.name or ""
     with section.map() as view:
-        there = contents(name, view, section.size, 80)
+        there = content(name, view, section.size, 80)
         start = 0
         if format_of(view[:SIZE]) != kind or there.kind in ("record", "table"):
             raise click.ClickException(

@@ -44,10 +44,12 @@ class Process:
         self.pid = pid
 
 
-# No lock guards these: signal handlers and the collector call functions of this module in the midst of others, threads fork in the
-# midst of them, and taking over a handle that was sent may take a while.  Single operations on a dictionary are atomic.
+# No lock guards these tables.  A signal handler or the garbage collector may call functions of this module while another of them
+# runs in the same thread, a thread may fork meanwhile, and taking over a handle that was sent may take a while: with a lock, each
+# of these could wait for ever.  Single operations on a dictionary are atomic.
 _handles: dict[int, FileMapping | Sync | Process] = {}
-_receiving: dict[int, tuple[int]] = {}  # which thread is just taking over, or closing, a number; a new tuple each time
+#: The thread that is taking over or closing a number; compared by identity: a new tuple each time.
+_receiving: dict[int, tuple[int]] = {}
 _numbers = count(0x40000000, 4)  # above anything a Windows kernel or send_handle() hands out
 _NAP = 50e-6  # seconds
 
@@ -60,8 +62,9 @@ _forking = _Forking()
 
 
 def _before_fork() -> None:
-    """Without a global lock each dictionary has its own, which CPython gives to a thread that has waited for it.  A fork may come
-    before that thread wakes up, and in the child nobody lets it go.  So the child has a copy, made while everybody is there."""
+    """In a Python without a global lock each dictionary has a lock of its own, and CPython hands it to a thread that waits for it.
+    If the fork comes before that thread wakes up, the child has a locked dictionary and no thread to unlock it.  So the child gets
+    a copy, made before the fork."""
     _forking.handles = dict(_handles)
 
 
@@ -70,7 +73,7 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    """No claims: the threads are not here, and what was sent was sent to the parent."""
+    """The child has no claims on numbers: the threads that made them are the parent's."""
     global _handles, _receiving
     _receiving = {}
     if _forking.handles is not None:
@@ -114,7 +117,10 @@ def lookup(handle: int) -> FileMapping | Sync | Process:
 
 
 def plain_number(handle: object) -> int:
-    """A plain number: comparing one of a class made from int may run any code, amidst a claim, too.  Raises ClosedHandle."""
+    """The handle as a plain int: comparing objects of a subclass may run any code, even while a number is claimed.
+
+    Raises: ClosedHandle.
+    """
     if type(handle) is int:
         return handle
     if not issubclass(type(handle), int):
@@ -126,7 +132,7 @@ def claim(handle: int) -> None:
     """Be the one thread that takes a number over, or closes it; until :func:`give_up`.  Raises ClosedHandle."""
     me = (get_ident(),)
     while (other := _receiving.setdefault(handle, me)) is not me:
-        if other == me:  # a signal handler, or the collector, in the midst of the same: it cannot wait for what it interrupts
+        if other == me:  # a signal handler or the garbage collector has interrupted this thread here: waiting would never end
             raise errors.ClosedHandle(f"{handle!r} is just being taken over or closed by this thread", call="receive_handle")
         time.sleep(_NAP)  # the other thread will be through at once
 
