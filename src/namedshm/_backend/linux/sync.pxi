@@ -273,25 +273,38 @@ cdef class SyncHandle:
         self.change(nshm_event_pulse, "pulse")
 
     def wait_event(self, timeout=None, *, double spin=SPIN):
-        return self.wait_one(nanoseconds(timeout, "wait", self.name), spin)
+        cdef nshm_waitee o
+        cdef int64_t patience = nanoseconds(timeout, "wait", self.name)
+        cdef int r = self.first_try(&o)
+        return r == 0 or self.further_tries(&o, r, patience, spin)
 
     def acquire_semaphore(self, timeout=None, *, double spin=SPIN):
-        return self.wait_one(nanoseconds(timeout, "acquire", self.name), spin)
+        cdef nshm_waitee o
+        cdef int64_t patience = nanoseconds(timeout, "acquire", self.name)
+        cdef int r = self.first_try(&o)
+        return r == 0 or self.further_tries(&o, r, patience, spin)
+
+    # 0; or what came instead, and then this thread is still in.
+    @final
+    cdef inline int first_try(self, nshm_waitee *o) except -1000:
+        cdef int r
+        self.enter(self.may_wait, "wait")
+        memcpy(o, &self.waitee, sizeof(o[0]))  # a copy: other threads use this handle, too
+        r = nshm_try_once(o)
+        if r == 0:
+            self.leave()
+        return r
 
     @final
-    cdef bint wait_one(self, int64_t patience, double spin) except -1:
-        cdef nshm_waitee o
-        cdef int r, k
-        self.enter(self.may_wait, "wait")
+    cdef bint further_tries(self, nshm_waitee *o, int r, int64_t patience, double spin) except -1:
+        cdef int k
         try:
-            memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
-            r = nshm_try_once(&o)
             if r == -EAGAIN and patience and spin > 0:
                 for k in range(80):  # about half a microsecond: less than it takes to give the GIL away and get it back
                     if k > 16:
                         nshm__pause()
-                    if nshm__signaled(&o):
-                        r = nshm_try_once(&o)
+                    if nshm__signaled(o):
+                        r = nshm_try_once(o)
                         if r != -EAGAIN:
                             break
             if r == -EAGAIN and not patience:
