@@ -8,12 +8,13 @@ r"""Records: a few named values, shared by name and always consistent.
     camera = Camera.create("camera")           # another process: Camera.open("camera"), or Record.open("camera")
     camera.exposure = 0.02
     camera.update(frame=1, label="running")    # both or none
-    camera.snapshot()                          # (exposure=0.02, frame=1, label='running'), of one moment
+    seen = camera.snapshot()                   # (exposure=0.02, frame=1, label='running'), of one moment
+    camera.wait(newer_than=seen.version)       # sleeps until somebody updates it; the next snapshot
 
 A reader never waits for anybody and sees one version, whole: there are two slots, a writer fills the older one and then makes it
 the newest (``_core.write_slots``).  Writers take turns by a mutex, ``NAME|writers``; one that is killed half-way leaves the
 version before.  The bytes are a ``.npy`` file of two elements of a structured type whose first field is ``version``: the element
-with the higher one counts.
+with the higher one counts.  At the end of the first slot is a word by which who waits for a new version says so (``_newer``).
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from inspect import get_annotations
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
-from . import _content, _npy, errors
+from . import _content, _newer, _npy, errors
 from . import section as sections
 from ._arguments import seconds
-from ._core import read_slots, write_slots
+from ._core import read_slots, swap64, write_slots
 from ._unavailable import unpickling
 from .inspection import describe
 from .sync import Mutex
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Record"]
 
 _ALIGNMENT = 64  # bytes: a slot begins on a cache line of its own
+_WORD = 8  # bytes at the end of a slot: whether somebody waits
 _LARGEST = 1 << 20  # bytes of a slot; an update writes all of it
 _CODES = {"b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "f4": "f", "f8": "d"}
 _STANDARD = {bool: "b1", int: "i8", float: "f8"}
@@ -211,7 +213,7 @@ def _laid_out(fields: list[_Type]) -> tuple[_Field, ...]:
 
 
 def _slot_size(fields: tuple[_Field, ...]) -> int:
-    end = fields[-1].offset + fields[-1].size if fields else 8
+    end = (fields[-1].offset + fields[-1].size if fields else 8) + _WORD
     return end + -end % _ALIGNMENT
 
 
@@ -336,7 +338,8 @@ class Record:
                 field.pack(value)  # a wrong one is the declaration's error
                 cls._first[field.name] = value
             setattr(cls, field.name, field)
-        cls._values = namedtuple(cls.__name__, list(cls._fields))  # type: ignore[misc]
+        # Not a field, so the tuple is what it was; no field can have that name.
+        cls._values = type(cls.__name__, (namedtuple(cls.__name__, list(cls._fields)),), {"version": 0})
 
     def __init__(self) -> None:
         raise TypeError(f"use {type(self).__name__}.create(name) or {type(self).__name__}.open(name)")
@@ -377,7 +380,7 @@ class Record:
                 return cls._over(section, timeout)
             record = cls._new(_content.hold(section), len(header), _writers(name, mode, group))
             record._view[8 : len(header)] = header[8:]
-            write_slots(record._view, len(header), cls._slot, record._joined(first, bytes(cls._slot - 8)))
+            write_slots(record._view, len(header), cls._slot, record._joined(first, bytes(cls._slot - 8 - _WORD)))
             _content.publish(record._view, header[:8])
             return record
 
@@ -437,11 +440,41 @@ class Record:
         return self._newest(8, 0)[0]
 
     def snapshot(self) -> Any:
-        """All fields, of one version: a named tuple."""
-        data = self._read(8, self._slot - 8)
-        return self._values(
+        """All fields, of one version: a named tuple; its attribute ``version`` (not an element of it) is that version's number."""
+        version, data = self._newest(8, self._slot - 8 - _WORD)
+        values = self._values(
             *(field.unpack(data[field.offset - 8 : field.offset - 8 + field.size]) for field in self._fields.values())
         )
+        values.version = version
+        return values
+
+    def wait(self, newer_than: int | None = None, timeout: float | None = None) -> Any:
+        """Sleep until there is a newer version; its snapshot.  What was written before the call counts: nothing is missed.
+
+            seen = camera.snapshot()
+            while True:
+                seen = camera.wait(newer_than=seen.version)
+
+        A version that came and was replaced meanwhile is not seen, only the newest one is.  Where this process may not tell writers
+        that it waits (a ``Global\\`` record of another user that it only reads), it looks every 5 ms instead.
+
+        Args:
+            newer_than: a version, as ``snapshot().version`` gives it; None means the newest one at the time of the call.
+            timeout: seconds; None waits for ever, 0 only looks.
+
+        Returns: as :meth:`snapshot`, or None when the time is up.
+
+        Raises: ClosedHandle (also if it is closed meanwhile, within half a second); TypeError, InvalidArgument.
+        """
+        wanted = _newer.Wanted(self, newer_than, timeout)
+        wanted.wait()
+        return wanted.found()
+
+    async def wait_async(self, newer_than: int | None = None, timeout: float | None = None) -> Any:
+        """:meth:`wait` for asyncio."""
+        wanted = _newer.Wanted(self, newer_than, timeout)
+        await wanted.wait_async()
+        return wanted.found()
 
     def _read(self, start: int, length: int) -> bytes:
         return self._newest(start, length)[1]
@@ -499,7 +532,16 @@ class Record:
         return self._mutex
 
     def _write(self, packed: dict[str, bytes]) -> int:
-        return write_slots(self._view, self._base, self._slot, self._joined(packed, self._read(8, self._slot - 8)))
+        before = self._read(8, self._slot - 8 - _WORD)
+        version = write_slots(self._view, self._base, self._slot, self._joined(packed, before))
+        if swap64(self._view, self._word, 0):
+            _newer.tell(self.name, version)
+        return version
+
+    @property
+    def _word(self) -> int:
+        """Where who waits says so: not 0.  A byte of the section."""
+        return self._base + self._slot - _WORD
 
     @classmethod
     def _packed(cls, values: Mapping[str, Any]) -> dict[str, bytes]:
