@@ -36,13 +36,14 @@ def state(name: str) -> dict[str, Any]:
     """What a mutex, event or semaphore is at this moment; a handle is open for as long as it takes to look.
 
     Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
-        ``{"value": int}`` of a semaphore; ``{}`` of a section.
+        ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
+        many threads read, and the writer's number); ``{}`` of any other section.
 
     Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
     """
     kind = describe(name).type
     if kind == "section":
-        return {}
+        return _composed(name)
     from .sync import Waitable
 
     parsed = Name(name)
@@ -54,3 +55,18 @@ def state(name: str) -> dict[str, Any]:
     if kind == "mutex":
         return {"locked": not free, "owner": owner}
     return {"set": free} if kind == "event" else {"value": count}
+
+
+def _composed(name: str) -> dict[str, Any]:
+    """What is made of a record, if the section is one."""
+    from . import _rwlock
+    from .records import Record
+
+    try:
+        record = Record.open(name, "read", timeout=0)
+    except errors.NamedShmError:
+        return {}
+    with record:
+        if record.fields == _rwlock.FIELDS:
+            return _rwlock.state(record)
+    return {}

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from typing import ClassVar, Literal, Self
 
     from ._backend.contract import Kind, SyncAccess
+    from ._rwlock import RWLock as RWLock
 
 __all__ = [
     "Acquisition",
     "Event",
     "Mutex",
+    "RWLock",
     "Semaphore",
     "WaitResult",
     "wait_all",
@@ -247,6 +249,11 @@ class Mutex(Waitable):
         """
         return self.look()[2]
 
+    if TYPE_CHECKING:
+
+        def depth(self) -> int:
+            """How often this thread has acquired it and not released it."""
+
     async def acquire_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
         """:meth:`acquire` for asyncio.  The owner is the event loop's thread: tasks of one loop do not exclude each other."""
         check_on_abandoned(on_abandoned)
@@ -455,3 +462,16 @@ def _handles(objects: Sequence[Waitable]) -> Sequence[Waitable]:
             f"Cannot wait for {len(objects)} objects: 1 to {MAXIMUM_WAIT_OBJECTS} are possible", call="wait"
         )
     return objects
+
+
+# ------------------------------------------------------------------------------------------------------------ made of these
+#: They stand on records, which stand on this module; loaded when first used.
+_LAZY = {"RWLock": "_rwlock"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(__import__(f"namedshm.{_LAZY[name]}", fromlist=[name]), name)
+    globals()[name] = found
+    return found

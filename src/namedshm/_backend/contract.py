@@ -126,6 +126,9 @@ class SyncHandle(Protocol):
     def release_mutex(self) -> None:
         """Raises NotOwned."""
 
+    def depth(self) -> int:
+        """How often this thread has acquired the mutex and not released it; needs a handle that may modify it."""
+
     def set_event(self) -> None: ...
     def reset_event(self) -> None: ...
     def pulse_event(self) -> None: ...

@@ -35,7 +35,7 @@ class Contents(NamedTuple):
         damaged: it begins as typed content and is none.
     """
 
-    kind: Literal["array", "record", "table", "bytes"]
+    kind: Literal["array", "record", "table", "lock", "bytes"]
     summary: str
     details: dict[str, Any]
     preview: list[str]
@@ -76,7 +76,7 @@ def _bytes(remark: str) -> Contents:
 
 
 def _record(name: str) -> Contents | None:
-    from namedshm import InvalidContent
+    from namedshm import InvalidContent, _rwlock
     from namedshm.records import Record
 
     try:
@@ -84,6 +84,8 @@ def _record(name: str) -> Contents | None:
     except InvalidContent:
         return None
     with record:
+        if record.fields == _rwlock.FIELDS:
+            return Contents("lock", "reader-writer lock", {"kind": "lock"}, [])
         values = record.snapshot()._asdict()
         width = max(map(len, values), default=0)
         lines = [f"{field:<{width}}  {record.fields[field]:<6}  {value!r}" for field, value in values.items()]

@@ -25,6 +25,7 @@ cdef extern from "namedshm_sync.h" nogil:
     int nshm_try_once(nshm_waitee *)
     int nshm_settle(nshm_waitee *, int64_t)
     int nshm_mutex_release(const nshm_waitee *)
+    uint32_t nshm_mutex_depth(const nshm_waitee *)
     int nshm_event_set(nshm_waitee *)
     int nshm_event_reset(nshm_waitee *)
     int nshm_event_pulse(nshm_waitee *)
@@ -236,6 +237,13 @@ cdef class SyncHandle:
         c.all = False
         memcpy(&c.object[0], &self.waitee, sizeof(nshm_waitee))
         return sleep_on(&c, patience, spin, self.name)
+
+    def depth(self):
+        cdef uint32_t times
+        self.enter(True, "look")
+        times = nshm_mutex_depth(&self.waitee) if self.waitee.type == NSHM_MUTEX else 0
+        self.leave()
+        return times
 
     # Changes are quick, a store and at most a wake-up, and keep the GIL, unless somebody's wait-all is deciding.
     @final

@@ -209,6 +209,18 @@ cdef class SyncHandle:
         if error:
             raise self._failed(error, "ReleaseMutex", "release {}")
 
+    def depth(self):
+        cdef MutexInformation mutex
+        cdef NTSTATUS status = 0
+        mutex.mine = False
+        self._enter("look")
+        if self.kind == "mutex":
+            status = NtQueryMutant(self._handle, 0, &mutex, sizeof(mutex), NULL)
+        self._leave(True)
+        if status < 0:
+            raise self._failed(RtlNtStatusToDosError(status), "NtQueryMutant", "look at {}")
+        return 1 - mutex.count if mutex.mine else 0
+
     def set_event(self):
         cdef DWORD error
         self._enter("set")
