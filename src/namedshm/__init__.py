@@ -14,6 +14,7 @@ The layers, from the top; imports only go down:
     inspection                 what is alive: list_objects(), describe()
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
     copying                    copy(): large data, by several threads
+    _rwlock  _condition        sync's RWLock and Condition, made of what is below
     records                    a few named values, always consistent
     _travel                    arrays of NumPy's own classes in a section go to other processes by name
     _headers                   get_include(): the headers for C and C++ programs

@@ -93,9 +93,9 @@ class Pool:
         try:
             return self._free.pop()
         except IndexError:
-            return Seat.made(*self._arguments, self._rights(), self._group)
+            return Seat.made(*self._arguments, self.rights(), self._group)
 
-    def _rights(self) -> int:
+    def rights(self) -> int:
         r"""Others must find the seats of a ``Global\`` object; in ``Local\`` there are none."""
         name = self._arguments[0]
         if not Name(name).is_global:

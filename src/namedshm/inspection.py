@@ -37,7 +37,7 @@ def state(name: str) -> dict[str, Any]:
 
     Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
         ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
-        many threads read, and the writer's number); ``{}`` of any other section.
+        many threads read, and the writer's number), ``{"waiting": int}`` of a condition; ``{}`` of any other section.
 
     Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
     """
@@ -59,7 +59,7 @@ def state(name: str) -> dict[str, Any]:
 
 def _composed(name: str) -> dict[str, Any]:
     """What is made of a record, if the section is one."""
-    from . import _rwlock
+    from . import _condition, _rwlock
     from .records import Record
 
     try:
@@ -69,4 +69,6 @@ def _composed(name: str) -> dict[str, Any]:
     with record:
         if record.fields == _rwlock.FIELDS:
             return _rwlock.state(record)
+        if record.fields == _condition.FIELDS:
+            return _condition.state(record)
     return {}

@@ -8,7 +8,8 @@ They live in the same namespaces as sections and go the same way: the name with 
             repair()
 
 Which one: a Mutex guards data (its owner is a thread, and the kernel tells when the owner died); an Event says that something
-happened; a Semaphore counts what is there.  Behaviour: https://learn.microsoft.com/windows/win32/sync/using-synchronization
+happened; a Semaphore counts what is there; an RWLock lets many read or one write; a Condition wakes who waits for a change of what
+a mutex guards.  Behaviour of the first three: https://learn.microsoft.com/windows/win32/sync/using-synchronization
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from typing import ClassVar, Literal, Self
 
     from ._backend.contract import Kind, SyncAccess
+    from ._condition import Condition as Condition
     from ._rwlock import RWLock as RWLock
 
 __all__ = [
     "Acquisition",
+    "Condition",
     "Event",
     "Mutex",
     "RWLock",
@@ -466,7 +469,7 @@ def _handles(objects: Sequence[Waitable]) -> Sequence[Waitable]:
 
 # ------------------------------------------------------------------------------------------------------------ made of these
 #: They stand on records, which stand on this module; loaded when first used.
-_LAZY = {"RWLock": "_rwlock"}
+_LAZY = {"Condition": "_condition", "RWLock": "_rwlock"}
 
 
 def __getattr__(name: str) -> object:

@@ -35,7 +35,7 @@ class Contents(NamedTuple):
         damaged: it begins as typed content and is none.
     """
 
-    kind: Literal["array", "record", "table", "lock", "bytes"]
+    kind: Literal["array", "record", "table", "lock", "condition", "bytes"]
     summary: str
     details: dict[str, Any]
     preview: list[str]
@@ -76,7 +76,7 @@ def _bytes(remark: str) -> Contents:
 
 
 def _record(name: str) -> Contents | None:
-    from namedshm import InvalidContent, _rwlock
+    from namedshm import InvalidContent, _condition, _rwlock
     from namedshm.records import Record
 
     try:
@@ -86,6 +86,9 @@ def _record(name: str) -> Contents | None:
     with record:
         if record.fields == _rwlock.FIELDS:
             return Contents("lock", "reader-writer lock", {"kind": "lock"}, [])
+        if record.fields == _condition.FIELDS:
+            guard = facts.printable(record.snapshot().mutex)
+            return Contents("condition", f"condition with the mutex {guard}", {"kind": "condition", "mutex": guard}, [])
         values = record.snapshot()._asdict()
         width = max(map(len, values), default=0)
         lines = [f"{field:<{width}}  {record.fields[field]:<6}  {value!r}" for field, value in values.items()]

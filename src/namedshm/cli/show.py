@@ -22,7 +22,7 @@ _FEW = 128  # bytes to show of what has no better preview
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON object, without the preview.")
 def command(name: str, length: int | None, as_json: bool) -> None:
     """Show all facts about NAME and what is in it: shape, type and some elements of an array, schema and some rows of an Arrow
-    table, the values of a record, who has a lock, the first bytes of anything else.
+    table, the values of a record, who has a lock or waits, the first bytes of anything else.
 
     \b
     Examples:
@@ -88,6 +88,8 @@ def _state_in_words(state: dict[str, Any]) -> str:
     match state:
         case {"readers": int(readers), "writing": False}:
             return f"{readers} thread{'s read' if readers > 1 else ' reads'}" if readers else "free"
+        case {"waiting": int(waiting)}:
+            return f"{waiting} thread{'s wait' if waiting != 1 else ' waits'}"
         case {"writing": True, "owner": int(owner)}:
             return f"written by thread {owner}{facts.process_of(owner)}"
         case {"writing": True}:

@@ -4,7 +4,7 @@ cdef extern from "namedshm_sync.h" nogil:
     enum:
         NSHM_WAIT_MAX, NSHM_ABANDONED
         NSHM_SET, NSHM_RESERVED_MUTEX
-    int FUTEX_TID_MASK
+    int FUTEX_TID_MASK, FUTEX_OWNER_DIED
     ctypedef struct nshm_words:
         uint32_t type, manual, maximum, state
         uint64_t counter
@@ -129,7 +129,7 @@ cdef class SyncHandle:
         self.leave()
         if self.kind == "mutex":
             owner = state & <uint32_t>FUTEX_TID_MASK & ~<uint32_t>NSHM_RESERVED_MUTEX
-            return owner == 0, 0, owner or None
+            return owner == 0, owner == 0 and state & <uint32_t>FUTEX_OWNER_DIED != 0, owner or None
         return state & <uint32_t>NSHM_SET != 0, counter >> 32 if self.kind == "semaphore" else 0, None
 
     # Waits and changes are on the object's page, some without the GIL.  Whoever closes leaves it to them: the name goes at once,

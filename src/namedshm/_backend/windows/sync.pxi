@@ -194,7 +194,7 @@ cdef class SyncHandle:
         if status < 0:
             raise self._failed(RtlNtStatusToDosError(status), "NtQueryObject", "look at {}")
         if self.kind == "mutex":
-            return mutex.count > 0, 0, <uintptr_t>owner.thread or None
+            return mutex.count > 0, mutex.count > 0 and mutex.abandoned, <uintptr_t>owner.thread or None
         if self.kind == "event":
             return bool(event.state), 0, None
         return semaphore.count > 0, semaphore.count, None
