@@ -301,7 +301,7 @@ class Condition(Composed):
         """Whether a thread owns that seat."""
         try:
             mutex = Mutex.open(seat_name(self.name, "w", number))
-        except errors.NotFound:
+        except (errors.NotFound, errors.WrongType):  # no seat of ours has a name that another type holds
             return False
         owned = mutex.locked()
         mutex.close()
@@ -310,7 +310,7 @@ class Condition(Composed):
     def _call(self, number: int) -> bool:
         try:
             event = Event.open(seat_name(self.name, "e", number))
-        except errors.NotFound:  # it died just now
+        except (errors.NotFound, errors.WrongType):  # it died just now
             return False
         with event:
             event.set()

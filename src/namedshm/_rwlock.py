@@ -160,11 +160,13 @@ class RWLock(Composed):
         try:
             abandoned = self._listed(seat) and not self._writes(thread)
             seat.mutex.acquire()
+            seat.times = 1
+            _reading[thread] = seat
         except BaseException:
+            if seat.mutex.depth():
+                seat.mutex.release()
             self._seats.give(seat)
             raise
-        seat.times = 1
-        _reading[thread] = seat
         return abandoned
 
     def _listed(self, seat: Seat) -> bool:
@@ -186,7 +188,7 @@ class RWLock(Composed):
     def _exists(self, number: int) -> bool:
         try:
             Mutex.open(seat_name(self.name, "r", number)).close()
-        except errors.NotFound:
+        except (errors.NotFound, errors.WrongType):
             return False
         return True
 
@@ -208,6 +210,7 @@ class RWLock(Composed):
         if not (yield gate, patience):
             return None
         abandoned = None
+        undone = {}
         try:
             now = self._record.snapshot()
             listed = [number for number in now.readers if number]
@@ -215,19 +218,22 @@ class RWLock(Composed):
             for number in listed:
                 try:
                     seat = Mutex.open(seat_name(self.name, "r", number))
-                except errors.NotFound:
+                except (errors.NotFound, errors.WrongType):  # no seat of ours has a name that another type holds
                     continue
                 with _closing(seat):
                     if not (yield seat, None if deadline is None else max(0.0, deadline - time.monotonic())):
                         return None
                     seat.release()
                 readers.append(number)
+            undone["writing"] = now.writing
             self._record.update(writing=True, **({"readers": padded(readers)} if readers != listed else {}))
             before = _writing.get(thread, 0)  # another task of this thread's loop may write by now
-            abandoned = bool(now.writing) and not before
             _writing[thread] = before + 1
+            abandoned = bool(now.writing) and not before
         finally:
             if abandoned is None:
+                if undone:  # interrupted by a signal handler
+                    self._record.update(**undone)
                 gate.release()
         return abandoned
 
@@ -238,8 +244,8 @@ class RWLock(Composed):
             raise self._not_owned("reading")
         seat.times -= 1
         if not seat.times:
-            del _reading[thread]
             seat.mutex.release()
+            del _reading[thread]
             self._seats.give(seat)
 
     def _release_write(self) -> None:
