@@ -97,6 +97,8 @@ static inline int nshm_watch(nshm_wait_context **waits, int count, uint32_t *con
  * All of them can return -EBUSY, but nshm_mutex_release.  -EPERM: this thread does not own it.  -EUCLEAN: it did, but somebody wrote over
  * the word; it owns it no more. */
 static inline int nshm_mutex_release(const nshm_waitee *o);
+/* How often this thread has acquired the mutex and not released it; no call of the system. */
+static inline uint32_t nshm_mutex_depth(const nshm_waitee *o);
 static inline int nshm_event_set(nshm_waitee *o);
 static inline int nshm_event_reset(nshm_waitee *o);
 /* Release who waits now (one, if auto-reset), then be nonsignaled.  Unreliable by nature, as Microsoft says of PulseEvent. */

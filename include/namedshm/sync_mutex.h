@@ -70,6 +70,12 @@ static inline int nshm__try_mutex(nshm_waitee *o) {
     }
 }
 
+static inline uint32_t nshm_mutex_depth(const nshm_waitee *o) {
+    nshm__tid();
+    int k = nshm__held_index(o->identity);
+    return k < 0 ? 0 : nshm__me.held[k].depth;
+}
+
 /* The word says that the mutex is free, but a thread of this process has its node: see nshm__claim. */
 static inline int nshm__contradicts(const nshm_waitee *o) {
     nshm__private *p = nshm__behind(o->words);

@@ -12,9 +12,9 @@ The layers, from the top; imports only go down:
     shared_memory  managers    facades: the standard library's modules of that name; behind them is _drop_in/
     arrays                     NumPy arrays by name; needs numpy
     arrow                      Arrow tables by name; needs pyarrow
+    sync  inspection           Mutex, Event, Semaphore, RWLock, Condition, wait_any(), wait_all(), in _sync/; what is alive
     records/                   a few named values, always consistent
-    inspection                 what is alive: list_objects(), describe()
-    sync  aio                  Mutex, Event, Semaphore, wait_any(), wait_all(); the same for asyncio
+    aio                        waits for asyncio
     copying                    copy(): large data, by several threads
     section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
     names  errors              what a name may be; what can go wrong

@@ -64,6 +64,14 @@ def store64(mapping: Mapping, offset: int, value: int) -> None:
     Raises: ClosedHandle; AccessDenied if the view is read-only; IndexError if there is no such word; OverflowError.
     """
 
+def swap64(mapping: Mapping, offset: int, value: int) -> int:
+    """Write the aligned 64-bit word at byte ``offset`` and return what was there, in one atomic step, in the machine's byte order.
+
+    Of two processes that each write one word and then swap another, at least one sees what the other wrote.
+
+    Raises: as :func:`store64`.
+    """
+
 def again(kind: type[M], mapping: Mapping) -> M:
     """Another view of the same bytes, a ``kind``, which is open whether or not ``mapping`` is closed later; mapped once."""
 
@@ -97,12 +105,13 @@ def read_slots(mapping: Mapping, base: int, size: int, start: int, length: int) 
     """
 
 def write_slots(mapping: Mapping, base: int, size: int, value: _Buffer) -> int:
-    """Make ``value`` (``size - 8`` bytes) the newest version; one writer at a time, which the caller sees to.
+    """Make ``value`` (at most ``size - 8`` bytes; the rest of the slot stays) the newest version; one writer at a time, which the
+    caller sees to.
 
     Killed anywhere in it, readers go on seeing the version before.
 
     Returns: the new version, one more than the last.
 
-    Raises: ClosedHandle; AccessDenied if the view is read-only; IndexError; ValueError for a value of another size;
+    Raises: ClosedHandle; AccessDenied if the view is read-only; IndexError; ValueError for a value that is too long;
         OverflowError if somebody set the version to the highest number there is.
     """

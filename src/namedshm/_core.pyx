@@ -27,15 +27,18 @@ cdef extern from *:
     #include <windows.h>
     #define nshm__load64(p) (*(const volatile unsigned __int64 *)(p))  /* an acquire load with /volatile:ms, x64's default */
     #define nshm__store64(p, v) ((void)_InterlockedExchange64((volatile __int64 *)(p), (__int64)(v)))
+    #define nshm__exchange64(p, v) ((unsigned __int64)_InterlockedExchange64((volatile __int64 *)(p), (__int64)(v)))
     #define nshm__fence() MemoryBarrier()
     #else
     #define nshm__load64(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
     #define nshm__store64(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+    #define nshm__exchange64(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
     #define nshm__fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
     #endif
     """
     uint64_t nshm__load64(const uint64_t *p) nogil
     void nshm__store64(uint64_t *p, uint64_t v) nogil
+    uint64_t nshm__exchange64(uint64_t *p, uint64_t v) nogil
     void nshm__fence() nogil
 
 
@@ -274,6 +277,19 @@ def store64(Mapping mapping not None, Py_ssize_t offset, uint64_t value):
         mapping._leave()
 
 
+# A store or a look, whichever it takes, that is ordered with all that the caller did before and does after.
+def swap64(Mapping mapping not None, Py_ssize_t offset, uint64_t value):
+    cdef uint64_t *at
+    mapping._enter()
+    try:
+        mapping._writable()
+        at = word(mapping, offset)
+        nshm__fence()
+        return value if nshm__load64(at) == value else nshm__exchange64(at, value)
+    finally:
+        mapping._leave()
+
+
 cdef class Pager:
     pass
 
@@ -341,8 +357,8 @@ def write_slots(Mapping mapping not None, Py_ssize_t base, Py_ssize_t size, valu
 
 cdef object write_older(char *target, Py_ssize_t size, Py_buffer *b):
     cdef uint64_t version, other
-    if b.len != size - 8:
-        raise ValueError(f"a slot of {size} bytes takes a value of {size - 8}, not {b.len}")
+    if b.len > size - 8:
+        raise ValueError(f"a slot of {size} bytes takes a value of {size - 8} at most, not {b.len}")
     version = nshm__load64(<uint64_t *>target)
     other = nshm__load64(<uint64_t *>(target + size))
     if version > other:

@@ -1,10 +1,10 @@
-"""What is alive, as frozen snapshots.  Looking opens nothing and keeps nothing alive."""
+"""What is alive, as frozen snapshots, and what state it is in."""
 
 from __future__ import annotations
 
 from . import errors
+from ._alive import ObjectInfo, describe, list_objects
 from ._backend import SyncHandle, backend
-from ._backend.contract import ObjectInfo
 from .names import Name
 
 TYPE_CHECKING = False
@@ -23,37 +23,37 @@ _STATES: dict[str, Callable[[bool, int, int | None], dict[str, Any]]] = {
 }
 
 
-def list_objects() -> list[ObjectInfo]:
-    r"""Every living object this user may see, sorted by name: ``Local\`` of this user, and ``Global\``."""
-    return sorted(backend.list_objects(), key=lambda info: info.name)
-
-
-def describe(name: str) -> ObjectInfo:
-    """The snapshot of one object.
-
-    Raises: NotFound if nobody holds the name; InvalidName.
-    """
-    parsed = Name(name)
-    wanted = parsed.canonical
-    for info in backend.list_objects(parsed.is_global):
-        if info.name == wanted:
-            return info
-    raise errors.NotFound(f"No object named {name!r}: nobody holds it, or another user does privately", name=name, call="describe")
-
-
 def state(name: str) -> dict[str, Any]:
-    """What a mutex, event or semaphore is at this moment; a handle is open for as long as it takes to look.
+    """What threads wait for, at this moment; a handle is open for as long as it takes to look.
 
     Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
-        ``{"value": int}`` of a semaphore; ``{}`` of a section.
+        ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
+        many threads read, and the writer's number), ``{"waiting": int}`` of a condition; ``{}`` of any other section.
 
     Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
     """
     kind = describe(name).type
     if kind == "section":
-        return {}
+        return _of_a_record(name)
     handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:
         return _STATES[kind](*handle.look())
     finally:
         handle.close()
+
+
+def _of_a_record(name: str) -> dict[str, Any]:
+    """Of what is made of a record, if the section is one."""
+    from ._sync import condition, rwlock  # most who look at what is alive never need them
+    from .records import Record
+
+    try:
+        record = Record.open(name, "read", timeout=0)
+    except errors.NamedShmError:
+        return {}
+    with record:
+        if record.fields == rwlock.FIELDS:
+            return rwlock.state(record)
+        if record.fields == condition.FIELDS:
+            return condition.state(record)
+    return {}

@@ -131,6 +131,34 @@ def test_other_types_are_listed_and_shown_without_bytes(hold, run):
     end(holder)
 
 
+def test_who_has_a_reader_writer_lock_is_shown(hold, run):
+    holder = hold("from namedshm.sync import RWLock; a = RWLock('l'); a.reader.acquire()")
+    shown = run("show", "l")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "state     1 thread reads\n" in shown.stdout
+    assert shown.stdout.endswith("content   reader-writer lock\n")
+    fact = json.loads(run("show", "l", "--json").stdout)
+    assert (fact["content"], fact["state"]["readers"]) == ({"kind": "lock"}, 1)
+    end(holder)
+    holder = hold("from namedshm.sync import RWLock; a = RWLock('l'); a.writer.acquire()")
+    assert "state     written" in run("show", "l").stdout
+    end(holder)
+    holder = hold("from namedshm.sync import RWLock; a = RWLock('l')")
+    assert "state     free\n" in run("show", "l").stdout
+    end(holder)
+
+
+def test_how_many_wait_for_a_condition_is_shown(hold, run):
+    holder = hold("from namedshm.sync import Condition; a = Condition('c')")
+    shown = run("show", "c")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "state     0 threads wait\n" in shown.stdout
+    assert shown.stdout.endswith("content   condition with the mutex c|mutex\n")
+    fact = json.loads(run("show", "c", "--json").stdout)
+    assert (fact["content"], fact["state"]) == ({"kind": "condition", "mutex": "c|mutex"}, {"waiting": 0})
+    end(holder)
+
+
 def test_a_pattern_chooses_by_name(hold, run):
     holder = hold("a = [namedshm.create(name, 1) for name in ('cam1', 'cam2', 'other')]")
     names = [line.split()[0] for line in run("list", "cam*").stdout.splitlines()]

@@ -50,6 +50,21 @@ def test_the_owner_acquires_again_and_releases_as_often(name: str, in_thread: ty
     assert failure.value.winerror == 288
 
 
+def test_depth_tells_how_often_this_thread_owns_it(name: str, in_thread: type[InThread]) -> None:
+    mutex, twin = namedshm.Mutex(name), namedshm.Mutex(name)
+    assert mutex.depth() == 0
+    with mutex:
+        assert twin.acquire(0)
+        assert (mutex.depth(), twin.depth()) == (2, 2)
+        assert in_thread(mutex.depth).join() == 0
+        twin.release()
+        assert mutex.depth() == 1
+    assert mutex.depth() == 0
+    mutex.close()
+    with pytest.raises(namedshm.ClosedHandle):
+        mutex.depth()
+
+
 def test_recursion_goes_through_any_handle(name: str, in_thread: type[InThread]) -> None:
     one, two = namedshm.Mutex(name), namedshm.Mutex(name)
     one.acquire()

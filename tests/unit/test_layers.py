@@ -29,9 +29,11 @@ LAYERS = (
     ("_backend",),
     ("_arrival", "_pages", "_pickling.openings"),
     ("section",),
-    ("_held", "_pickling.behind", "aio", "copying", "inspection"),
-    ("sync", "_drop_in"),
+    ("_held", "_pickling.behind", "aio", "copying", "_alive"),
+    ("_sync.objects", "_drop_in"),
     ("arrays", "arrow", "records", "managers"),
+    ("_sync",),  # what is made of records
+    ("sync", "inspection"),
     ("_facts", "_pickling.arrays_by_name", "shared_memory", "win32"),
     ("", "_pickling"),  # the package itself: namedshm/__init__.py
     ("cli",),

@@ -114,8 +114,9 @@ class SyncHandle(Protocol):
     def closed(self) -> bool: ...
 
     def look(self) -> tuple[bool, int, int | None]:
-        """What it is at this moment: whether a wait would succeed (of a mutex: nobody owns it); a semaphore's count; the number of
-        the thread that owns a mutex, None if nobody does or the system does not tell."""
+        """What it is at this moment: whether a wait would succeed (of a mutex: nobody owns it); a semaphore's count (of a mutex: 1
+        if its owner died and nobody was told); the number of the thread that owns a mutex, None if nobody does or the system
+        does not tell."""
 
     def acquire_mutex(self, timeout: float | None = None, *, on_abandoned: str = "tell", spin: float = ...) -> Any:
         """``Mutex.acquire``, in C for the uncontended case; returns what ``set_acquisitions`` was given."""
@@ -128,6 +129,9 @@ class SyncHandle(Protocol):
 
     def release_mutex(self) -> None:
         """Raises NotOwned."""
+
+    def depth(self) -> int:
+        """How often this thread has acquired the mutex and not released it; needs a handle that may modify it."""
 
     def set_event(self) -> None: ...
     def reset_event(self) -> None: ...

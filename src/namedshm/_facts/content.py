@@ -36,7 +36,7 @@ class Content(NamedTuple):
         damaged: it begins as typed content and is none.
     """
 
-    kind: Literal["array", "record", "table", "bytes"]
+    kind: Literal["array", "record", "table", "lock", "condition", "bytes"]
     summary: str
     details: dict[str, Any]
     preview: list[str]
@@ -77,6 +77,7 @@ def _bytes(remark: str) -> Content:
 
 
 def _record(name: str) -> Content | None:
+    from namedshm._sync import condition, rwlock
     from namedshm.records import Record
 
     try:
@@ -85,6 +86,11 @@ def _record(name: str) -> Content | None:
         return None
     with record:
         snapshot: Any = record.snapshot()
+        if record.fields == rwlock.FIELDS:
+            return Content("lock", "reader-writer lock", {"kind": "lock"}, [])
+        if record.fields == condition.FIELDS:
+            guard = words.printable(snapshot.mutex)
+            return Content("condition", f"condition with the mutex {guard}", {"kind": "condition", "mutex": guard}, [])
         values = snapshot._asdict()
         width = max(map(len, values), default=0)
         lines = [f"{field:<{width}}  {record.fields[field]:<6}  {value!r}" for field, value in values.items()]

@@ -38,7 +38,7 @@ class Look(NamedTuple):
 
     Attributes:
         info: the snapshot.
-        state: of a mutex, event or semaphore, as ``inspection.state`` gives it; empty where this user may not look.
+        state: of what threads wait for, as ``inspection.state`` gives it; empty where this user may not look.
         content: of a section; None where it could not be read.
         first: the first bytes of a section, where they are to be shown.
         denied: why a section could not be read.
@@ -100,7 +100,8 @@ def look(name: str, width: int, length: int | None = None) -> Look:
             found = content(name, view, reach, width)
             if length is None:
                 length = _FEW if found.kind == "bytes" else 0
-            return Look(info, {}, found, view[: min(length, reach)] if length else None)
+            state = _state(name) if found.kind in ("lock", "condition") else {}
+            return Look(info, state, found, view[: min(length, reach)] if length else None)
     except errors.AccessDenied as error:
         return Look(info, {}, denied=str(error))
 

@@ -1,4 +1,4 @@
-"""What a mutex, event or semaphore is at this moment (``inspection.state``), in words."""
+"""What threads wait for, at this moment (``inspection.state``), in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ __all__ = ["in_words"]
 
 def in_words(state: dict[str, Any]) -> str:
     match state:
+        case {"readers": int(readers), "writing": False}:
+            return f"{readers} thread{'s read' if readers > 1 else ' reads'}" if readers else "free"
+        case {"waiting": int(waiting)}:
+            return f"{waiting} thread{'s wait' if waiting != 1 else ' waits'}"
+        case {"writing": True, "owner": int(owner)}:
+            return f"written by thread {owner}{words.process_of(owner)}"
+        case {"writing": True}:
+            return "written"
         case {"locked": False}:
             return "free"
         case {"owner": int(owner)}:

@@ -15,10 +15,11 @@ from namedshm import errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CODES", "LARGEST", "Field", "FieldType", "described", "difference", "fields_of", "laid_out", "slot_size"]
+__all__ = ["CODES", "LARGEST", "Field", "FieldType", "WORD", "described", "difference", "fields_of", "laid_out", "slot_size"]
 
 _ALIGNMENT = 64  # bytes: a slot begins on a cache line of its own
 LARGEST = 1 << 20  # bytes of a slot; an update writes all of it
+WORD = 8  # bytes at the end of a slot, no field's: in the first one, whether somebody waits for the next version
 #: Types of numbers: as NumPy writes them, and as ``struct`` does.
 CODES = {"b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "f4": "f", "f8": "d"}
 FieldType = tuple[str, str, int | None]  # name, code, length
@@ -120,7 +121,7 @@ def laid_out(fields: list[FieldType], kind: type[_F]) -> tuple[_F, ...]:
 
 
 def slot_size(fields: tuple[Field, ...]) -> int:
-    end = fields[-1].offset + fields[-1].size if fields else 8
+    end = (fields[-1].offset + fields[-1].size if fields else 8) + WORD
     return end + -end % _ALIGNMENT
 
 

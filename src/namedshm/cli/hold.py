@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from namedshm import Section
-    from namedshm.sync import Waitable
+    from namedshm._sync.objects import Waitable
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _PREFIXES = "kmgtp"
@@ -96,6 +96,7 @@ def command(names: tuple[str, ...], duration: float | None, size: float | None, 
 def _open(name: str, size: int | None, reserve: bool) -> tuple[Section | Waitable, str]:
     """A handle with no more rights than it takes to have one, and what it is in words, with a place for the name."""
     import namedshm
+    from namedshm._sync.objects import BY_TYPE
 
     try:
         info = namedshm.describe(name)
@@ -106,7 +107,7 @@ def _open(name: str, size: int | None, reserve: bool) -> tuple[Section | Waitabl
         section = namedshm.create(name, size, exist_ok=True, access="read", reserve="touch" if reserve else False)
     else:
         if info.type != "section":
-            return namedshm.sync.BY_TYPE[info.type].open(name, "wait"), f"{info.type} {{name}}"
+            return BY_TYPE[info.type].open(name, "wait"), f"{info.type} {{name}}"
         section = namedshm.open(name, "read")
     return section, f"{'new ' if section.created else ''}section {{name}} of {section.size} bytes"
 

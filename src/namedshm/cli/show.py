@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON object, without the preview.")
 def command(name: str, length: int | None, as_json: bool) -> None:
     """Show all facts about NAME and what is in it: shape, type and some elements of an array, schema and some rows of an Arrow
-    table, the values of a record, the first bytes of anything else.
+    table, the values of a record, who has a lock or waits, the first bytes of anything else.
 
     \b
     Examples:

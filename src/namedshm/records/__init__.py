@@ -8,12 +8,13 @@ r"""Records: a few named values, shared by name and always consistent.
     camera = Camera.create("camera")           # another process: Camera.open("camera"), or records.open("camera")
     camera.exposure = 0.02
     camera.update(frame=1, label="running")    # both or none
-    camera.snapshot()                          # (exposure=0.02, frame=1, label='running'), of one moment
+    seen = camera.snapshot()                   # (exposure=0.02, frame=1, label='running'), of one moment
+    camera.wait(newer_than=seen.version)       # sleeps until somebody updates it; the next snapshot
 
 A reader never waits for anybody and sees one version, whole: there are two slots, a writer fills the older one and then makes it
 the newest (``_core.write_slots``).  Writers take turns by a mutex, ``NAME|writers``; one that is killed half-way leaves the
 version before.  The bytes are a ``.npy`` file of two elements of a structured type whose first field is ``version``: the element
-with the higher one counts.
+with the higher one counts.  At the end of the first slot is a word by which who waits for a new version says so (``_newer``).
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from namedshm import errors
 from namedshm import section as sections
+from namedshm._alive import describe
 from namedshm._arguments import seconds
-from namedshm._core import read_slots, write_slots
+from namedshm._core import read_slots, swap64, write_slots
 from namedshm._formats import npy
 from namedshm._formats.publication import SIZE, publish
-from namedshm._formats.record_slots import LARGEST, Field, described, difference, fields_of, laid_out, slot_size
+from namedshm._formats.record_slots import LARGEST, WORD, Field, described, difference, fields_of, laid_out, slot_size
 from namedshm._held import HeldView, hold, published
 from namedshm._holder import Holder
 from namedshm._pickling.unavailable import unpickling
-from namedshm.inspection import describe
-from namedshm.sync import Mutex
+from namedshm._sync.objects import Mutex
 
+from . import _newer
 from ._declaring import declared
 from ._draft import Draft, no_field
 
@@ -98,7 +100,8 @@ class Record(Holder):
                 field.pack(value)  # a wrong one is the declaration's error
                 cls._first[field.name] = value
             setattr(cls, field.name, field)
-        cls._values = namedtuple(cls.__name__, list(cls._fields))  # type: ignore[misc]
+        # Not a field, so the tuple is what it was; no field can have that name.
+        cls._values = type(cls.__name__, (namedtuple(cls.__name__, list(cls._fields)),), {"version": 0})
 
     def __init__(self) -> None:
         raise TypeError(f"use {type(self).__name__}.create(name) or {type(self).__name__}.open(name)")
@@ -139,7 +142,7 @@ class Record(Holder):
                 return cls._over(section, timeout)
             record = cls._new(hold(section), len(header), _writers(name, mode, group))
             record._view[SIZE : len(header)] = header[SIZE:]
-            write_slots(record._view, len(header), cls._slot, record._joined(first, bytes(cls._slot - 8)))
+            write_slots(record._view, len(header), cls._slot, record._joined(first, bytes(cls._slot - 8 - WORD)))
             publish(record._view, header[:SIZE])
             return record
 
@@ -200,7 +203,8 @@ class Record(Holder):
         return self._newest(8, 0)[0]
 
     def snapshot(self) -> Self:
-        """All fields, of one version: a named tuple, for reading.
+        """All fields, of one version: a named tuple, for reading; its attribute ``version`` (not an element of it) is that
+        version's number.
 
         Python's types have no word for a tuple of another class's attributes; so to a type checker this is one of the class, and
         the fields have their types.  Who needs the tuple's own methods says ``values: Any = camera.snapshot()``.
@@ -209,10 +213,42 @@ class Record(Holder):
         return values
 
     def _unpacked(self) -> Any:
-        data = self._read(8, self._slot - 8)
-        return self._values(
+        version, data = self._newest(8, self._slot - 8 - WORD)
+        values = self._values(
             *(field.unpack(data[field.offset - 8 : field.offset - 8 + field.size]) for field in self._fields.values())
         )
+        values.version = version
+        return values
+
+    def wait(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None:
+        """Sleep until there is a newer version; its snapshot.  What was written before the call counts: nothing is missed.
+
+            seen = camera.snapshot()
+            while True:
+                seen = camera.wait(newer_than=seen.version)
+
+        A version that came and was replaced meanwhile is not seen, only the newest one is.  Where this process may not tell writers
+        that it waits (a ``Global\\`` record of another user that it only reads), it looks every 5 ms instead.
+
+        Args:
+            newer_than: a version, as ``snapshot().version`` gives it; None means the newest one at the time of the call.
+            timeout: seconds; None waits for ever, 0 only looks.
+
+        Returns: as :meth:`snapshot`, or None when the time is up.
+
+        Raises: ClosedHandle (also if it is closed meanwhile, within half a second); TypeError, InvalidArgument.
+        """
+        wanted = _newer.Wanted(self, newer_than, timeout)
+        wanted.wait()
+        values: Self | None = wanted.found()
+        return values
+
+    async def wait_async(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None:
+        """:meth:`wait` for asyncio."""
+        wanted = _newer.Wanted(self, newer_than, timeout)
+        await wanted.wait_async()
+        values: Self | None = wanted.found()
+        return values
 
     def _read(self, start: int, length: int) -> bytes:
         return self._newest(start, length)[1]
@@ -271,7 +307,16 @@ class Record(Holder):
         return self._mutex
 
     def _write(self, packed: dict[str, bytes]) -> int:
-        return write_slots(self._view, self._base, self._slot, self._joined(packed, self._read(8, self._slot - 8)))
+        before = self._read(8, self._slot - 8 - WORD)
+        version = write_slots(self._view, self._base, self._slot, self._joined(packed, before))
+        if swap64(self._view, self._word, 0):
+            _newer.tell(self.name, version)
+        return version
+
+    @property
+    def _word(self) -> int:
+        """Where who waits says so: not 0.  A byte of the section."""
+        return self._base + self._slot - WORD
 
     @classmethod
     def _packed(cls, values: Mapping[str, Any]) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ cdef extern from "namedshm_sync.h" nogil:
     enum:
         NSHM_WAIT_MAX, NSHM_ABANDONED
         NSHM_SET, NSHM_RESERVED_MUTEX
-    int FUTEX_TID_MASK
+    int FUTEX_TID_MASK, FUTEX_OWNER_DIED
     ctypedef struct nshm_words:
         uint32_t type, manual, maximum, state
         uint64_t counter
@@ -25,6 +25,7 @@ cdef extern from "namedshm_sync.h" nogil:
     int nshm_try_once(nshm_waitee *)
     int nshm_settle(nshm_waitee *, int64_t)
     int nshm_mutex_release(const nshm_waitee *)
+    uint32_t nshm_mutex_depth(const nshm_waitee *)
     int nshm_event_set(nshm_waitee *)
     int nshm_event_reset(nshm_waitee *)
     int nshm_event_pulse(nshm_waitee *)
@@ -132,7 +133,7 @@ cdef class SyncHandle:
         self.leave()
         if self.kind == "mutex":
             owner = state & <uint32_t>FUTEX_TID_MASK & ~<uint32_t>NSHM_RESERVED_MUTEX
-            return owner == 0, 0, owner or None
+            return owner == 0, owner == 0 and state & <uint32_t>FUTEX_OWNER_DIED != 0, owner or None
         return state & <uint32_t>NSHM_SET != 0, counter >> 32 if self.kind == "semaphore" else 0, None
 
     # Waits and changes are on the object's page, some without the GIL.  Whoever closes leaves it to them: the name goes at once,
@@ -241,6 +242,13 @@ cdef class SyncHandle:
         c.all = False
         memcpy(&c.object[0], &self.waitee, sizeof(nshm_waitee))
         return sleep_on(&c, patience, spin, self.name)
+
+    def depth(self):
+        cdef uint32_t times
+        self.enter(True, "look")
+        times = nshm_mutex_depth(&self.waitee) if self.waitee.type == NSHM_MUTEX else 0
+        self.leave()
+        return times
 
     # Changes are quick, a store and at most a wake-up, and keep the GIL, unless somebody's wait-all is deciding.
     @final

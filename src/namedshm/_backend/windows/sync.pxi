@@ -203,7 +203,7 @@ cdef class SyncHandle:
         if status < 0:
             raise self._failed(RtlNtStatusToDosError(status), "NtQueryObject", "look at {}")
         if self.kind == "mutex":
-            return mutex.count > 0, 0, <uintptr_t>owner.thread or None
+            return mutex.count > 0, mutex.count > 0 and mutex.abandoned, <uintptr_t>owner.thread or None
         if self.kind == "event":
             return bool(event.state), 0, None
         return semaphore.count > 0, semaphore.count, None
@@ -217,6 +217,18 @@ cdef class SyncHandle:
         error = self._leave(ReleaseMutex(self._handle))
         if error:
             raise self._failed(error, "ReleaseMutex", "release {}")
+
+    def depth(self):
+        cdef MutexInformation mutex
+        cdef NTSTATUS status = 0
+        mutex.mine = False
+        self._enter("look")
+        if self.kind == "mutex":
+            status = NtQueryMutant(self._handle, 0, &mutex, sizeof(mutex), NULL)
+        self._leave(True)
+        if status < 0:
+            raise self._failed(RtlNtStatusToDosError(status), "NtQueryMutant", "look at {}")
+        return 1 - mutex.count if mutex.mine else 0
 
     def set_event(self):
         cdef DWORD error

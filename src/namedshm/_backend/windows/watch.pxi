@@ -37,7 +37,7 @@ cdef extern from *:
 
     ctypedef struct MutexInformation "namedshm_mutex_information":
         long count
-        unsigned char mine
+        unsigned char mine, abandoned
 
     ctypedef struct OwnerInformation "namedshm_owner_information":
         HANDLE process
