@@ -52,13 +52,14 @@ def child_killed_at(line, call, after=None):
 '''
 
 
-def killed_before_each_line(peers: Callable[[], Peer], code: str, **variables: object) -> Iterator[int]:
+def killed_before_each_line(peers: Callable[[], Peer], code: str, *, stride: int = STRIDE, **variables: object) -> Iterator[int]:
     """Yields after each kill; ends when the code came to its end.
 
     Args:
         code: defines ``call``, a function without arguments, in a new process.
+        stride: lines from one kill to the next.
     """
-    for line, start, died in victims(peers, code, **variables):
+    for line, start, died in victims(peers, code, stride=stride, **variables):
         start()
         if not died():
             assert line > 20, "nearly no line was traced"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["FIELDS", "Condition", "ConditionState", "state"]
+__all__ = ["FIELDS", "Condition", "ConditionState", "Notification", "state"]
 
 _NAP = 0.5  # seconds between two looks whether somebody died with a wake-up
 
@@ -177,7 +177,7 @@ class Condition(Composed):
         self.mutex.release()
 
     # ---------------------------------------------------------------------------------------------------- waiting
-    def wait(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
+    def wait(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Notification:
         """Release the mutex, however often this thread acquired it, wait to be notified, and acquire it as often again.
 
         Whatever happens, the mutex is this thread's again when this returns or raises; getting it back takes as long as it takes.
@@ -211,7 +211,7 @@ class Condition(Composed):
                     failure = error
         return stay.outcome(failure)
 
-    async def wait_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
+    async def wait_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Notification:
         """:meth:`wait` for asyncio.  It gives the mutex back once: other tasks of this loop may have acquired it, too."""
         stay = _Stay(self, timeout, on_abandoned)
         failure: BaseException | None = None
@@ -319,6 +319,19 @@ class Condition(Composed):
         return True
 
 
+class Notification(Acquisition):
+    """How a wait for a condition went: true if notified.
+
+    Attributes:
+        abandoned: the last owner of the mutex ended without releasing it; the mutex is yours, what it guards may be half changed.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{'notified' if self else 'not notified'}{', abandoned by the last owner' if self.abandoned else ''}>"
+
+
 class _Stay:
     """One wait: on the list from the beginning to end().
 
@@ -424,7 +437,7 @@ class _Stay:
         else:
             self._condition._seats.give(self._seat)
 
-    def outcome(self, failure: BaseException | None) -> Acquisition:
+    def outcome(self, failure: BaseException | None) -> Notification:
         self.end(pass_on=failure is not None)
         if failure is not None:
             try:
@@ -437,7 +450,7 @@ class _Stay:
                 name=self._condition.name,
                 call="wait",
             )
-        return Acquisition(self._notified, self._abandoned)
+        return Notification(self._notified, self._abandoned)
 
 
 def _mutex_of(record: ConditionState, mode: int, group: str | int | None) -> Mutex:
