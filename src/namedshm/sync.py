@@ -49,9 +49,13 @@ __all__ = [
 def __getattr__(name: str) -> object:
     found: object
     if name == "RWLock":  # loaded when first used: most programs use neither, and these bring records along
-        from ._sync.rwlock import RWLock as found
+        from ._sync import rwlock
+
+        found = rwlock.RWLock
     elif name == "Condition":
-        from ._sync.condition import Condition as found
+        from ._sync import condition
+
+        found = condition.Condition
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

@@ -15,6 +15,7 @@ from namedshm import inspection, sync
 from namedshm._backend.contract import Kind
 from namedshm._facts.content import Content
 from namedshm._facts.looking import COLUMNS, Look, look
+from namedshm._sync import objects
 from namedshm.records import Record
 
 #: By type: how one is made, and what is told of it as it is then.
@@ -49,12 +50,14 @@ CONTENTS: dict[str, tuple[Callable[[str], Any], str]] = {
     "bytes": (lambda name: namedshm.create(name, 200), "bytes"),
     "array": (_array, "array of shape (2, 3), dtype uint8, order C"),
     "record": (Settings.create, "record, version 1"),
+    "lock": (sync.RWLock, "reader-writer lock"),
+    "condition": (lambda name: sync.Condition(name), "condition with the mutex {name}|mutex"),
     "table": (_table, "Arrow table of 3 rows and 1 columns"),
 }
 
 
 def test_no_type_and_no_content_is_left_out() -> None:
-    assert set(OBJECTS) == set(get_args(Kind)) == set(sync.BY_TYPE) == set(inspection._STATES)
+    assert set(OBJECTS) == set(get_args(Kind)) == set(objects.BY_TYPE) == set(inspection._STATES)
     assert set(CONTENTS) == set(get_args(_literal(Content, "kind")))
 
 
@@ -90,10 +93,10 @@ def test_the_content_is_told(kind: str, name: str) -> None:
     held = make(name)
     seen = look(name, 80)
     assert seen.content is not None
-    assert (seen.content.kind, seen.content.summary) == (kind, summary)
+    assert (seen.content.kind, seen.content.summary) == (kind, summary.format(name=name))
     assert seen.as_json()["content"]["kind"] == kind
     assert (seen.first is not None) == (kind == "bytes")
-    assert "state" not in dict(seen.rows())
+    assert dict(seen.rows()).get("state") == {"lock": "free", "condition": "0 threads wait"}.get(kind)
     held.close()
 
 

@@ -15,7 +15,7 @@ from namedshm import errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CODES", "LARGEST", "Field", "FieldType", "WORD", "described", "difference", "fields_of", "laid_out", "slot_size"]
+__all__ = ["CODES", "LARGEST", "WORD", "Field", "FieldType", "described", "difference", "fields_of", "laid_out", "slot_size"]
 
 _ALIGNMENT = 64  # bytes: a slot begins on a cache line of its own
 LARGEST = 1 << 20  # bytes of a slot; an update writes all of it

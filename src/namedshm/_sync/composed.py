@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from _thread import get_native_id
 
-from .seats import Pool, Thread
 from namedshm._holder import Holder
 from namedshm._pickling.unavailable import unpickling
 from namedshm.names import Name
 from namedshm.section import stale
+
+from .seats import Pool, Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from namedshm import errors
 from namedshm._arguments import check_on_abandoned, count, seconds
-from .composed import Composed
-from .seats import MOST, padded, seat_name
 from namedshm.names import Name
 from namedshm.records import Record
+
+from .composed import Composed
 from .objects import Acquisition, Event, Mutex
+from .seats import MOST, padded, seat_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

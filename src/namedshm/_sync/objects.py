@@ -538,3 +538,7 @@ def _handles(objects: Sequence[Waitable]) -> Sequence[Waitable]:
             f"Cannot wait for {len(objects)} objects: 1 to {MAXIMUM_WAIT_OBJECTS} are possible", call="wait"
         )
     return objects
+
+
+for _public in (wait_any, wait_all, wait_any_async, wait_all_async):
+    _public.__module__ = "namedshm.sync"  # where they are given out

@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from namedshm import errors
 from namedshm._arguments import check_on_abandoned, seconds
-from .composed import Composed
-from .seats import MOST, Seat, Thread, padded, seat_name
 from namedshm.records import Record
+
+from .composed import Composed
 from .objects import _ABANDONED, _ACQUIRED, _NOT_ACQUIRED, Acquisition, Mutex
+from .seats import MOST, Seat, Thread, padded, seat_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -85,6 +86,8 @@ class RWLock(Composed):
 
     __slots__ = ()
     _waits = False
+
+    _record: RWLockState
 
     def __init__(
         self, name: str, *, exist_ok: bool = True, mode: int = 0o600, group: str | int | None = None, timeout: float | None = 1.0

@@ -12,6 +12,7 @@ import os
 from namedshm import errors
 from namedshm._alive import describe
 from namedshm.names import Name
+
 from .objects import Event, Mutex
 
 TYPE_CHECKING = False
