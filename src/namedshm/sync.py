@@ -448,10 +448,7 @@ BY_TYPE: dict[str, type[Waitable]] = {cls._kind: cls for cls in (Mutex, Event, S
 
 
 # ------------------------------------------------------------------------------------------------------------ several
-# To a type checker a wait without an end has a result.
-
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a wait without an end has a result; so for the other three
 
     @overload
     def wait_any(objects: Sequence[Waitable], timeout: None = None, *, spin: float = SPIN) -> WaitResult: ...
