@@ -31,7 +31,6 @@ UNTYPED = ("gevent", "joblib", "pandas", "pyarrow", "pyarrow.compute", "torch", 
 #: Rules of basedpyright and of mypy that are switched off, and why.
 OFF = {
     "reportWildcardImportFromLibrary": "programs for Windows are moved by `from namedshm.win32 import *`: __all__ is for that",
-    "reportPrivateUsage": "typed.py looks for what libraries reach for",
 }
 ALLOWED = {
     "--allow-subclassing-any": "a class of a library without types can be a base: torch's Dataset",

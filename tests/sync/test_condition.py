@@ -14,9 +14,9 @@ import pytest
 from helpers.facts import has_fork, on_linux
 from helpers.peer import Peer
 from helpers.turns import until
-from namedshm._condition import _Stay
 
 import namedshm
+from namedshm._sync.condition import _Stay
 from namedshm.records import Record
 from namedshm.sync import Condition
 

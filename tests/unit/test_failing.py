@@ -25,7 +25,7 @@ PACKAGE = Path(namedshm.__file__).resolve().parent
 FAILURES = f"""
 import os, pickle, sys
 import namedshm
-from namedshm import managers, records, shared_memory, sync, win32
+from namedshm import inspection, managers, records, shared_memory, sync, win32
 arrays = arrow = None
 if {bool(importlib.util.find_spec("numpy"))}:
     from namedshm import arrays

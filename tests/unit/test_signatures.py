@@ -17,7 +17,17 @@ from namedshm import _core
 CLASSES = (namedshm.Section, namedshm.View, namedshm.Mutex, namedshm.Event, namedshm.Semaphore)
 #: Methods of the backends' handles that come along: for this package's own use.
 RAW = (
-    *("acquire_mutex", "acquire_semaphore", "duplicate_as", "exit_mutex", "look", "os_handle", "pulse_event", "release_mutex"),
+    *(
+        "acquire_mutex",
+        "acquire_semaphore",
+        "duplicate_as",
+        "exit_mutex",
+        "look",
+        "mutex_depth",
+        "os_handle",
+        "pulse_event",
+        "release_mutex",
+    ),
     *("release_semaphore", "reset_event", "set_event", "try_acquire", "wait_event"),
 )
 

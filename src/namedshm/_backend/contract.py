@@ -130,7 +130,7 @@ class SyncHandle(Protocol):
     def release_mutex(self) -> None:
         """Raises NotOwned."""
 
-    def depth(self) -> int:
+    def mutex_depth(self) -> int:
         """How often this thread has acquired the mutex and not released it; needs a handle that may modify it."""
 
     def set_event(self) -> None: ...

@@ -33,6 +33,8 @@ __all__ = [
     "wait_any_async",
 ]
 
+PUBLIC = "namedshm.sync"  # the module that gives out what is here
+
 #: Most objects one wait can take (Windows: MAXIMUM_WAIT_OBJECTS).
 MAXIMUM_WAIT_OBJECTS = 64
 MAXIMUM_SEMAPHORE = 0x7FFFFFFF
@@ -45,7 +47,7 @@ def compiled(method: Any) -> Callable[[F], F]:
     """
 
     def describe(written: F) -> F:
-        method.__module__, method.__name__, method.__qualname__ = written.__module__, written.__name__, written.__qualname__
+        method.__module__, method.__name__, method.__qualname__ = PUBLIC, written.__name__, written.__qualname__
         method.__doc__, method.__annotations__ = written.__doc__, written.__annotations__
         return method  # type: ignore[no-any-return]  # as good as what it is described by
 
@@ -59,7 +61,7 @@ class Acquisition:
         abandoned: the last owner ended without releasing; the mutex is yours, what it guards may be half changed.  Told once.
     """
 
-    __module__ = "namedshm.sync"
+    __module__ = PUBLIC
 
     __slots__ = ("_acquired", "abandoned")
 
@@ -101,7 +103,7 @@ class WaitResult:
         abandoned: indexes of mutexes whose owners died.
     """
 
-    __module__ = "namedshm.sync"
+    __module__ = PUBLIC
 
     __slots__ = ("abandoned", "index", "object")
 
@@ -131,7 +133,7 @@ class Waitable(SyncHandle, Holder):
         closed: whether this handle was closed.
     """
 
-    __module__ = "namedshm.sync"
+    __module__ = PUBLIC
 
     __slots__ = ()
 
@@ -203,7 +205,7 @@ class Mutex(Waitable):
     abandons it: exactly one waiter acquires it then and is told.
     """
 
-    __module__ = "namedshm.sync"
+    __module__ = PUBLIC
 
     __slots__ = ()
     _kind = "mutex"
@@ -276,10 +278,11 @@ class Mutex(Waitable):
         """
         return self.look()[2]
 
-    if TYPE_CHECKING:
-
-        def depth(self) -> int:
-            """How often this thread has acquired it and not released it."""
+    @compiled(SyncHandle.mutex_depth)
+    def depth(self) -> int:
+        """How often this thread has acquired it and not released it.  Raises ClosedHandle."""
+        times: int = SyncHandle.mutex_depth(self)
+        return times
 
     async def acquire_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Acquisition:
         """:meth:`acquire` for asyncio.  The owner is the event loop's thread: tasks of one loop do not exclude each other."""
@@ -301,7 +304,7 @@ class Mutex(Waitable):
 class Event(Waitable):
     """Set or not.  Auto-reset (default): one wait takes it and resets it.  Manual: it stays set, all waits pass, until cleared."""
 
-    __module__ = "namedshm.sync"
+    __module__ = PUBLIC
 
     __slots__ = ()
     _kind = "event"
@@ -371,7 +374,7 @@ class Event(Waitable):
 class Semaphore(Waitable):
     """A count between 0 and a maximum: waiting takes one, releasing gives back.  A killed holder gives nothing back."""
 
-    __module__ = "namedshm.sync"
+    __module__ = PUBLIC
 
     __slots__ = ()
     _kind = "semaphore"
@@ -454,10 +457,7 @@ BY_TYPE: dict[str, type[Waitable]] = {cls._kind: cls for cls in (Mutex, Event, S
 
 
 # ------------------------------------------------------------------------------------------------------------ several
-# To a type checker a wait without an end has a result.
-
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a wait without an end has a result; so for the other three
 
     @overload
     def wait_any(objects: Sequence[Waitable], timeout: None = None, *, spin: float = SPIN) -> WaitResult: ...
@@ -541,4 +541,4 @@ def _handles(objects: Sequence[Waitable]) -> Sequence[Waitable]:
 
 
 for _public in (wait_any, wait_all, wait_any_async, wait_all_async):
-    _public.__module__ = "namedshm.sync"  # where they are given out
+    _public.__module__ = PUBLIC

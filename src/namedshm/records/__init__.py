@@ -43,7 +43,7 @@ from ._draft import Draft, no_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Self
+    from typing import Self, overload
 
     from namedshm._backend.contract import Access
     from namedshm.section import Section
@@ -219,6 +219,17 @@ class Record(Holder):
         )
         values.version = version
         return values
+
+    if TYPE_CHECKING:  # a wait without an end has a result
+
+        @overload
+        def wait(self, newer_than: int | None = None, timeout: None = None) -> Self: ...
+        @overload
+        def wait(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None: ...
+        @overload
+        async def wait_async(self, newer_than: int | None = None, timeout: None = None) -> Self: ...
+        @overload
+        async def wait_async(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None: ...
 
     def wait(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None:
         """Sleep until there is a newer version; its snapshot.  What was written before the call counts: nothing is missed.

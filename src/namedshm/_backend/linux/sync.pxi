@@ -243,7 +243,7 @@ cdef class SyncHandle:
         memcpy(&c.object[0], &self.waitee, sizeof(nshm_waitee))
         return sleep_on(&c, patience, spin, self.name)
 
-    def depth(self):
+    def mutex_depth(self):
         cdef uint32_t times
         self.enter(True, "look")
         times = nshm_mutex_depth(&self.waitee) if self.waitee.type == NSHM_MUTEX else 0

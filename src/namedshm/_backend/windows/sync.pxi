@@ -218,7 +218,7 @@ cdef class SyncHandle:
         if error:
             raise self._failed(error, "ReleaseMutex", "release {}")
 
-    def depth(self):
+    def mutex_depth(self):
         cdef MutexInformation mutex
         cdef NTSTATUS status = 0
         mutex.mine = False
