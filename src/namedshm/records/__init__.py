@@ -226,10 +226,6 @@ class Record(Holder):
         def wait(self, newer_than: int | None = None, timeout: None = None) -> Self: ...
         @overload
         def wait(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None: ...
-        @overload
-        async def wait_async(self, newer_than: int | None = None, timeout: None = None) -> Self: ...
-        @overload
-        async def wait_async(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None: ...
 
     def wait(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None:
         """Sleep until there is a newer version; its snapshot.  What was written before the call counts: nothing is missed.
@@ -253,6 +249,13 @@ class Record(Holder):
         wanted.wait()
         values: Self | None = wanted.found()
         return values
+
+    if TYPE_CHECKING:
+
+        @overload
+        async def wait_async(self, newer_than: int | None = None, timeout: None = None) -> Self: ...
+        @overload
+        async def wait_async(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None: ...
 
     async def wait_async(self, newer_than: int | None = None, timeout: float | None = None) -> Self | None:
         """:meth:`wait` for asyncio."""
