@@ -34,6 +34,7 @@ class Composed(Holder):
     _waits: ClassVar[bool]  # its seats have events
 
     _record: Record
+    created: bool
 
     def _hold(self, record: Record, mode: int | None, group: str | int | None) -> None:
         self._record = record
