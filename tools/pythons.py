@@ -9,7 +9,7 @@
     python tools/pythons.py python --suite sid --python 3.14 -c "..."   # that Python, with the package
     python tools/pythons.py shell --suite trixie                        # look around
 
-A Debian is made by debootstrap (a minute and a half, 220 MB) and entered by chroot, in mount, PID and IPC namespaces of its own:
+A Debian is made by debootstrap (a minute and a half, 220 MB) and entered in mount, PID and IPC namespaces of its own:
 its segments, its /dev/shm and its processes are apart from this machine's, nothing stays mounted, and with the command each of its
 processes ends.  The kernel is this machine's.  What is inside does not touch what is outside: the checkout is copied.
 
@@ -77,6 +77,8 @@ HELPFUL = ("numpy", "click", "rich", "pyarrow", "joblib", "gevent")
 #: Variables that are handed on, beside pip's: which network, and what is asked of the tests.
 HANDED_ON = re.compile(r"CI|TERM|NAMEDSHM_(?!\w*_DIR$)\w+|\w+_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|OPENBLAS_\w+", re.IGNORECASE)
 NEWCOMER = "newcomer"
+#: What the tests compare with, if it is there: beside the checkout, also inside.
+REFERENCE = REPO.parent / "shared"
 
 #: Run as the first process of new namespaces: what is mounted here is nobody else's, and ends with it.  $1: the system's folder;
 #: then "FROM" and "TO" of what is shown inside, one after the other, up to "--"; then the command.
@@ -100,8 +102,11 @@ while [ "$1" != -- ]; do
     shift 2
 done
 shift
+cd "$root"
+pivot_root . mnt # and not chroot, for the kernel makes no user namespaces for who was only moved
+umount -l /mnt
 set +e
-chroot "$root" "$@"
+"$@"
 exit $?
 """
 
@@ -174,7 +179,7 @@ class System:
     def command(
         self, *arguments: str | Path, cwd: str = "/", user: str = "root", environment: Mapping[str, str] | None = None
     ) -> list[str | Path]:
-        """``unshare ... chroot ...``: what runs a command inside."""
+        """``unshare ...``: what runs a command inside."""
         # not for apt: what is mounted over a file of a package cannot be replaced by it
         pip = {} if arguments[0] == "apt-get" else pip_settings()
         shown = [Path(name) for name in ("/etc/resolv.conf", "/etc/hosts") if Path(name).exists()] + paths_in(pip)
@@ -193,6 +198,8 @@ class System:
         become = [] if user == "root" else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--no-new-privs"]
         namespaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child=KILL"]
         doors = [part for path in shown for part in (path, path)]
+        if REFERENCE.is_dir():
+            doors += [REFERENCE, "/srv/shared"]
         enter = [*namespaces, "sh", "-c", ENTER, "enter", self.root, *doors, "--", "env", "-i", *variables, *become]
         return [*enter, "sh", "-c", 'cd "$0" && exec "$@"', cwd, *arguments]
 

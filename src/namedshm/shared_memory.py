@@ -67,6 +67,14 @@ def _make_filename() -> str:
     return _SHM_NAME_PREFIX + os.urandom(8).hex()
 
 
+def _end_access(block: SharedMemory, kept: Kept = _kept) -> None:
+    # Only dropped, not released: what was made of it may point into it and know no more than this object (torch.frombuffer).
+    block._buf = None
+    section = block._section
+    if section is not None and not kept.keeps(block._identity, section):
+        section.close()
+
+
 class SharedMemory:
     """A block of shared memory, by name; as ``multiprocessing.shared_memory.SharedMemory``.
 
@@ -153,8 +161,9 @@ class SharedMemory:
             _take_name_away(self)
             _kept.close_unlinked()
 
-    def __del__(self) -> None:
-        _end_access(self)
+    # When the interpreter ends, the names of this module may be gone before its objects are: what is needed then is held here.
+    def __del__(self, end_access: Callable[[SharedMemory], None] = _end_access) -> None:
+        end_access(self)
 
     def __getattr__(self, name: str) -> Any:
         why = ""
@@ -172,14 +181,6 @@ class SharedMemory:
 _OF_FILES = ("_fd", "_mmap")  # of the standard library's blocks
 
 # What a block's methods do is done here, so that a subclass may override any of them without changing another.
-
-
-def _end_access(block: SharedMemory) -> None:
-    # Only dropped, not released: what was made of it may point into it and know no more than this object (torch.frombuffer).
-    block._buf = None
-    section = block._section
-    if section is not None and not _kept.keeps(block._identity, section):
-        section.close()
 
 
 def _let_go(block: SharedMemory) -> None:
