@@ -6,6 +6,7 @@
     python tools/pythons.py test --python ~/bin/python3.12 tests/unit   # a Python of this machine
     python tools/pythons.py run-tests --suite trixie                    # all of ./run-tests, in a Debian 13
     python tools/pythons.py first-steps                                 # README.md, block by block, by a new user
+    python tools/pythons.py newest                                      # both in short, with the newest Python: what CI runs
     python tools/pythons.py python --suite sid --python 3.14 -c "..."   # that Python, with the package
     python tools/pythons.py shell --suite trixie                        # look around
 
@@ -25,7 +26,7 @@ NAMEDSHM_PYTHONS_DIR:
     SUITE/steps/    a copy for the new user, made anew each time
     here/NAME/      the environment of a Python of this machine
 
-Exit status: that of the command; 2 where something needed is missing.
+Exit status: that of the command; 1 where namedshm does not build; 2 where something needed is missing.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -64,8 +66,15 @@ from tools.common import (
 )
 
 HOME = folder_for("pythons")
-DEFAULT_SUITE = "trixie"
+DEFAULT_SUITE, NEWEST_SUITE = "trixie", "sid"
 DEFAULT_TESTS = ("tests/unit", "tests/conformance", "tests/sync", "tests/drop_in")
+#: Where another version of Python shows first: what is compiled for it, its multiprocessing, asyncio and the interpreter's end.
+#: One after the other, for other parts of ./run-tests go on beside.
+SELECTION = (
+    *("tests/conformance", "tests/drop_in", "tests/sync/test_asyncio.py", "tests/sync/test_mutex.py", "tests/sync/test_several.py"),
+    *(f"tests/unit/test_{name}.py" for name in ("closing", "failing", "import", "mapping", "subinterpreters", "threads")),
+    *("-m", "not alone", "--durations=5"),
+)
 #: Debian packages for building the package and running its tests, and those of one Python.
 DEBIAN_TOOLS = ("ca-certificates", "gcc", "g++", "libc6-dev", "procps", "util-linux", "strace")
 DEBIAN_PYTHON = ("python{}", "python{}-venv", "python{}-dev", "libpython{}-testsuite")
@@ -175,6 +184,19 @@ class System:
             self.checked("apt-get", *quiet, "install", "--no-install-recommends", *wanted, environment=environment)
         record.write_text("\n".join(sorted(there | set(wanted))))
 
+    def newest_python(self) -> str:
+        """The version: "3.15"."""
+        bare = System(self.suite, "bare")
+        bare.make()
+        if not list((bare.root / "var/lib/apt/lists").glob("*_Packages*")):
+            bare._take_over()
+            bare.checked("apt-get", "-q", "-o", "APT::Sandbox::User=root", "update")
+        names = bare.checked("apt-cache", "pkgnames", "python3.").split()
+        versions = [int(match[1]) for name in names if (match := re.fullmatch(r"python3\.(\d+)-venv", name))]
+        if not versions:
+            raise Missing(f"Debian {self.suite} has no package of a Python with venv")
+        return f"3.{max(versions)}"
+
     # -------------------------------------------------------------------------------------------- inside
     def command(
         self, *arguments: str | Path, cwd: str = "/", user: str = "root", environment: Mapping[str, str] | None = None
@@ -238,6 +260,10 @@ def requirements(names: Sequence[str]) -> list[str]:
     return [known[name] for name in names]
 
 
+class DoesNotBuild(Exception):
+    """namedshm itself; the text is what its build printed."""
+
+
 class Environment:
     """An environment (venv) of one Python, with the package and what its tests import.
 
@@ -268,7 +294,8 @@ class Environment:
 
     def call(self, *arguments: str | Path, shown: bool = False, **environment: str) -> int:
         """Run in the copy of the checkout; what it prints is shown, or kept for the message of a failure."""
-        environment = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment}
+        own = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        environment = {**own, "NAMEDSHM_REQUIRE_EXTRAS": "0", **environment}  # what has no wheel yet is not there, and that is told
         if self.system:
             command, more = self.system.command(*arguments, cwd=str(self.tree), environment=environment), dict(os.environ)
             where = None
@@ -317,8 +344,11 @@ class Environment:
             return
         with timed(f"building namedshm for {self.base}"):
             copy_package(self.folder / "package")
-            own = ("--force-reinstall", "--no-deps", "--no-build-isolation")
-            self._pip(*own, str(self.inside / "package"))
+            own = ("--force-reinstall", "--no-deps", "--no-build-isolation", "--no-index")
+            try:
+                self._pip(*own, str(self.inside / "package"))
+            except Missing as error:
+                raise DoesNotBuild(str(error)) from None
         stamp.write_text(digest)
 
     def test(self, arguments: Sequence[str]) -> int:
@@ -373,6 +403,16 @@ def first_steps(suite: str) -> int:
         )
 
 
+def newest(suite: str, arguments: Sequence[str]) -> int:
+    """What continuous integration runs: a selection with the newest Python, then the first steps; each also if the other fails."""
+    environment = Environment.of_debian(suite, System(suite, "tests").newest_python())
+    environment.make()
+    say(f"testing with Python {environment.told()}")
+    with timed("a selection of the tests"):
+        tested = environment.test(arguments or SELECTION)
+    return first_steps(suite) or tested
+
+
 def parser() -> argparse.ArgumentParser:
     description, _, rest = (__doc__ or "").partition("\n\n")
     made = argparse.ArgumentParser(
@@ -384,11 +424,12 @@ def parser() -> argparse.ArgumentParser:
         "test": "pytest; what the options do not know is handed on to it",
         "python": "run that Python with the package; the rest is handed on to it",
         "run-tests": "./run-tests in a Debian; the rest is handed on to it",
+        "newest": "a selection with the newest Python of Debian sid, then first-steps: what continuous integration runs",
         "first-steps": "README.md by a new user of a bare Debian",
-        "shell": "a shell in a Debian",
+        "shell": "a shell in a Debian, or a command",
     }
     for name, told in helps.items():
-        command = commands.add_parser(name, help=told)
+        command = commands.add_parser(name, help=told, allow_abbrev=False)
         command.add_argument("--suite", help=f"Debian's name of it: trixie, sid (default {DEFAULT_SUITE})")
         if name in ("setup", "test", "python"):
             command.add_argument("--python", required=True, help="a version of that Debian's Pythons, or a program of this machine")
@@ -397,15 +438,19 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given, rest = parser().parse_known_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is inside is ended
     if rest and given.command in ("setup", "first-steps"):
         parser().error(f"not known: {shlex.join(rest)}")
     here = given.command in ("setup", "test", "python") and "/" in given.python
-    suite = given.suite or DEFAULT_SUITE
+    suite = given.suite or (NEWEST_SUITE if given.command == "newest" else DEFAULT_SUITE)
     try:
         if not here:
             need_root()
         with locked(HOME / ("here" if here else suite) / "lock"):
             return perform(given, suite, here, rest)
+    except DoesNotBuild as error:
+        print(f"tools/pythons.py: {error}", file=sys.stderr)
+        return 1
     except Missing as error:
         print(f"tools/pythons.py: {error}", file=sys.stderr)
         return 2
@@ -416,10 +461,12 @@ def perform(given: argparse.Namespace, suite: str, here: bool, rest: Sequence[st
         return run_tests(suite, rest)
     if given.command == "first-steps":
         return first_steps(suite)
+    if given.command == "newest":
+        return newest(suite, rest)
     if given.command == "shell":
         system = System(suite, "tests")
         system.make()
-        return system.shown(*(rest or ["bash", "-i"]))
+        return system.shown(*(["bash", "-c", shlex.join(rest)] if rest else ["bash", "-i"]))
     if here:
         environment = Environment.of_this_machine(Path(given.python).expanduser())
     else:
