@@ -85,6 +85,7 @@ NEEDED = ("setuptools", "cython", "pytest", "pytest-timeout", "pytest-xdist", "h
 HELPFUL = ("numpy", "click", "rich", "pyarrow", "joblib", "gevent")
 #: Variables that are handed on, beside pip's: which network, and what is asked of the tests.
 HANDED_ON = re.compile(r"CI|TERM|NAMEDSHM_(?!\w*_DIR$)\w+|\w+_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|OPENBLAS_\w+", re.IGNORECASE)
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NEWCOMER = "newcomer"
 #: What the tests compare with, if it is there: beside the checkout, also inside.
 REFERENCE = REPO.parent / "shared"
@@ -208,7 +209,7 @@ class System:
         handed_on = {key: value for key, value in os.environ.items() if HANDED_ON.fullmatch(key)}
         home = "/root" if user == "root" else f"/home/{user}"
         inside = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": PATH,
             "HOME": home,
             "USER": user,
             "LANG": "C.UTF-8",
@@ -296,7 +297,8 @@ class Environment:
         """Run in the copy of the checkout; what it prints is shown, or kept for the message of a failure."""
         own = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         environment = {**own, "NAMEDSHM_REQUIRE_EXTRAS": "0", **environment}  # what has no wheel yet is not there, and that is told
-        if self.system:
+        if self.system:  # its own programs first, as where it is activated: tests start ``python3``
+            environment["PATH"] = f"{self.venv}/bin:{PATH}"
             command, more = self.system.command(*arguments, cwd=str(self.tree), environment=environment), dict(os.environ)
             where = None
         else:
