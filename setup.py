@@ -33,6 +33,13 @@ if system:
     )
 
 
+def forget_what_was_moved() -> None:
+    """setuptools packs all that is in build/, where earlier builds may have left modules that the sources do not have any more."""
+    for built in Path("build").glob("lib*/namedshm/**/*.py"):
+        if not Path("src", *built.parts[2:]).exists():
+            built.unlink()
+
+
 def long_description() -> str:
     """README.md for readers without a checkout: links into it become absolute, or plain text while it has no public address."""
     repository = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"].get("urls", {}).get("Repository")
@@ -47,6 +54,8 @@ def long_description() -> str:
     parts[::2] = [re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", elsewhere, prose) for prose in parts[::2]]  # between them are blocks of code
     return "".join(parts)
 
+
+forget_what_was_moved()
 
 # The headers stand in include/ and are installed as a folder of the package: see namedshm.get_include().
 headers = ["namedshm.include"] if system == "linux" else []

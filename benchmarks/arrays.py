@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 
 import namedshm
-from namedshm import _array_layout, arrays, copying
+from namedshm import arrays, copying
+from namedshm._formats import array_layout
 
 from ._runner import MS, ROOT, US, Settings, Table, child, missing
 
@@ -386,7 +387,7 @@ def open_table(count: int, folder: Path) -> Iterator[Table]:
             view[0]
 
     def first() -> None:
-        _array_layout._parse.cache_clear()
+        array_layout._parse.cache_clear()
         arrays.open(NAME + "-open")
 
     def stdlib() -> None:

@@ -33,6 +33,7 @@ import argparse
 import fcntl
 import hashlib
 import os
+import select
 import shutil
 import signal
 import stat
@@ -243,13 +244,8 @@ class Wine:
             timer = threading.Timer(timeout or threading.TIMEOUT_MAX, lambda p=process, e=late: (e.set(), p.kill()))
             timer.daemon = True
             timer.start()
-            count = 0
             try:
-                assert process.stdout is not None
-                while chunk := os.read(process.stdout.fileno(), 65536):
-                    count += len(chunk)
-                    sys.stdout.buffer.write(chunk.replace(b"\r\n", b"\n"))
-                    sys.stdout.buffer.flush()
+                count = _pass_on(process)
                 status = process.wait()
             finally:
                 timer.cancel()
@@ -261,6 +257,24 @@ class Wine:
             if not (status == 1 and count == 0 and attempt < 2):
                 break
         return status if status >= 0 else 128 - status
+
+
+def _pass_on(process: subprocess.Popen[bytes]) -> int:
+    """Copy what it prints until that ends, or the process has: one that it left behind may keep the pipe open for ever."""
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    count = 0
+    while True:
+        ended = process.poll() is not None  # asked first: what it printed before its end is in the pipe by now
+        if select.select([pipe], [], [], 0 if ended else 0.5)[0]:
+            chunk = os.read(pipe, 65536)
+            if not chunk:
+                return count
+            count += len(chunk)
+            sys.stdout.buffer.write(chunk.replace(b"\r\n", b"\n"))
+            sys.stdout.buffer.flush()
+        elif ended:
+            return count
 
 
 def _standard_input() -> tuple[int | IO[bytes] | None, bool]:

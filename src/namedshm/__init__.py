@@ -7,26 +7,28 @@ r"""Named shared memory with the lifetime of Windows kernel objects, on every op
 
 The layers, from the top; imports only go down:
 
-    cli/  win32                facades: commands, and the Win32 spelling
-    shared_memory  managers    facades: the standard library's modules of that name
+    cli/  win32/               facades: commands, and the Win32 spelling
+    _facts/                    what is told of an object, whoever shows it
+    shared_memory  managers    facades: the standard library's modules of that name; behind them is _drop_in/
     arrays                     NumPy arrays by name; needs numpy
     arrow                      Arrow tables by name; needs pyarrow
+    records/                   a few named values, always consistent
     inspection                 what is alive: list_objects(), describe()
-    section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
+    sync  aio                  Mutex, Event, Semaphore, wait_any(), wait_all(); the same for asyncio
     copying                    copy(): large data, by several threads
-    records                    a few named values, always consistent
-    _travel                    arrays of NumPy's own classes in a section go to other processes by name
-    _headers                   get_include(): the headers for C and C++ programs
-    _content                   what typed content has in common: it appears whole, and its buffers keep the name
-    sync                       Mutex, Event, Semaphore, wait_any(), wait_all()
+    section                    Section (a handle, keeps the name), View (bytes, keeps the memory)
     names  errors              what a name may be; what can go wrong
     _backend/                  kernel objects: contract.py is the specification, linux and windows fulfil it
-    _core                      compiled: mapped bytes as a Python buffer
+    _core  _copying            compiled: mapped bytes as a Python buffer; copies by several threads
+
+Beside them, for those above: _formats/ (what bytes mean; knows no names), _pickling/ (how things go to other processes by name),
+_holder (name, identity, close() of all that hold a name), _held (views that keep the name), _pages, _arrival, _arguments, _headers.
+The tests read all imports and hold them to this order.
 """
 
 from __future__ import annotations
 
-from . import _travel  # noqa: F401  # views may be sent from now on
+from ._pickling import arrays_by_name as _arrays_by_name  # noqa: F401  # from now on arrays may be sent
 from .errors import (
     AbandonedMutex,
     AccessDenied,

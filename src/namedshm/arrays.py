@@ -7,8 +7,8 @@ A :class:`NamedArray` is an ``ndarray`` whose elements are in a section.  It and
 tensors made from it) keep the name and the memory; when the last of all processes goes, both do.  Pickling one sends the name,
 identity and place, never the elements.  What is computed from it is an ordinary array.
 
-The section's bytes are a ``.npy`` file (``_npy.py``), so any language that reads those can open it; they appear at once
-(``_content.py``).  What is read from a section that others can write to is checked, and evaluated by nobody.
+The section's bytes are a ``.npy`` file (``_formats/npy.py``), so any language that reads those can open it; they appear at once
+(``_formats/publication.py``).  What is read from a section that others can write to is checked, and evaluated by nobody.
 """
 
 from __future__ import annotations
@@ -27,19 +27,21 @@ except ImportError as error:
         raise
     raise ImportError("namedshm.arrays needs NumPy: pip install 'namedshm[numpy]'", name="numpy") from None
 
-from . import _npy, errors
+from . import errors
 from . import section as sections
 from ._arguments import seconds
-from ._array_layout import Layout, decode, invalid, layout
-from ._content import SIZE, HeldView, hold, published
-from ._content import publish as publish_content
-from ._travel import behind, when_imported
-from ._unavailable import unpickling
+from ._formats import npy
+from ._formats.array_layout import Layout, decode, layout
+from ._formats.publication import SIZE
+from ._formats.publication import publish as publish_content
+from ._held import HeldView, hold, published
+from ._holder import Holder, sendable
+from ._pickling.behind import behind
+from ._pickling.unavailable import unpickling
+from ._pickling.when_imported import when_imported
 from .copying import copy
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ._backend.contract import Access, HugePages, ViewAccess
     from .section import Section, View
 
@@ -49,7 +51,7 @@ T = TypeVar("T", bound=np.generic)
 _STRIP = 16 << 20  # bytes copied between two calls of a progress function, where copying is NumPy's work
 
 
-class NamedArray(np.ndarray[Any, np.dtype[T]]):
+class NamedArray(np.ndarray[Any, np.dtype[T]], Holder):
     """An array in named memory; made by :func:`create`, :func:`publish`, :func:`open` and by unpickling one.
 
     Slices and other views are NamedArrays too; results of arithmetic, reductions, copies and selections by lists or masks are
@@ -65,24 +67,8 @@ class NamedArray(np.ndarray[Any, np.dtype[T]]):
         return held.section
 
     @property
-    def name(self) -> str | None:
-        """The name as given; None for an unnamed section."""
-        return self.section.name
-
-    @property
-    def identity(self) -> int:
-        """A 64-bit number no other object ever has."""
-        return self.section.identity
-
-    def close(self) -> None:
-        """Let the name go, if it was the last handle; this array, and all that share its memory, stay as they are."""
-        self.section.close()
-
-    def __enter__(self) -> NamedArray[T]:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+    def _handle(self) -> Section:
+        return self.section
 
     # ---------------------------------------------------------------------------------------------- what is computed is private
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool | None = None) -> Any:
@@ -103,7 +89,7 @@ class NamedArray(np.ndarray[Any, np.dtype[T]]):
                 name=view.section.name,
                 call="pickle",
             )
-        sections._picklable(view._handle_facts[0])
+        sendable("section", view._handle_facts[0])
         return _restore, _place(self, view)
 
     def __reduce__(self) -> Any:
@@ -177,8 +163,8 @@ def create(
     if (found.dtype, found.shape, found.flags.c_contiguous) != (wanted.dtype, wanted.shape, not wanted.fortran):
         found.close()
         raise errors.AlreadyExists(
-            f"The name {name!r} is held by an array of shape {found.shape} and dtype {_npy.short(found.dtype)}, not by one of "
-            f"shape {wanted.shape} and dtype {_npy.short(wanted.dtype)} in order {order!r}: open it, or choose another name",
+            f"The name {name!r} is held by an array of shape {found.shape} and dtype {npy.short(found.dtype)}, not by one of "
+            f"shape {wanted.shape} and dtype {npy.short(wanted.dtype)} in order {order!r}: open it, or choose another name",
             name=name,
             call="create",
         )
@@ -289,7 +275,7 @@ def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[La
         return layout(np.empty(0, resolved).dtype, lengths, order)  # 'S' and 'U' get a length there
     except (TypeError, ValueError, OverflowError, SyntaxError) as error:
         raise errors.InvalidArgument(
-            f"Cannot create an array {name!r} of shape {_npy.short(shape)} and dtype {_npy.short(dtype)}: {error}",
+            f"Cannot create an array {name!r} of shape {npy.short(shape)} and dtype {npy.short(dtype)}: {error}",
             name=name,
             call="create",
         ) from None
@@ -317,7 +303,7 @@ def _fill(handle: Section, layout: Layout, header: bytes, write: Callable[[Named
             array = _array(view, layout)
         except (ValueError, OverflowError) as error:  # more dimensions, or longer ones, than NumPy has
             raise errors.InvalidArgument(
-                f"Cannot create an array {handle.name!r} of shape {_npy.short(layout.shape)}: {error}",
+                f"Cannot create an array {handle.name!r} of shape {npy.short(layout.shape)}: {error}",
                 name=handle.name,
                 call="create",
             ) from None
@@ -353,11 +339,16 @@ def _copy(
 def _read(handle: Section, timeout: float | None, access: ViewAccess | None = None) -> NamedArray[Any]:
     try:
         view = hold(handle, access)
-        layout = decode(view, published(view, handle.name, timeout), handle.name)
+        first = published(view, timeout)
         try:
-            return _array(view, layout)
+            return _array(view, decode(view, first))
         except (ValueError, OverflowError) as error:
-            raise invalid(handle.name, error) from None
+            raise errors.InvalidContent(
+                f"Section {handle.name!r} holds no array that can be used: {error}. Create it with namedshm.arrays, or open what "
+                "it is as bytes with namedshm.open()",
+                name=handle.name,
+                call="open",
+            ) from None
     except BaseException:
         handle.close()
         raise

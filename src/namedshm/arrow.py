@@ -8,8 +8,8 @@ speaks Arrow, and copies nothing.  A :class:`NamedTable` keeps the name; so does
 besides keeping its memory.  A published table does not change: ``replace`` publishes a new one under its name, and its readers keep
 what they have; on Windows publish under another name.
 
-The section's bytes are an Arrow IPC file (``_arrow_ipc.py`` says how it is laid out and checked); they appear at once
-(``_content.py``).
+The section's bytes are an Arrow IPC file (``_formats/arrow_ipc.py`` says how it is laid out and checked); they appear at once
+(``_formats/publication.py``).
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ except ImportError as error:
         raise
     raise ImportError("namedshm.arrow needs pyarrow: pip install 'namedshm[arrow]'", name="pyarrow") from None
 
-from . import _content, errors
+from . import errors
 from . import section as sections
 from ._arguments import seconds
-from ._arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
-from ._unavailable import unpickling
+from ._formats import publication
+from ._formats.arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
+from ._held import hold, published
+from ._holder import Holder
+from ._pickling.unavailable import unpickling
 from .copying import copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from ._backend.contract import Access, HugePages
     from .section import Section, View
@@ -44,7 +46,7 @@ _LONGEST_REASON = 300  # characters; names of columns can be of any length
 _AHEAD = 4 << 20  # bytes; a piece of less is not worth several threads
 
 
-class NamedTable:
+class NamedTable(Holder):
     """A table in named memory; made by :func:`publish`, :func:`open` and by unpickling one.
 
     It can be handed to whatever takes Arrow data (the C stream interface): ``polars.from_arrow(it)``,
@@ -68,14 +70,8 @@ class NamedTable:
 
     # ---------------------------------------------------------------------------------------------------- what it is
     @property
-    def name(self) -> str | None:
-        """The name as given; None for an unnamed section."""
-        return self.section.name
-
-    @property
-    def identity(self) -> int:
-        """A 64-bit number no other object ever has."""
-        return self.section.identity
+    def _handle(self) -> Section:
+        return self.section
 
     @property
     def schema(self) -> Any:
@@ -100,23 +96,14 @@ class NamedTable:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.table.__arrow_c_stream__(requested_schema)
 
-    # ---------------------------------------------------------------------------------------------------- what it does
-    def close(self) -> None:
-        """Let the name go, if it was the last handle; the table, and all that was taken from it, stay as they are."""
-        self.section.close()
-
-    def __enter__(self) -> NamedTable:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[Callable[..., NamedTable], tuple[object, ...]]:
         return _restore, self.section.__reduce__()[1]
 
-    def __repr__(self) -> str:
-        state = ", closed" if self.section.closed else ""
-        return f"<namedshm.arrow.NamedTable {self.name!r}: {self.num_rows} rows, {self.table.num_columns} columns{state}>"
+    def _title(self) -> str:
+        return "arrow.NamedTable"
+
+    def _facts(self) -> str:
+        return f": {self.num_rows} rows, {self.table.num_columns} columns"
 
 
 # -------------------------------------------------------------------------------------------------------- publish and open
@@ -296,7 +283,7 @@ def _fill(
 ) -> None:
     with section.map() as view:
         _write(view, pieces, size, threads, progress)
-        _content.publish(view, MAGIC)
+        publication.publish(view, MAGIC)
 
 
 def _write(
@@ -308,7 +295,7 @@ def _write(
     for at, piece in pieces:
         data = memoryview(piece).cast("B")
         if not at:
-            at, data = _content.SIZE, data[_content.SIZE :]
+            at, data = publication.SIZE, data[publication.SIZE :]
         end = at + len(data)
         if len(data) >= _AHEAD:
             copy(memoryview(view)[at:end], data, threads=threads, progress=progress and _share(progress, at, size))
@@ -330,8 +317,8 @@ def _share(progress: Callable[[int, int], object], before: int, size: int) -> Ca
 
 def _read(section: Section, timeout: float | None, validate: str, populate: bool) -> NamedTable:
     try:
-        view = _content.hold(section)
-        first = _content.published(view, section.name, timeout)
+        view = hold(section)
+        first = published(view, timeout)
         if first != MAGIC:
             raise _invalid(section, f"it begins with {first!r}, not with {MAGIC!r}")
         if populate:

@@ -1,25 +1,21 @@
 """Copying large data: into memory nobody has touched yet, by several threads, with progress.
 
 What a view's slice assignment does is right for anything small.  Here is what pays above some megabytes: several threads, pages
-made just ahead of the bytes that go there, signals and progress meanwhile.  Which threads and pages is decided here; the work is
-done in ``_copying.pyx``.
+made just ahead of the bytes that go there, signals and progress meanwhile.  How many threads is decided in ``_pages.py``, whether
+they pay at all here; the work is done in ``_copying.pyx``.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-
-from . import _copying, errors
+from . import _copying
 from ._arguments import count
 from ._backend import backend
+from ._pages import no_pages, team
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sys
     from collections.abc import Callable
-
-    from .section import View
 
     if sys.version_info >= (3, 12):
         from collections.abc import Buffer
@@ -29,11 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["copy"]
 
 _ALONE = 2 << 20  # bytes; below, starting threads and looking at pages costs more than it saves
-_SHARE = 2 << 20  # bytes a thread; with less, starting it costs more than it saves even where pages have to be made
-_TEAM = 4  # threads; memory is busy with these, and the other cores are for others
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_copying.forked)
 
 
 def copy(
@@ -72,57 +63,11 @@ def copy(
         if size < _ALONE:
             pair.move()
         else:
-            failure = pair.move_by(threads or _pays(size), backend.pager(), progress)
+            failure = pair.move_by(threads or team(size), backend.pager(), progress)
             if failure:
-                raise _no_pages(failure, f"Cannot copy {size} bytes (a part of them is copied)", None, "copy")
+                raise no_pages(failure, f"Cannot copy {size} bytes (a part of them is copied)", None, "copy")
     finally:
         pair.release()
     if progress is not None:
         progress(size, size)
     return size
-
-
-def populate(view: View, offset: int, length: int | None, threads: int | None) -> None:
-    """:meth:`namedshm.View.populate`."""
-    size = len(view)
-    length = size - offset if length is None else length
-    name = view._handle_facts[0]
-    if not 0 <= offset <= size or not 0 <= length <= size - offset:
-        raise errors.InvalidArgument(
-            f"Cannot populate {length} bytes at {offset}: the view has {size} bytes", name=name, call="populate"
-        )
-    threads = None if threads is None else count(threads, "threads", "populate")
-    failure = _copying.populate(view, offset, length, view.access == "write", threads or _pays(length), backend.pager())
-    if failure:
-        label = "an unnamed section" if name is None else repr(name)
-        raise _no_pages(failure, f"Cannot populate {length} bytes at {offset} of a view of {label}", name, "populate")
-
-
-def _no_pages(failure: int, what: str, name: str | None, call: str) -> Exception:
-    """The exception for a positive errno of populating."""
-    if failure == errno.ENOMEM:
-        return errors.OutOfResources(
-            f"{what}: the system has no memory for the pages (see 'free', and the memory limit of the cgroup); use less",
-            errno=failure,
-            name=name,
-            call=call,
-        )
-    if failure == errno.EFAULT:
-        return errors.NamedShmError(
-            f"{what}: there is nothing behind some pages; the mapped file was cut shorter, or the reserved huge pages are used up",
-            errno=failure,
-            name=name,
-            call=call,
-        )
-    return errors.NamedShmError(f"{what}: {os.strerror(failure)}", errno=failure, name=name, call=call)
-
-
-def _pays(size: int) -> int:
-    return max(1, min(_TEAM, _cores(), size // _SHARE))
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from . import errors
-from ._backend import backend
+from ._backend import SyncHandle, backend
 from ._backend.contract import ObjectInfo
 from .names import Name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["ObjectInfo", "describe", "list_objects", "state"]
+
+
+#: What a look at an object of each type tells: whether a wait would pass, the count, the owner.
+_STATES: dict[str, Callable[[bool, int, int | None], dict[str, Any]]] = {
+    "mutex": lambda free, count, owner: {"locked": not free, "owner": owner},
+    "event": lambda free, count, owner: {"set": free},
+    "semaphore": lambda free, count, owner: {"value": count},
+}
 
 
 def list_objects() -> list[ObjectInfo]:
@@ -43,14 +52,8 @@ def state(name: str) -> dict[str, Any]:
     kind = describe(name).type
     if kind == "section":
         return {}
-    from .sync import Waitable
-
-    parsed = Name(name)
-    handle = backend.open_sync(Waitable, kind, parsed, "wait", False)
+    handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:
-        free, count, owner = handle.look()
+        return _STATES[kind](*handle.look())
     finally:
         handle.close()
-    if kind == "mutex":
-        return {"locked": not free, "owner": owner}
-    return {"set": free} if kind == "event" else {"value": count}

@@ -18,9 +18,9 @@ import threading
 from multiprocessing import ProcessError, managers, process
 from typing import TYPE_CHECKING, Any
 
-from . import shared_memory
 from ._backend import backend
-from ._kept import Kept
+from ._drop_in import blocks, lists
+from ._drop_in.kept import Kept
 from .section import open as _open
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _NameKeeper(managers.Server):
     def track_segment(self, connection: object, segment_name: str) -> None:
         """Hold a name that the caller holds now; it lets go when this has returned."""
         self._held.close_unlinked()
-        self._held.keep(segment_name, _open(shared_memory._bare(segment_name)))
+        self._held.keep(segment_name, _open(blocks.bare(segment_name)))
 
     def release_segment(self, connection: object, segment_name: str) -> None:
         if not self._unlink(segment_name):
@@ -103,7 +103,7 @@ class SharedMemoryManager(managers.BaseManager):
         threading.Thread(target=_end_with_parent, daemon=True).start()
         super()._run_server(*args, **kwargs)  # type: ignore[misc]  # as above
 
-    def SharedMemory(self, size: int, *, name: str | None = None) -> shared_memory.SharedMemory:
+    def SharedMemory(self, size: int, *, name: str | None = None) -> blocks.SharedMemory:
         """A new block.
 
         Args:
@@ -113,14 +113,14 @@ class SharedMemoryManager(managers.BaseManager):
         Raises: ValueError if the manager was not started or connected, or is shut down; what SharedMemory raises.
         """
         self._check_running()
-        block = shared_memory.SharedMemory(name, create=True, size=size)
+        block = blocks.SharedMemory(name, create=True, size=size)
         self._hand_over(block)
         return block
 
-    def ShareableList(self, sequence: Iterable[_T], *, name: str | None = None) -> shared_memory.ShareableList[_T]:
+    def ShareableList(self, sequence: Iterable[_T], *, name: str | None = None) -> lists.ShareableList[_T]:
         """A new list with these items; ``name`` as in :meth:`SharedMemory`.  Raises as that and the class ShareableList."""
         self._check_running()
-        made = shared_memory.ShareableList(sequence, name=name)
+        made = lists.ShareableList(sequence, name=name)
         self._hand_over(made.shm)
         return made
 
@@ -128,22 +128,22 @@ class SharedMemoryManager(managers.BaseManager):
         if self._state.value != _managers.State.STARTED:
             raise ValueError("This SharedMemoryManager is not running: call start() or connect(), or use it in a with statement")
 
-    def _hand_over(self, block: shared_memory.SharedMemory) -> None:
+    def _hand_over(self, block: blocks.SharedMemory) -> None:
         try:
             with self._Client(self._address, authkey=self._authkey) as connection:
                 _managers.dispatch(connection, None, "track_segment", (block.name,))
         except BaseException:
-            shared_memory._let_go(block)
+            blocks.let_go(block)
             block.close()
             raise
-        shared_memory._let_go(block)  # only now: until the server held it, this was the only handle
+        blocks.let_go(block)  # only now: until the server held it, this was the only handle
 
 
 def _forget_what_fork_gave() -> None:
     """A forked child has a copy of every handle of its parent: no block's name would go as long as the server lives."""
     for thing in gc.get_objects():
-        if issubclass(type(thing), shared_memory.SharedMemory):  # isinstance() would run code of proxies
-            shared_memory._let_go(thing)
+        if issubclass(type(thing), blocks.SharedMemory):  # isinstance() would run code of proxies
+            blocks.let_go(thing)
 
 
 def _end_with_parent() -> None:

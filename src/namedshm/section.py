@@ -12,8 +12,9 @@ from . import errors
 from ._arrival import opened
 from ._backend import SectionHandle, backend
 from ._core import Mapping
-from ._openings import SharedHandle, reopen
-from ._unavailable import unpickling
+from ._holder import Holder, label, reference, sendable
+from ._pickling.openings import SharedHandle, reopen
+from ._pickling.unavailable import unpickling
 from .names import Name
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ __all__ = ["Section", "View"]
 _GRANULARITY = backend.granularity
 _PAGE = backend.page_size
 _SIZE_LIMIT = 1 << 63
-_copying: Any = None  # the module, from the first time on that it is needed
+_pages: Any = None  # the module, from the first time on that it is needed
 
 
 class View(Mapping):
@@ -98,10 +99,10 @@ class View(Mapping):
             OutOfResources: there is no memory for them (Linux; where it tells).
             NamedShmError: the file behind them was cut shorter, or a page is on broken memory (Linux).
         """
-        global _copying
-        if _copying is None:
-            from . import copying as _copying
-        _copying.populate(self, offset, length, threads)
+        global _pages
+        if _pages is None:
+            from . import _pages
+        _pages.populate(self, self._handle_facts[0], self.access == "write", offset, length, threads)
 
     def __enter__(self) -> View:
         return self
@@ -111,7 +112,7 @@ class View(Mapping):
 
     def __reduce__(self) -> tuple[Callable[..., View], tuple[object, ...]]:
         name, identity = self._handle_facts
-        return _restore_view, (_picklable(name), identity, self.offset, len(self), self.access)
+        return _restore_view, (sendable("section", name), identity, self.offset, len(self), self.access)
 
     def __repr__(self) -> str:
         name, _ = self._handle_facts
@@ -119,7 +120,7 @@ class View(Mapping):
         return f"<namedshm.View of {_label(name)}: {len(self)} bytes at offset {self.offset}, {state}>"
 
 
-class Section:
+class Section(Holder):
     r"""A handle to a section of shared memory; make one with :func:`namedshm.create` or :func:`namedshm.open`.
 
     Use it as a context manager, or call :meth:`close`; garbage collection closes it as well.  A child made by ``fork`` has
@@ -138,11 +139,6 @@ class Section:
 
     # ---------------------------------------------------------------------------------------------------- what it is
     @property
-    def name(self) -> str | None:
-        """The name as given; None for an unnamed section."""
-        return self._handle.name
-
-    @property
     def size(self) -> int:
         """Size in bytes, exactly as asked for at creation, in every process."""
         return self._handle.size
@@ -156,15 +152,6 @@ class Section:
     def created(self) -> bool:
         """Whether this call made the object (with ``exist_ok``: False means it was there)."""
         return self._handle.created
-
-    @property
-    def identity(self) -> int:
-        """A 64-bit number no other object ever has (0: unknown, made by a plain Win32 program)."""
-        return self._handle.identity
-
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
 
     # ---------------------------------------------------------------------------------------------------- what it does
     def map(
@@ -266,26 +253,14 @@ class Section:
             raise errors.InvalidArgument("An unnamed section has no name to retire", call="retire")
         return backend.retire(handle)
 
-    def close(self) -> None:
-        """Close the handle: the name goes if it was the last one anywhere.  Views and buffers stay valid.  Twice is a no-op."""
-        self._handle.close()
-
-    def __enter__(self) -> Section:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._handle.close()
-
     def __reduce__(self) -> tuple[Callable[..., Section], tuple[object, ...]]:
-        handle = self._handle
-        if handle.closed:
-            raise _closed(handle.name, "pickle")
-        return _restore, (_picklable(handle.name), handle.identity, handle.access)
+        return _restore, reference("section", self._handle)
 
-    def __repr__(self) -> str:
-        handle = self._handle
-        state = "closed" if handle.closed else handle.access
-        return f"<namedshm.Section {_label(handle.name)}: {handle.size} bytes, {state}>"
+    def _label(self) -> str:
+        return _label(self.name)
+
+    def _facts(self) -> str:
+        return f": {self.size} bytes{'' if self.closed else f', {self.access}'}"
 
 
 # -------------------------------------------------------------------------------------------------------- create and open
@@ -442,7 +417,7 @@ def stale(name: str) -> errors.StaleObject:
 
 
 def _label(name: str | None) -> str:
-    return "an unnamed section" if name is None else f"section {name!r}"
+    return label("section", name)
 
 
 def _closed(name: str | None, call: str) -> errors.ClosedHandle:
@@ -455,12 +430,6 @@ def _check_mode(name: str | None, mode: int) -> int:
             f"mode {mode!r} for {_label(name)}: use read and write bits only, for example 0o644", name=name, call="create"
         )
     return mode
-
-
-def _picklable(name: str | None) -> str:
-    if name is None:
-        raise TypeError("An unnamed section cannot be pickled, nobody could find it: create it with a name")
-    return name
 
 
 def _check_access(access: object) -> None:

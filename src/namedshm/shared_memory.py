@@ -3,524 +3,39 @@ r"""``multiprocessing.shared_memory`` that leaves nothing behind: change the imp
     from namedshm import shared_memory                  # instead of: from multiprocessing import shared_memory
     block = shared_memory.SharedMemory("frames", create=True, size=1024)
 
-A facade over sections (section.py).  What differs from the standard library is the subject of docs/migration.md.  The sentences to
-know are: the process that made a block keeps its name until anybody calls ``unlink()`` or that process ends, in whatever way; who
-has the block open holds the name as well; and the memory goes with the last buffer.  So nobody has to call ``unlink()`` for what
-may last as long as its maker, there is no resource tracker, and ``close()`` never raises.  On Windows a name goes with its last
-handle, as with the standard library.
+A facade; the classes are in ``_drop_in/``, over sections.  What differs from the standard library is the subject of
+docs/migration.md.  The sentences to know are: the process that made a block keeps its name until anybody calls ``unlink()`` or
+that process ends, in whatever way; who has the block open holds the name as well; and the memory goes with the last buffer.  So
+nobody has to call ``unlink()`` for what may last as long as its maker, there is no resource tracker, and ``close()`` never raises.
+On Windows a name goes with its last handle, as with the standard library.
 
 ``SharedMemoryManager`` is here too; it is in managers.py and loaded when it is asked for, because it needs multiprocessing.
 """
 
 from __future__ import annotations
 
-import operator
-import os
-import struct
-from array import array
-from itertools import accumulate
+import sys
 
-from . import errors
 from ._backend import backend
-from ._kept import Kept
-from ._unavailable import unpickling
-from .section import create as _create
-from .section import open as _open
-from .section import stale as _stale
+from ._drop_in import blocks
+from ._drop_in.blocks import SharedMemory
+from ._drop_in.lists import ShareableList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Generic, SupportsIndex, TypeVar
-
     from .managers import SharedMemoryManager as SharedMemoryManager
-    from .section import Section
-
-    _T = TypeVar("_T", bound="str | bytes | float | bool | None")
-
-    class _OfItems(Generic[_T]):
-        """What makes ``ShareableList[int]`` a type."""
-
-else:  # the typing module alone costs more than all of this package
-    _T = None
-
-    class _OfItems:
-        def __class_getitem__(cls, item):
-            return cls
-
 
 __all__ = ["ShareableList", "SharedMemory", "install"]
 
-# The test suite of CPython looks at these three.  Not POSIX: the kernel's lifetime, as the standard library has it on Windows.
+# The test suite of CPython looks at these three, and puts another function in the place of the last.  Not POSIX: the kernel's
+# lifetime, as the standard library has it on Windows.
 _USE_POSIX = False
-_SHM_NAME_PREFIX = "psm_"
+_SHM_NAME_PREFIX = blocks.NAME_PREFIX
+_make_filename = blocks.made_up
 
+blocks.names_by(lambda: _make_filename())
 
-#: The sections of blocks made here, by identity.  Empty on Windows, where nobody could take their names away.
-_kept = Kept()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_kept.forget)
 
-
-def _make_filename() -> str:
-    """A name that is free with near certainty; the caller tries again if it is not."""
-    return _SHM_NAME_PREFIX + os.urandom(8).hex()
-
-
-def _end_access(block: SharedMemory, kept: Kept = _kept) -> None:
-    # Only dropped, not released: what was made of it may point into it and know no more than this object (torch.frombuffer).
-    block._buf = None
-    section = block._section
-    if section is not None and not kept.keeps(block._identity, section):
-        section.close()
-
-
-class SharedMemory:
-    """A block of shared memory, by name; as ``multiprocessing.shared_memory.SharedMemory``.
-
-    Args:
-        name: of the block; None makes up a new one.  A leading slash does not count: ``"/x"`` is ``"x"``.
-        create: True makes a new block, False opens a living one.
-        size: bytes of a new block, exact; ignored when opening.
-        track: for compatibility with Python 3.13 and newer; there is no tracker.
-
-    Raises:
-        FileExistsError: (AlreadyExists) create, and somebody holds that name.
-        FileNotFoundError: (NotFound) open, and nobody holds it.
-        ValueError: (InvalidArgument, InvalidName) no size, no name, or one that cannot be.
-        PermissionError: (AccessDenied) it is another user's.
-        MemoryError: (OutOfResources) no memory; nothing was made.
-
-    Behaviour: https://docs.python.org/3/library/multiprocessing.shared_memory.html, as far as docs/migration.md does not differ.
-    """
-
-    # so that an instance whose __init__ failed, or never ran, can be closed
-    _section: Section | None = None
-    _buf: memoryview | None = None
-    _name = ""
-    _size = 0
-    _identity = 0
-
-    def __init__(self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True) -> None:
-        if create:
-            section = _create_new(size) if name is None else _create_named(name, size)
-        elif size < 0:
-            raise errors.InvalidArgument(
-                f"Cannot open {name!r} with {size} bytes: leave the size out", name=name, call="SharedMemory"
-            )
-        elif name is None:
-            raise errors.InvalidArgument("Opening a block needs its name; create=True makes a new one", call="SharedMemory")
-        else:
-            section = _open(_bare(name))
-        self._section = section
-        self._name = section.name or "" if name is None else name
-        self._size = section.size
-        self._identity = section.identity
-        self._buf = memoryview(section.map())
-        if create and backend.names_can_go:
-            _kept.keep(section.identity, section)
-
-    @property
-    def buf(self) -> memoryview:
-        """The bytes, writable; None after :meth:`close`.  Slices and arrays made of it stay valid as long as they live."""
-        return self._buf  # type: ignore[return-value]  # as typeshed has it: nobody wants to check for None at every use
-
-    @property
-    def name(self) -> str:
-        """The name that opens this block elsewhere."""
-        return self._name
-
-    @property
-    def size(self) -> int:
-        """Size in bytes, exactly as given at creation, also where it was opened."""
-        return self._size
-
-    def close(self) -> None:
-        """End this instance's access.
-
-        The process that made the block keeps its name, and so the block, until :meth:`unlink` or its own end; elsewhere this ends
-        the instance's hold on the name.  Buffers and arrays taken from :attr:`buf` stay valid and keep the memory; so this never
-        raises BufferError.  Twice is a no-op.
-        """
-        _end_access(self)
-        _kept.close_unlinked()
-
-    def unlink(self) -> None:
-        """Take the name away, whoever holds it: it can be made again at once, and nobody finds this block any more.
-
-        All who have it open keep it, and :attr:`buf` stays usable until :meth:`close`.  Nothing happens if the name is gone, or
-        another block's by now.
-
-        On Windows, where a name stays with its object, this only ends the instance's hold on it.
-
-        Raises: PermissionError (AccessDenied) in ``Global`` where this process may not create.
-        """
-        if not backend.names_can_go:
-            _let_go(self)
-        elif self._section is not None:
-            _take_name_away(self)
-            _kept.close_unlinked()
-
-    # When the interpreter ends, the names of this module may be gone before its objects are: what is needed then is held here.
-    def __del__(self, end_access: Callable[[SharedMemory], None] = _end_access) -> None:
-        end_access(self)
-
-    def __getattr__(self, name: str) -> Any:
-        why = ""
-        if name in _OF_FILES:
-            why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
-
-    def __reduce__(self) -> tuple[Callable[..., SharedMemory], tuple[object, ...]]:
-        return _reopen, (type(self), self._name, self._size, _pickled_identity(self))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, size={self.size})"
-
-
-_OF_FILES = ("_fd", "_mmap")  # of the standard library's blocks
-
-# What a block's methods do is done here, so that a subclass may override any of them without changing another.
-
-
-def _let_go(block: SharedMemory) -> None:
-    """End this instance's hold on the name, and this process's if it made the block."""
-    if block._section is not None:
-        _kept.take(block._identity)
-        block._section.close()
-
-
-def _take_name_away(block: SharedMemory) -> None:
-    section = block._section
-    assert section is not None
-    try:
-        section.retire()
-    except errors.ClosedHandle:
-        _retire_by_name(block)
-    section.close()
-    kept = _kept.take(block._identity)  # the same section, or that of another instance of this process
-    if kept is not None:
-        kept.close()
-
-
-def _retire_by_name(block: SharedMemory) -> None:
-    """Of a block that was closed before."""
-    try:
-        section = _open(_bare(block._name))
-    except (errors.NotFound, errors.WrongType):
-        return
-    with section:
-        if section.identity == block._identity:
-            section.retire()
-
-
-def _create_named(name: str, size: int) -> Section:
-    try:
-        return _create_somehow(_bare(name), size)
-    except errors.AlreadyExists:
-        raise errors.AlreadyExists(
-            f"Cannot create block {name!r}: it exists. Open it (without create=True), unlink() it first, or leave the name out "
-            "for a new one",
-            name=name,
-            call="SharedMemory",
-        ) from None
-
-
-def _create_somehow(name: str, size: int) -> Section:
-    _kept.close_unlinked()
-    try:
-        return _create(name, size)
-    except errors.OutOfResources:
-        _kept.close_all_unlinked()  # what others have unlinked, and only we still have
-        return _create(name, size)
-
-
-def _bare(name: str) -> str:
-    """The name as sections have it; shm_open(3) does not count leading slashes either."""
-    return name.lstrip("/") if isinstance(name, str) else name
-
-
-def _create_new(size: int) -> Section:
-    while True:
-        try:
-            return _create_somehow(_make_filename(), size)
-        except errors.AlreadyExists:
-            continue
-
-
-@unpickling()
-def _reopen(kind: type[SharedMemory], name: str, size: int, identity: str) -> SharedMemory:
-    block = kind(name, False, size)
-    _check_same(block, identity)
-    return block
-
-
-def _pickled_identity(block: SharedMemory) -> str:
-    """Of the same length for every block."""
-    return f"{block._identity:016x}"
-
-
-def _check_same(block: SharedMemory, identity: str) -> None:
-    """Raises StaleObject if this is not the block that was pickled but a later one of its name."""
-    if int(identity, 16) not in (0, block._identity):  # 0: made by a program that gives none
-        _end_access(block)
-        raise _stale(block._name)
-
-
-# ------------------------------------------------------------------------------------------------------------ lists
-# The layout is the standard library's (native byte order, so that a list of a program that has not changed its import line can be
-# read on Windows, where the blocks are the same objects):
-#
-#     offset                bytes       what
-#     0                     8           N, the number of items
-#     8                     8 (N + 1)   where each item starts in the data, and where the last one ends
-#     8 (N + 2)             D           the data: 8 bytes for a number, a bool or None; as much as was needed at first for text
-#     8 (N + 2) + D         8 N         each item's format, padded with NUL
-#     8 (N + 2) + D + 8 N   N           each item's kind: 0 number or bool, 1 str, 2 bytes, 3 None
-#
-# The format of text is "24s": so many bytes, padded with NUL, which reading takes off.  One thing is ours: "024s", with a leading
-# zero, means exactly so many, because they end in NUL.  The standard library reads and takes off those, as it always does.
-# Written once when the list is made: N and the places.  An item's data, format and kind are written one after the other with no
-# lock, as the standard library does: who changes items' types while others read guards the list with a Mutex.
-
-_WORD = 8
-_FORMAT_SIZE = 8  # characters
-
-
-def _padded(format: str) -> bytes:
-    return format.encode().ljust(_FORMAT_SIZE, b"\0")
-
-
-_INT, _FLOAT, _BOOL, _NONE = map(_padded, ("q", "d", "xxxxxxx?", "xxxxxx?x"))
-_int, _float = struct.Struct("q"), struct.Struct("d")
-_NUMBER, _STR, _BYTES, _NOTHING = range(4)
-_ENCODING = "utf8"
-
-
-class ShareableList(_OfItems[_T]):
-    """A list of fixed length in shared memory; as ``multiprocessing.shared_memory.ShareableList``.
-
-    Items are int (64 bits), float, bool, str, bytes (up to 9,999,999 bytes each) and None.  An item may be replaced by any
-    other; text by text that needs no more room than the item had at first, rounded up to 8 bytes.
-
-    Args:
-        sequence: the items of a new list.  None opens the list ``name``; without a name it makes an empty list.
-        name: of the block.
-
-    Attributes:
-        shm: the :class:`SharedMemory` it is in; close that.
-
-    Raises:
-        TypeError: an item of another type.
-        ValueError: an int beyond 64 bits, text beyond the limit; the block that is opened holds no list.
-        FileExistsError, FileNotFoundError and the others of :class:`SharedMemory`.
-    """
-
-    shm: SharedMemory
-
-    def __init__(self, sequence: Iterable[_T] | None = None, *, name: str | None = None) -> None:
-        if name is None or sequence is not None:
-            items = [_encoded(value, None) for value in (() if sequence is None else sequence)]
-            block, places = _written(items, name)
-        else:
-            block = SharedMemory(name)
-            try:
-                places = _places(block)
-            except BaseException:
-                block.close()
-                raise
-        self.shm = block
-        self._length = len(places) - 1
-        self._places = places  # and, last, where the data ends
-        self._data = _WORD * (self._length + 2)
-        self._formats = self._data + places[-1]
-        self._kinds = self._formats + _FORMAT_SIZE * self._length
-
-    def _bytes(self) -> memoryview:
-        block = self.shm._buf
-        if block is None:
-            raise errors.ClosedHandle(
-                f"The list {self.shm.name!r} is closed: open it again", name=self.shm.name, call="ShareableList"
-            )
-        return block
-
-    def _index(self, position: SupportsIndex, complaint: str) -> int:
-        index = operator.index(position)
-        if index < 0:
-            index += self._length
-        if not 0 <= index < self._length:
-            raise IndexError(complaint)
-        return index
-
-    # ---------------------------------------------------------------------------------------------------- items
-    def __getitem__(self, position: SupportsIndex) -> _T:
-        index = self._index(position, "index out of range")
-        block, places, start = self._bytes(), self._places, self._data
-        data = block[start + places[index] : start + places[index + 1]]
-        at = self._formats + _FORMAT_SIZE * index
-        value: _T = _decoded(bytes(data), bytes(block[at : at + _FORMAT_SIZE]), block[self._kinds + index], index)
-        return value
-
-    def __setitem__(self, position: SupportsIndex, value: _T) -> None:
-        index = self._index(position, "assignment index out of range")
-        block = self._bytes()
-        start, end = self._data + self._places[index], self._data + self._places[index + 1]
-        at = self._formats + _FORMAT_SIZE * index
-        block[start:end], block[at : at + _FORMAT_SIZE], block[self._kinds + index] = _encoded(value, end - start)
-
-    def __iter__(self) -> Iterator[_T]:
-        return map(self.__getitem__, range(self._length))
-
-    def __len__(self) -> int:
-        return self._length
-
-    def count(self, value: object) -> int:
-        """How many items equal ``value``."""
-        return sum(value == item for item in self)
-
-    def index(self, value: object) -> int:
-        """The first position of ``value``.  Raises ValueError if it is not in the list."""
-        for position, item in enumerate(self):
-            if value == item:
-                return position
-        raise ValueError(f"{value!r} is not in this list")
-
-    # ---------------------------------------------------------------------------------------------------- the list itself
-    @property
-    def format(self) -> str:
-        """The formats of all items as they are now, in the language of :mod:`struct`."""
-        return "".join(map(self._get_packing_format, range(self._length)))
-
-    def _get_packing_format(self, position: int) -> str:
-        at = self._formats + _FORMAT_SIZE * self._index(position, "index out of range")
-        return _text(bytes(self._bytes()[at : at + _FORMAT_SIZE]))
-
-    def __reduce__(self) -> tuple[Callable[..., ShareableList[Any]], tuple[object, ...]]:
-        return _reopen_list, (type(self), self.shm.name, _pickled_identity(self.shm))
-
-    def __repr__(self) -> str:
-        items = "closed" if self.shm.buf is None else list(self)
-        return f"{type(self).__name__}({items}, name={self.shm.name!r})"
-
-    if not TYPE_CHECKING:
-        __class_getitem__ = classmethod(type(list[int]))
-
-
-@unpickling()
-def _reopen_list(kind: type[ShareableList[Any]], name: str, identity: str) -> ShareableList[Any]:
-    opened = kind(name=name)
-    _check_same(opened.shm, identity)
-    return opened
-
-
-def _written(items: list[tuple[bytes, bytes, int]], name: str | None) -> tuple[SharedMemory, array[int]]:
-    """A new block with these items; everything that can be wrong with them was found before."""
-    places = array("q", accumulate((len(data) for data, _, _ in items), initial=0))
-    content = b"".join(
-        (
-            _int.pack(len(items)),
-            places.tobytes(),
-            *(data for data, _, _ in items),
-            *(format for _, format, _ in items),
-            bytes(kind for _, _, kind in items),
-        )
-    )
-    block = SharedMemory(name, create=True, size=len(content))
-    block.buf[: len(content)] = content
-    return block, places
-
-
-def _places(block: SharedMemory) -> array[int]:
-    """The places of the items of a list somebody made; anything may be in the block."""
-    size = block.size
-    length = struct.unpack_from("q", block.buf)[0] if size >= 2 * _WORD else -1
-    if 0 <= length <= (size - 2 * _WORD) // (_WORD + _FORMAT_SIZE + 1):
-        places = array("q", bytes(block.buf[_WORD : _WORD * (length + 2)]))
-        fits = _WORD * (length + 2) + places[-1] + (_FORMAT_SIZE + 1) * length <= size
-        if fits and places[0] == 0 and _in_order(places):
-            return places
-    raise errors.InvalidArgument(
-        f"The block {block.name!r} of {size} bytes holds no ShareableList: open it with SharedMemory",
-        name=block.name,
-        call="ShareableList",
-    )
-
-
-def _in_order(places: array[int]) -> bool:
-    """Whether they never decrease; compared in C, a thousand at a time, for a list may have millions."""
-    for start in range(0, len(places), 1000):
-        some = places[start : start + 1001].tolist()  # and the first of the next
-        if some != sorted(some):
-            return False
-    return True
-
-
-def _encoded(value: object, room: int | None) -> tuple[bytes, bytes, int]:
-    """What is stored for a value: data, format and kind.
-
-    Args:
-        room: bytes the item has; None: as many as it needs.
-    """
-    if isinstance(value, (str, bytes)):
-        return _encoded_text(value, room)
-    if value is None:
-        data, format, kind = bytes(_WORD), _NONE, _NOTHING
-    elif isinstance(value, bool):
-        data, format, kind = bytes(_WORD - 1) + bytes([value]), _BOOL, _NUMBER
-    elif isinstance(value, float):
-        data, format, kind = _float.pack(value), _FLOAT, _NUMBER
-    elif isinstance(value, int):
-        if not -(1 << 63) <= value < 1 << 63:
-            raise ValueError(f"a ShareableList holds integers of 64 bits, and {value} needs more")
-        data, format, kind = _int.pack(value), _INT, _NUMBER
-    else:
-        raise TypeError(f"a ShareableList holds int, float, bool, str, bytes and None, not {type(value).__name__}")
-    return data if room is None else data.ljust(room, b"\0"), format, kind
-
-
-def _encoded_text(value: str | bytes, room: int | None) -> tuple[bytes, bytes, int]:
-    data = value.encode(_ENCODING) if isinstance(value, str) else value
-    if room is None:
-        # as the standard library, which counts characters; but never less than the bytes need
-        room = max(_WORD * (len(value) // _WORD + 1), -(-len(data) // _WORD) * _WORD)
-    elif len(data) > room:
-        raise ValueError(f"bytes/str item exceeds available storage: {len(data)} bytes, and there is room for {room}")
-    format = f"0{len(data)}s" if data.endswith(b"\0") else f"{room}s"
-    if len(format) > _FORMAT_SIZE:
-        limit = "999,999 if they end in NUL" if format[0] == "0" else "9,999,999"
-        raise ValueError(f"an item of a ShareableList has at most {limit} bytes, not {len(data)}: use a SharedMemory for it")
-    return data.ljust(room, b"\0"), _padded(format), _STR if isinstance(value, str) else _BYTES
-
-
-def _decoded(data: bytes, format: bytes, kind: int, index: int) -> Any:
-    """The value; whatever the block holds, it is one of the six types or a ValueError."""
-    if kind == _NUMBER and len(data) >= _WORD:
-        if format == _INT:
-            return _int.unpack_from(data)[0]
-        if format == _FLOAT:
-            return _float.unpack_from(data)[0]
-        if format == _BOOL:
-            return data[_WORD - 1] != 0
-    elif kind == _NOTHING:
-        return None
-    text = _text(format)
-    digits = text[:-1]
-    if kind in (_STR, _BYTES) and text[-1:] == "s" and digits.isdecimal() and int(digits) <= len(data):
-        data = data[: int(digits)]
-        if digits[0] != "0":
-            data = data.rstrip(b"\0")
-        return data.decode(_ENCODING) if kind == _STR else data
-    raise ValueError(
-        f"Item {index} is damaged (format {text!r}, kind {kind}), or somebody changes its type at this moment: "
-        "guard the list with a namedshm.Mutex"
-    )
-
-
-def _text(format: bytes) -> str:
-    return format.rstrip(b"\0").decode("latin-1")
-
-
-# ------------------------------------------------------------------------------------------------------------ the module
 def install() -> None:
     """Let libraries that import ``multiprocessing.shared_memory`` get this module, and this package's ``SharedMemoryManager``, in
     this process and in those that multiprocessing starts from here on, by whatever method.
@@ -528,9 +43,10 @@ def install() -> None:
     Call it before they are imported: what they have got by then stays with them.  From then on the resource tracker ignores
     requests to forget blocks it never heard of.  Twice is a no-op.
     """
-    from ._substitution import substitute
+    from ._drop_in.installing import substitute
+    from .managers import SharedMemoryManager
 
-    substitute()
+    substitute(sys.modules[__name__], SharedMemoryManager)
 
 
 def __getattr__(name: str) -> object:
@@ -539,9 +55,8 @@ def __getattr__(name: str) -> object:
 
         globals()[name] = SharedMemoryManager
         return SharedMemoryManager
-    if (
-        name == "resource_tracker" and backend.names_can_go
-    ):  # libraries reach for it here; the standard module has it on POSIX alone
+    # Libraries reach for it here; the standard module has it on POSIX alone.
+    if name == "resource_tracker" and backend.names_can_go:
         from multiprocessing import resource_tracker
 
         globals()[name] = resource_tracker

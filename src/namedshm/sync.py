@@ -17,7 +17,8 @@ from . import aio, errors
 from ._arguments import check_on_abandoned, seconds, spinning
 from ._arrival import opened
 from ._backend import SPIN, SyncHandle, backend, set_acquisitions
-from ._unavailable import unpickling
+from ._holder import Holder, reference
+from ._pickling.unavailable import unpickling
 from .names import Name
 from .section import stale
 
@@ -105,7 +106,7 @@ class WaitResult:
         return f"<WaitResult {self.index}: {self.object!r}, abandoned {self.abandoned}>"
 
 
-class Waitable(SyncHandle):
+class Waitable(SyncHandle, Holder):
     """What mutexes, events and semaphores have in common.
 
     Attributes:
@@ -158,15 +159,7 @@ class Waitable(SyncHandle):
         return self.duplicate_as(access or mine)
 
     def __reduce__(self) -> tuple[Callable[..., Waitable], tuple[object, ...]]:
-        if self.closed:
-            raise errors.ClosedHandle(f"This handle to {self.name!r} is closed: it cannot be pickled", name=self.name)
-        if self.name is None:
-            raise TypeError(f"An unnamed {self._kind} cannot be pickled, nobody could find it: create it with a name")
-        return _restore, (type(self), self.name, self.identity, self.access)
-
-    def __repr__(self) -> str:
-        label = "unnamed" if self.name is None else repr(self.name)
-        return f"<namedshm.{type(self).__name__} {label}{', closed' if self.closed else ''}>"
+        return _restore, (type(self), *reference(self._kind, self))
 
 
 @unpickling()
@@ -225,7 +218,7 @@ class Mutex(Waitable):
         def release(self) -> None:
             """Release it once.  Raises NotOwned if this thread does not own it."""
 
-        def __enter__(self) -> Acquisition: ...
+        def __enter__(self) -> Acquisition: ...  # type: ignore[override]  # a mutex is held as a lock, not as a handle
         def __exit__(self, kind: object, error: object, trace: object) -> None: ...
 
     else:  # no Python frame between the caller and the compare-and-swap
@@ -325,12 +318,6 @@ class Event(Waitable):
         """:meth:`wait` for asyncio; cancelling it takes nothing."""
         return (await aio.wait([self], False, timeout))[0] >= 0
 
-    def __enter__(self) -> Event:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
 
 class Semaphore(Waitable):
     """A count between 0 and a maximum: waiting takes one, releasing gives back.  A killed holder gives nothing back."""
@@ -403,6 +390,10 @@ class Semaphore(Waitable):
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         self.release()
+
+
+#: The classes by what snapshots (ObjectInfo) call them.
+BY_TYPE: dict[str, type[Waitable]] = {cls._kind: cls for cls in (Mutex, Event, Semaphore)}
 
 
 # ------------------------------------------------------------------------------------------------------------ several

@@ -576,7 +576,7 @@ def test_a_copy_is_pickled_with_its_elements(name: str) -> None:
 # ------------------------------------------------------------------------------------------------------------ beyond memory
 @pytest.mark.skipif(not on_linux, reason="Windows counts all of a section's memory when it is made")
 def test_a_reserved_array_may_be_larger_than_the_memory_there_is(name: str, whole_machine: int, peers: Callable[[], Peer]) -> None:
-    with pytest.raises(namedshm.OutOfResources, match="reserved one"):
+    with pytest.raises(namedshm.OutOfResources, match="none aside"):
         arrays.create(name, whole_machine, "u1")
     array = arrays.create(name, whole_machine, "u1", reserve=True)
     array[-1] = 1

@@ -19,7 +19,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import namedshm
-from namedshm import _array_layout, _content, _npy, arrays
+from namedshm import arrays
+from namedshm._formats import array_layout, publication
+from namedshm._formats import npy as headers
 
 
 def section_of(name: str, data: bytes, size: int | None = None) -> namedshm.Section:
@@ -224,7 +226,9 @@ def test_a_header_is_copied_before_it_is_looked_at(name: str) -> None:
 
     with section_of(name, data) as section:
         view = section.map(kind=Counting)
-        found = _array_layout.decode(view, _content.published(view, name, 0), name)
+        first = publication.published(view, 0)
+        assert first is not None
+        found = array_layout.decode(view, first)
     assert found.shape == (3,)
     bytes_read = [byte for read in view.reads for byte in read]
     assert len(bytes_read) == len(set(bytes_read))
@@ -346,7 +350,7 @@ def test_literals_are_read_as_python_reads_them(one: str, two: str) -> None:
     import ast
 
     text = f"{{'descr': {one}, 'shape': {two}}}"
-    assert _npy._literal(text) == ast.literal_eval(text)
+    assert headers._literal(text) == ast.literal_eval(text)
 
 
 @settings(max_examples=400, deadline=None)
@@ -362,17 +366,17 @@ def test_literals_are_read_as_python_reads_them(one: str, two: str) -> None:
     st.sampled_from(["", ",", ",,", "  ", "\n", '"', "-1", "L", "5"]),
 )
 def test_what_numpy_saves_is_read_as_any_other_literal(descr, shape, fortran, old: str, new: str) -> None:
-    text = _npy.encode(descr, shape, fortran)[10:].decode("latin-1")
+    text = headers.encode(descr, shape, fortran)[10:].decode("latin-1")
     text = text.replace(old, new, 1) if old else text
 
     def said() -> object:
         try:
-            return _npy.parse(b"\x93NUMPY\1\0", text.encode("latin-1"))
-        except _npy.REFUSALS:
+            return headers.parse(b"\x93NUMPY\1\0", text.encode("latin-1"))
+        except headers.REFUSALS:
             return "refused"
 
     quickly = said()
-    with mock.patch.object(_npy, "_SAVED", re.compile("(?!)")):  # matches nothing
+    with mock.patch.object(headers, "_SAVED", re.compile("(?!)")):  # matches nothing
         assert said() == quickly
 
 
@@ -463,7 +467,7 @@ def test_the_text_behind_the_first_wrong_token_is_not_looked_at() -> None:
             seen.append(token)
             yield token
 
-    _real_tokens = _npy._tokens
-    with mock.patch.object(_npy, "_tokens", tokens), pytest.raises(ValueError, match="comma"):
-        _npy.parse(b"\x93NUMPY\1\0", b"(1 2" + b",3" * 10_000 + b")")
+    _real_tokens = headers._tokens
+    with mock.patch.object(headers, "_tokens", tokens), pytest.raises(ValueError, match="comma"):
+        headers.parse(b"\x93NUMPY\1\0", b"(1 2" + b",3" * 10_000 + b")")
     assert seen == ["(", "1", "2"]

@@ -13,13 +13,14 @@ from helpers.peer import Peer, PeerDied
 from helpers.turns import until
 
 import namedshm
-from namedshm import _npy, arrays
+from namedshm import arrays
+from namedshm._formats import npy
 
 # The points of publish() between which a process can be killed: everything that is visible to others happens in these calls.
 KILL = """
 import signal, sys
 import numpy as np
-from namedshm import _content, _npy, arrays, section
+from namedshm import arrays, section
 def die(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
 def die_after(function):
@@ -169,7 +170,7 @@ def test_many_arrays_opened_at_once_are_all_let_go(name: str) -> None:
 
 def test_opening_a_large_array_costs_no_memory_of_its_size(name: str) -> None:
     with namedshm.create(name, 1 << 30) as section, section.map() as view:
-        header = _npy.encode("<f8", ((1 << 27) - 16,), False)
+        header = npy.encode("<f8", ((1 << 27) - 16,), False)
         view[: len(header)] = header
         tracemalloc.start()
         array = arrays.open(name)

@@ -276,7 +276,7 @@ assert not {"multiprocessing", "numpy", "importlib.util"} & set(sys.modules), se
 before = list(sys.meta_path)
 import multiprocessing.reduction as reduction
 assert type(reduction.__loader__).__module__ == type(reduction.__spec__.loader).__module__ == "_frozen_importlib_external"
-assert reduction.ForkingPickler.reducer_override.__module__ == "namedshm._travel"
+assert reduction.ForkingPickler.reducer_override.__module__ == "namedshm._pickling.arrays_by_name"
 import inspect
 assert "class ForkingPickler" in inspect.getsource(reduction)
 try:

@@ -25,7 +25,7 @@ pa = needs("pyarrow")
 
 import namedshm
 from namedshm import arrow
-from namedshm._arrow_ipc import Damaged, _blocks, check
+from namedshm._formats.arrow_ipc import Damaged, _blocks, check
 
 from . import flat, samples
 

@@ -25,7 +25,8 @@ IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 BECOME_NOBODY = f"""
 import os, sys, grp, pwd, json, encodings.ascii, termios, tty, click, rich.console, rich.table, rich.text
 import namedshm.inspection, namedshm.win32, namedshm.cli.app
-from namedshm.cli import configuration, demo, grant, hold, list, show, facts, registry
+from namedshm.cli import configuration, demo, grant, hold, list, show, registry
+from namedshm._facts import content, looking, states, words
 import namedshm.sync
 os.setgroups([]); os.setresgid(*[{NOBODY}] * 3); os.setresuid(*[{NOBODY}] * 3)
 """

@@ -153,6 +153,20 @@ def test_every_example_and_page_is_named_in_the_documentation():
         assert path.rpartition("/")[2] in text, f"{path} is named nowhere"
 
 
+def test_every_file_that_contributing_md_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = re.search(r"^## The tree\n\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    assert tree
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    words = [word for line in tree[1].splitlines() for word in re.split(r"\s{2,}", line.strip())[0].split()] + spans
+    a_path = re.compile(r"(?!\./)[\w./*]*(/|\.(py|pyx|pxi|h|md|txt))[\w./*]*")
+    named = set(filter(a_path.fullmatch, words))
+    assert len(named) > 40
+    package = ROOT / "src" / "namedshm"
+    places = (ROOT, package, package / "_backend", package / "_backend" / "linux", ROOT / "include" / "namedshm")
+    assert not {name for name in named if not any(list(place.glob(name.rstrip("/"))) for place in places)}
+
+
 def test_every_test_that_security_md_names_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
     files = (ROOT / "tests").rglob("test_*.py")

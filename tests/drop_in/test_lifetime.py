@@ -18,6 +18,7 @@ from helpers.worker import end_as_maker
 
 import namedshm
 from namedshm import shared_memory
+from namedshm._drop_in import blocks
 from namedshm.shared_memory import ShareableList, SharedMemory
 
 IMPORT = "from namedshm.shared_memory import SharedMemory, ShareableList\n"
@@ -86,7 +87,7 @@ def test_a_forked_child_keeps_nothing_that_its_parent_keeps(
     parent = peers()
     parent.do(f"{IMPORT}b = SharedMemory(name, create=True, size=10); b.close(); del b", name=name)
     with parent.fork(tmp_path) as child:
-        assert child.do("from namedshm import shared_memory; shared_memory._kept.all()") == []
+        assert child.do("from namedshm._drop_in.blocks import kept; kept.all()") == []
         child.do("c = SharedMemory(name + 'c', create=True, size=10); c.close()")
         assert not gone(name + "c")  # its own it keeps
         parent.kill()
@@ -196,7 +197,7 @@ def test_a_sender_does_not_grow_when_others_unlink(receiver: Peer) -> None:
     assert most - before <= 2 * 2 * 50 + 4  # token and data of two rounds
     SharedMemory(create=True, size=8).unlink()
     assert _attached() - before <= 4
-    assert len(shared_memory._kept._turns) <= 2
+    assert len(blocks.kept._turns) <= 2
 
 
 @pytest.mark.skipif(not on_linux, reason="reads /proc")
@@ -242,7 +243,7 @@ def test_a_maker_of_a_fixed_name_does_not_grow(name: str, gone: Callable[[str], 
         block.close()
         block.unlink()
     assert gone(name)
-    assert len(shared_memory._kept._turns) <= 2
+    assert len(blocks.kept._turns) <= 2
 
 
 # ------------------------------------------------------------------------------------------------------------ subclasses

@@ -289,5 +289,6 @@ def test_the_classes_are_those_of_shared_memory() -> None:
     from namedshm import managers, shared_memory
 
     assert shared_memory.SharedMemoryManager is managers.SharedMemoryManager
-    assert managers.SharedMemoryManager.SharedMemory.__annotations__["return"] == "shared_memory.SharedMemory"
+    returned = managers.SharedMemoryManager.SharedMemory.__annotations__["return"]
+    assert eval(returned, vars(managers)) is SharedMemory
     assert (SharedMemory, ShareableList) == (shared_memory.SharedMemory, shared_memory.ShareableList)

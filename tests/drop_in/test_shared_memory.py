@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import inspect
 import multiprocessing.shared_memory
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -238,6 +239,7 @@ def test_arguments_are_those_of_the_standard_library() -> None:
         ("create", "POSITIONAL_OR_KEYWORD", False),
         ("size", "POSITIONAL_OR_KEYWORD", 0),
         ("track", "KEYWORD_ONLY", True),  # 3.13 and newer
+        ("reserve", "KEYWORD_ONLY", False),  # ours
     ]
     for parameter in inspect.signature(STANDARD.SharedMemory).parameters.values():
         mine = ours[parameter.name]
@@ -364,6 +366,19 @@ def test_a_block_is_the_section_of_its_name(name: str) -> None:
         section.map()[0] = 2
         assert SharedMemory(name).buf[0] == 2
         assert SharedMemory(rf"Local\{name}").size == 50
+
+
+@pytest.mark.skipif(not on_linux, reason="Windows counts all of a section's memory when it is made")
+def test_a_reserved_block_may_be_larger_than_the_memory_there_is(name: str, peers: Callable[[], Peer]) -> None:
+    size = 4 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with pytest.raises(MemoryError, match="none aside"):
+        SharedMemory(name, create=True, size=size)
+    block = SharedMemory(name, create=True, size=size, reserve=True)
+    block.buf[-1] = 1
+    peer = peers()
+    peer.do("from namedshm.shared_memory import SharedMemory; b = SharedMemory(name)", name=name)
+    assert peer.do("(b.size, b.buf[-1])") == (size, 1)
+    block.unlink()
 
 
 @pytest.mark.skipif(not on_windows, reason="elsewhere the standard library has names of its own")

@@ -17,24 +17,25 @@ LONGEST = 1.0  # seconds that an input may take
 
 
 def npy(data: bytes) -> None:
-    from namedshm import _array_layout, _npy
+    from namedshm._formats import array_layout, npy
 
-    with contextlib.suppress(*_npy.REFUSALS):
-        _array_layout._parse(data[:8].ljust(8, b"\0"), 0, data[10:])
+    with contextlib.suppress(*npy.REFUSALS):
+        array_layout._parse(data[:8].ljust(8, b"\0"), 0, data[10:])
 
 
 def record(data: bytes) -> None:
-    from namedshm import _npy, records
+    from namedshm import records
+    from namedshm._formats import npy
 
-    with contextlib.suppress(*_npy.REFUSALS):
-        records._class_of.__wrapped__(_npy.MAGIC + b"\1\0", data)
+    with contextlib.suppress(*npy.REFUSALS):
+        records._class_of.__wrapped__(npy.MAGIC + b"\1\0", data)
 
 
 def arrow(data: bytes) -> None:
-    from namedshm import _arrow_ipc
+    from namedshm._formats import arrow_ipc
 
-    with contextlib.suppress(_arrow_ipc.Damaged):
-        _arrow_ipc.check(memoryview(data))
+    with contextlib.suppress(arrow_ipc.Damaged):
+        arrow_ipc.check(memoryview(data))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {"npy": npy, "record-layout": record, "arrow": arrow}
@@ -53,10 +54,10 @@ def seeds(target: str, directory: Path) -> None:
             writer.write_table(table)
         (directory / "table").write_bytes(sink.getvalue())
         return
-    from namedshm import _npy
+    from namedshm._formats import npy
 
     for number, descr in enumerate(["<f8", [("a", "<i4"), ("b", "<f8", (3,))], [("name", "<U8"), ("", "|V4")]]):
-        header = _npy.encode(descr, (2,) if target == "record-layout" else (3, 4), False)
+        header = npy.encode(descr, (2,) if target == "record-layout" else (3, 4), False)
         (directory / f"header-{number}").write_bytes(header[10:] if target == "record-layout" else header)
 
 
@@ -78,9 +79,9 @@ def main() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["namedshm"]):
-        import namedshm._array_layout
-        import namedshm._arrow_ipc
-        import namedshm._npy
+        import namedshm._formats.array_layout
+        import namedshm._formats.arrow_ipc
+        import namedshm._formats.npy
         import namedshm.records  # noqa: F401
     target = TARGETS[sys.argv.pop(1)]
     atheris.Setup(sys.argv, target)

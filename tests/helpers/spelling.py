@@ -105,7 +105,7 @@ class Win32:
         self._existed: dict[int, bool] = {}
 
     def close_all(self) -> None:
-        for handle in list(getattr(w, "_handles", ())):
+        for handle in list(w._handles._handles):
             w.CloseHandle(handle)
 
     @staticmethod

@@ -90,16 +90,16 @@ def _state() -> dict[str, Any]:
 
 def end_as_maker() -> None:
     """Close what this process keeps of blocks that it made, as its end would."""
-    kept = getattr(sys.modules.get("namedshm.shared_memory"), "_kept", None)
+    kept = getattr(sys.modules.get("namedshm._drop_in.blocks"), "kept", None)
     for key in kept.all() if kept else ():
         if section := kept.take(key):
             section.close()
 
 
 def close_win32_handles() -> None:
-    win32 = sys.modules.get("namedshm.win32")
-    for handle in list(getattr(win32, "_handles", ())):
-        win32.CloseHandle(handle)  # type: ignore[union-attr]
+    table = getattr(sys.modules.get("namedshm.win32._handles"), "_handles", ())
+    for handle in list(table):
+        sys.modules["namedshm.win32"].CloseHandle(handle)
 
 
 class Server:

@@ -16,7 +16,7 @@ from helpers.names import gone
 from helpers.peer import Peer
 
 import namedshm
-from namedshm import _openings
+from namedshm._pickling import openings
 
 ROWS = 40_000  # as many mappings as a process may have, at two each
 
@@ -125,7 +125,7 @@ def test_the_name_goes_with_the_last_of_them_closed_or_not(name: str) -> None:
     del third
     gc.collect()
     assert gone(name)
-    assert not any(key[0] == name for key in _openings._openings)  # and nothing is left of it
+    assert not any(key[0] == name for key in openings._openings)  # and nothing is left of it
 
 
 def test_a_later_object_of_the_name_is_another_opening(name: str) -> None:

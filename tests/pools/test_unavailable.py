@@ -19,8 +19,8 @@ from helpers.facts import on_linux
 from helpers.names import gone
 
 import namedshm
-from namedshm import _unavailable
-from namedshm._unavailable import Unavailable
+from namedshm._pickling import unavailable
+from namedshm._pickling.unavailable import Unavailable
 
 from .things import THINGS
 
@@ -329,7 +329,7 @@ def test_the_error_keeps_nothing_alive(name: str) -> None:
         raise namedshm.NotFound("x", name=name)
 
     seen: list[Any] = []
-    left = _unavailable.unpickling("Thing")(fail)()
+    left = unavailable.unpickling("Thing")(fail)()
     gc.collect()
     assert seen[0]() is None
     assert "NotFound" in repr(left)

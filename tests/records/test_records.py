@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import namedshm
-from namedshm import _npy
+from namedshm._formats import npy
 from namedshm.records import Record
 from records.declared import Camera, Equal, Large, bump, check
 
@@ -419,7 +419,7 @@ def test_the_bytes_are_an_npy_file_of_two_versions(name: str) -> None:
     ],
 )
 def test_a_record_made_by_another_program_is_opened(name: str, fields: list[tuple[str, str]]) -> None:
-    with _made(name, _npy.encode(fields, (2,), False), slot=64), Record.open(name) as record:
+    with _made(name, npy.encode(fields, (2,), False), slot=64), Record.open(name) as record:
         assert record.version == 1
 
 
@@ -474,7 +474,7 @@ GOOD = [("version", "<u8"), ("a", "<i8"), ("", "|V48")]
     ids=lambda value: str(value)[:60],
 )
 def test_a_foreign_header_is_invalid_content(name: str, descr: object, shape: tuple[int, ...], fortran: bool) -> None:
-    with _made(name, _npy.encode(descr, shape, fortran), slot=64), pytest.raises(namedshm.InvalidContent, match=name):
+    with _made(name, npy.encode(descr, shape, fortran), slot=64), pytest.raises(namedshm.InvalidContent, match=name):
         Record.open(name)
 
 
@@ -501,7 +501,7 @@ def test_a_damaged_header_is_invalid_content(name: str, header: bytes) -> None:
 
 
 def test_a_section_that_is_too_short_for_its_slots_is_invalid_content(name: str) -> None:
-    header = _npy.encode(GOOD, (2,), False)
+    header = npy.encode(GOOD, (2,), False)
     with _made(name, header, 64, size=len(header) + 127), pytest.raises(namedshm.InvalidContent, match="bytes"):
         Record.open(name)
 
@@ -512,7 +512,7 @@ def test_a_plain_section_is_not_ready_as_a_record(name: str) -> None:
 
 
 def test_a_record_without_a_version_is_damaged(name: str) -> None:
-    with _made(name, _npy.encode(GOOD, (2,), False), 64) as section, Record.open(name) as record:
+    with _made(name, npy.encode(GOOD, (2,), False), 64) as section, Record.open(name) as record:
         with section.map() as view:
             view[len(view) - 128 : len(view) - 120] = bytes(8)
         with pytest.raises(namedshm.InvalidContent, match="no version"):
@@ -520,7 +520,7 @@ def test_a_record_without_a_version_is_damaged(name: str) -> None:
 
 
 def test_a_version_at_its_end_is_told(name: str) -> None:
-    with _made(name, _npy.encode(GOOD, (2,), False), 64) as section, Record.open(name) as record:
+    with _made(name, npy.encode(GOOD, (2,), False), 64) as section, Record.open(name) as record:
         with section.map() as view:
             view[len(view) - 128 : len(view) - 120] = b"\xff" * 8
         with pytest.raises(OverflowError):
@@ -539,7 +539,7 @@ def test_text_that_is_none_is_told(name: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_mutated_record_is_opened_or_refused_and_nothing_else(data: st.DataObject) -> None:
-    header = _npy.encode(GOOD, (2,), False)
+    header = npy.encode(GOOD, (2,), False)
     name = f"mutated-{id(data)}"
     with _made(name, header, 64) as section, section.map() as view:
         for _ in range(data.draw(st.integers(1, 6))):
@@ -555,7 +555,7 @@ def test_a_mutated_record_is_opened_or_refused_and_nothing_else(data: st.DataObj
 
 def test_the_header_is_a_literal_that_ends_on_a_line(name: str) -> None:
     for descr in (GOOD, [("version", "<u8"), ("größe", "<i8"), ("", "|V48")], [("version", "<u8"), ("数", "<i8"), ("", "|V48")]):
-        header = _npy.encode(descr, (2,), False)
+        header = npy.encode(descr, (2,), False)
         assert len(header) % 64 == 0
         assert header.endswith(b"\n")
         width = 2 if header[6] == 1 else 4

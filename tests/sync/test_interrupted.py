@@ -108,7 +108,7 @@ def test_a_child_does_not_need_a_lock_that_a_thread_was_given_at_the_fork(name: 
             + """
 from namedshm import win32 as w
 keep = w.CreateEvent(None, True, False, name)
-dictionary = getattr(w, dictionary)
+dictionary = getattr(w._handles, dictionary)
 dictionary.setdefault(keep, (0,))
 
 class Slow:
@@ -207,7 +207,7 @@ for _ in range(3000):
     w.SetEvent(0x12345678)
     assert w.CloseHandle(made)
 gc.collect()
-print(len(w._handles))
+print(len(w._handles._handles))
 """
         )
         == "0\n"
@@ -236,7 +236,7 @@ def test_threads_that_use_a_sent_handle_for_the_first_time_all_get_it(name: str,
             continue
         closed = [thread.join() for thread in [in_thread(lambda number=number: w.CloseHandle(number)) for _ in range(3)]]
         assert sorted(closed) == [False, False, True]  # one handle is closed once
-    assert not w._receiving
+    assert not w._handles._receiving
 
 
 # ------------------------------------------------------------------------------------------------------------ asyncio

@@ -10,7 +10,7 @@ import pytest
 from helpers.peer import Peer
 
 import namedshm
-from namedshm import _content
+from namedshm import _held
 from namedshm._core import load64, store64
 
 
@@ -66,7 +66,7 @@ def test_a_word_has_64_bits(name: str, value: int) -> None:
 
 
 def test_a_buffer_of_a_held_view_keeps_the_name(name: str) -> None:
-    buffer = memoryview(_content.hold(namedshm.create(name, 100)))
+    buffer = memoryview(_held.hold(namedshm.create(name, 100)))
     part = buffer[10:20]
     del buffer
     gc.collect()
@@ -79,7 +79,7 @@ def test_a_buffer_of_a_held_view_keeps_the_name(name: str) -> None:
 
 
 def test_closing_the_section_of_a_held_view_lets_the_name_go_and_keeps_the_bytes(name: str) -> None:
-    view = _content.hold(namedshm.create(name, 100))
+    view = _held.hold(namedshm.create(name, 100))
     view[:5] = b"hello"
     view.section.close()
     with pytest.raises(namedshm.NotFound):
@@ -90,14 +90,14 @@ def test_closing_the_section_of_a_held_view_lets_the_name_go_and_keeps_the_bytes
 def test_what_another_process_publishes_is_seen_whole(name: str, peers: Callable[[], Peer]) -> None:
     peer = peers()
     peer.do("section = namedshm.create(name, 100); view = section.map(); view[8:] = bytes([7]) * 92", name=name)
-    with namedshm.open(name, "read") as section, section.map() as view:
+    with namedshm.open(name, "read") as section, _held.hold(section) as view:
         with pytest.raises(namedshm.NotReady, match=name):
-            _content.published(view, name, 0)
-        peer.do("from namedshm import _content; _content.publish(view, b'ABCDEFGH')")
-        assert _content.published(view, name, 60) == b"ABCDEFGH"
+            _held.published(view, 0)
+        peer.do("from namedshm._formats import publication; publication.publish(view, b'ABCDEFGH')")
+        assert _held.published(view, 60) == b"ABCDEFGH"
         assert view[8:] == bytes([7]) * 92
 
 
 def test_a_section_too_small_for_content_is_told(name: str) -> None:
-    with namedshm.create(name, 7) as section, section.map() as view, pytest.raises(namedshm.InvalidContent, match="7 bytes"):
-        _content.published(view, name, 0)
+    with namedshm.create(name, 7) as section, pytest.raises(namedshm.InvalidContent, match="7 bytes"):
+        _held.published(_held.hold(section), 0)

@@ -167,7 +167,7 @@ for n in range(count):
     again[1] = n
     try: ShareableList(name="missing")
     except FileNotFoundError: pass
-    items.shm.close()
+    items.shm.unlink(), items.shm.close()
     del items, again
 del block, twin, part
 """,

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -22,7 +23,7 @@ pytestmark = [
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "include", "docs", "examples", "tests", "tools", "benchmarks")
-FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE", "run-tests")
+FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "run-tests")
 
 
 def _run(*command: str | Path, cwd: Path) -> None:
@@ -62,7 +63,11 @@ def unpacked(tree: Path) -> Path:
 @pytest.fixture(scope="module")
 def wheel(unpacked: Path) -> zipfile.ZipFile:
     into = unpacked.parent / "wheel"
+    left_over = unpacked / "build" / f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}" / "namedshm" / "moved_away.py"
+    left_over.parent.mkdir(parents=True)
+    left_over.touch()
     _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "-w", into, unpacked, cwd=unpacked.parent)
+    assert (left_over.parent / "__init__.py").exists(), "the left-over is not where packages are built"
     (archive,) = into.glob("*.whl")
     return zipfile.ZipFile(archive)
 
@@ -81,6 +86,7 @@ def test_a_wheel_is_built_from_the_sdist_alone(wheel: zipfile.ZipFile) -> None:
     assert {"namedshm/__init__.py", "namedshm/py.typed", "namedshm/_core.pyi"} <= set(names)
     assert len([name for name in names if name.endswith(".so")]) == 3
     assert not [name for name in names if name.endswith((".c", ".pyx", ".pxi"))]
+    assert "namedshm/moved_away.py" not in names
 
 
 def test_the_wheel_has_the_headers_for_c_and_no_others(wheel: zipfile.ZipFile) -> None:

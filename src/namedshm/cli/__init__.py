@@ -2,9 +2,10 @@
 
     app.py      the group of commands; each is loaded when it is used, so that starting is cheap
     demo.py  list.py  show.py  save.py  load.py  hold.py  grant.py      one file a command
-    contents.py      what a section holds, told by its bytes     progress.py     a bar for what takes seconds
-    facts.py    a snapshot (ObjectInfo) in words for people and as JSON
+    progress.py      a bar for what takes seconds      waiting.py      an end by Ctrl-C or by the clock
     configuration.py, registry.py      what 'grant' writes, and does to a Global registry that lives already
+
+What is told of an object is not decided here but in ``namedshm/_facts/``: this is the layout.
 
 It refuses to change or free an object: there is nothing to clean up, the kernel does it.
 """

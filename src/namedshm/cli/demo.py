@@ -89,7 +89,7 @@ def _second(name: str) -> None:
         raise click.ClickException(f"Could not map view of file ({error}).")
     said(f"MapViewOfFile(handle, FILE_MAP_ALL_ACCESS, 0, 0, {_SIZE})", f"{len(view)} bytes at {view.address:#x}")
     text = view[:_SIZE].split(b"\0")[0].decode("utf-8", "backslashreplace")
-    from .facts import printable
+    from namedshm._facts.words import printable
 
     said(f'the view contains "{printable(text)}"')
     win32.UnmapViewOfFile(view)

@@ -13,7 +13,7 @@ import sys
 
 import click
 
-from .facts import printable, user
+from namedshm._facts.words import printable, user
 
 _NAMES = 10  # listed of many
 _ON_WINDOWS = r"""On Windows the right to create in Global\ is the user right "Create global objects" (SeCreateGlobalPrivilege).

@@ -76,7 +76,8 @@ def command(names: tuple[str, ...], duration: float | None, size: float | None, 
       namedshm hold frames --for 10min
       nohup namedshm hold settings --create 64KiB &
     """
-    from . import facts
+    from namedshm._facts import words
+
     from .waiting import Interruption
 
     if reserve and size is None:
@@ -86,7 +87,7 @@ def command(names: tuple[str, ...], duration: float | None, size: float | None, 
         for name in names:
             handle, text = _open(name, None if size is None else math.ceil(size), reserve)
             held.callback(handle.close)
-            click.echo(f"Holding {text.format(name=facts.printable(name))}.")
+            click.echo(f"Holding {text.format(name=words.printable(name))}.")
         click.echo("Ctrl-C ends it." if duration is None else f"Ctrl-C ends it, or {_words(duration)} from now.")
         interrupted = interruption.wait(duration)
     click.echo("Interrupted: nothing is held here any more." if interrupted else "The time is up: nothing is held here any more.")
@@ -104,9 +105,8 @@ def _open(name: str, size: int | None, reserve: bool) -> tuple[Section | Waitabl
         # exist_ok: somebody may have been quicker
         section = namedshm.create(name, size, exist_ok=True, access="read", reserve="touch" if reserve else False)
     else:
-        kinds: dict[str, type[Waitable]] = {"mutex": namedshm.Mutex, "event": namedshm.Event, "semaphore": namedshm.Semaphore}
-        if info.type in kinds:
-            return kinds[info.type].open(name, "wait"), f"{info.type} {{name}}"
+        if info.type != "section":
+            return namedshm.sync.BY_TYPE[info.type].open(name, "wait"), f"{info.type} {{name}}"
         section = namedshm.open(name, "read")
     return section, f"{'new ' if section.created else ''}section {{name}} of {section.size} bytes"
 

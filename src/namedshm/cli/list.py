@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from namedshm import ObjectInfo
 
 _EMPTY = r"""Nothing is alive: no process holds an object that this user may see.
@@ -55,14 +53,13 @@ def _print(patterns: tuple[str, ...], as_json: bool) -> None:
     from fnmatch import fnmatchcase
 
     import namedshm
-
-    from . import facts
+    from namedshm._facts import words
 
     objects = [info for info in namedshm.list_objects() if not patterns or any(fnmatchcase(info.name, p) for p in patterns)]
     if as_json:
         import json
 
-        click.echo(json.dumps([facts.as_json(info) for info in objects], indent=2))
+        click.echo(json.dumps([words.as_json(info) for info in objects], indent=2))
     elif objects:
         _table(objects)
     else:
@@ -77,24 +74,13 @@ def _table(objects: list[ObjectInfo]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from . import facts
+    from namedshm._facts.looking import COLUMNS
 
-    columns: list[tuple[str, bool, Callable[[ObjectInfo], str]]] = [  # title, a number?, text; the most important first
-        ("NAME", False, lambda info: facts.printable(info.name)),
-        ("TYPE", False, lambda info: info.type),
-        ("SIZE", True, lambda info: facts.size(info.size)),
-        ("HANDLES", True, lambda info: facts.count(info.handles)),
-        ("MAPPINGS", True, lambda info: facts.count(info.mappings)),
-        ("USED", True, lambda info: facts.size(info.resident)),
-        ("AGE", True, lambda info: facts.age(info.created)),
-        ("USER", False, lambda info: facts.user(info.creator_uid) or "-"),
-        ("CREATOR", False, facts.creator),
-    ]
     wide = get_terminal_size().columns if sys.stdout.isatty() else 2000  # into a pipe: one object, one line
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     shown: list[list[str]] = []
     used = 0
-    for title, number, text in columns:
+    for title, number, text in COLUMNS:
         cells = [text(info) for info in objects]
         need = max(map(len, (title, *cells)))
         used += min(need, _NAME) if not shown else need + _GAP  # a name that is longer goes on in the next line

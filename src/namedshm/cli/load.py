@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from namedshm import _npy
-from namedshm._content import SIZE
+from namedshm._formats import npy
+from namedshm._formats.publication import SIZE
 
 from .app import Name
 
@@ -51,9 +51,9 @@ def command(file: Path, name: str, into: bool, mode: int) -> None:
       zcat frames.npy.gz | namedshm load - frames
     """
     import namedshm
+    from namedshm._facts.content import format_of
+    from namedshm._facts.words import size
 
-    from .contents import format_of
-    from .facts import size
     from .waiting import Interruption
 
     try:
@@ -95,9 +95,8 @@ def _readable(file: Path) -> BinaryIO:
 def _fill(section: Section, stream: BinaryIO, first: bytes, kind: str, name: str) -> str:
     """Fill a new section; what it is, as far as this machine can tell.  Typed content appears when all of it is there."""
     from namedshm import InvalidContent
-    from namedshm._content import publish
-
-    from .contents import contents
+    from namedshm._facts.content import content
+    from namedshm._formats.publication import publish
 
     with section.map() as view:
         _read(stream, view, len(first), section.size, name)
@@ -105,18 +104,18 @@ def _fill(section: Section, stream: BinaryIO, first: bytes, kind: str, name: str
             view[: len(first)] = first
         else:
             publish(view, first)
-        found = contents(name, view, section.size, 80)
+        found = content(name, view, section.size, 80)
     if found.damaged:
         raise InvalidContent(found.summary, name=name, call="load")
     return found.summary
 
 
 def _overwrite(section: Section, stream: BinaryIO, length: int, kind: str, file: Path) -> None:
-    from .contents import contents, format_of
+    from namedshm._facts.content import content, format_of
 
     name = section.name or ""
     with section.map() as view:
-        there = contents(name, view, section.size, 80)
+        there = content(name, view, section.size, 80)
         start = 0
         if format_of(view[:SIZE]) != kind or there.kind in ("record", "table"):
             raise click.ClickException(
@@ -133,7 +132,7 @@ def _overwrite(section: Section, stream: BinaryIO, length: int, kind: str, file:
 def _header(view: View, stream: BinaryIO, size: int, length: int, name: str, file: Path, summary: str) -> int:
     """Where the elements start, if the file's header is that of the section: the arrays that others have open stay true."""
     stream.seek(0)
-    start, text = _npy.text(view, view[:SIZE])
+    start, text = npy.text(view, view[:SIZE])
     start += len(text)
     if length != size or stream.read(start) != view[:start]:
         raise click.ClickException(

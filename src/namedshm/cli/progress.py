@@ -17,7 +17,7 @@ def bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from .facts import printable
+    from namedshm._facts.words import printable
 
     console = Console(stderr=True)
     columns = (

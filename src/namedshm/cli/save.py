@@ -39,9 +39,8 @@ def command(name: str, file: Path, force: bool) -> None:
     """
     import namedshm
     from namedshm._backend import backend
-
-    from .contents import format_of
-    from .facts import size
+    from namedshm._facts.content import format_of
+    from namedshm._facts.words import size
 
     with namedshm.open(name, "read") as section:
         with section.map() as whole:

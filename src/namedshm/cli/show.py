@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .app import Name
 
 if TYPE_CHECKING:
-    from namedshm import ObjectInfo
-
-    from .contents import Contents
-
-_FEW = 128  # bytes to show of what has no better preview
+    from namedshm._facts.content import Content
 
 
 @click.command(epilog="The bytes are read through a read-only handle of this command, which is closed before it prints.")
@@ -29,96 +25,23 @@ def command(name: str, length: int | None, as_json: bool) -> None:
       namedshm show frames
       namedshm show --bytes 1024 'Global\\frames'
     """
-    import namedshm
+    from namedshm._facts.looking import look
 
-    from . import facts
-
-    info = namedshm.describe(name)
-    found, data, denied = _look(name, info, length)
-    state = _state(name)
+    seen = look(name, _columns(), length)
     if as_json:
         import json
 
-        fact = facts.as_json(info)
-        if found is not None:
-            fact["content"] = found.details
-        if state:
-            fact["state"] = state
-        click.echo(json.dumps(fact, indent=2))
+        click.echo(json.dumps(seen.as_json(), indent=2))
         return
-    command_line = facts.command_of(info)
-    if command_line is None:
-        command_line = "(ended)" if info.creator_pid is not None else "-"
-    rows = (
-        ("name", facts.printable(info.name)),
-        ("type", info.type),
-        ("size", f"{info.size} bytes ({facts.size(info.size)})"),
-        ("used", "-" if info.resident is None else f"{facts.size(info.resident)} of memory"),
-        ("handles", f"{facts.count(info.handles)} (they keep the name)"),
-        ("mappings", f"{facts.count(info.mappings)} (with the handles they keep the memory)"),
-        ("mode", facts.mode_text(info)),
-        ("user", facts.user(info.creator_uid) or "-"),
-        ("creator", f"{facts.count(info.creator_pid)} {facts.printable(command_line)}"),
-        ("created", _when(info.created)),
-        ("identity", f"{info.identity:#018x}"),
-    )
-    for label, value in rows:
-        click.echo(f"{label:<9} {value}")
-    if state:
-        click.echo(f"{'state':<9} {_state_in_words(state)}")
-    if denied:
-        click.echo(f"\nThe bytes cannot be shown: {denied}")
-    elif found is not None:
-        _preview(found, data)
+    for label, text in seen.rows():
+        click.echo(f"{label:<9} {text}")
+    if seen.denied:
+        click.echo(f"\nThe bytes cannot be shown: {seen.denied}")
+    elif seen.content is not None:
+        _preview(seen.content, seen.first)
 
 
-def _state(name: str) -> dict[str, Any]:
-    """Of a mutex, event or semaphore; nothing where this user may not look."""
-    import namedshm
-
-    try:
-        return namedshm.inspection.state(name)
-    except (namedshm.AccessDenied, namedshm.NotFound):  # it went meanwhile: the rest was true a moment ago
-        return {}
-
-
-def _state_in_words(state: dict[str, Any]) -> str:
-    match state:
-        case {"locked": False}:
-            return "free"
-        case {"owner": int(owner)}:
-            from . import facts
-
-            return f"owned by thread {owner}{facts.process_of(owner)}"
-        case {"locked": True}:
-            return "owned"
-        case {"set": is_set}:
-            return "set" if is_set else "not set"
-        case _:
-            return f"{state['value']} can be taken"
-
-
-def _look(name: str, info: ObjectInfo, length: int | None) -> tuple[Contents | None, bytes | None, str]:
-    """What a section holds; its first bytes, where they are to be shown; or why it cannot be read."""
-    if info.type != "section":
-        return None, None, ""
-    import namedshm
-    from namedshm._backend import backend
-
-    from .contents import contents
-
-    try:
-        with namedshm.open(name, "read") as section, section.map() as view:
-            reach = backend.reach(view)  # of a reserved section only what is committed may be read
-            found = contents(name, view, reach, _columns())
-            if length is None:
-                length = _FEW if found.kind == "bytes" else 0
-            return found, view[: min(length, reach)] if length else None, ""
-    except namedshm.AccessDenied as error:
-        return None, None, str(error)
-
-
-def _preview(found: Contents, data: bytes | None) -> None:
+def _preview(found: Content, data: bytes | None) -> None:
     click.echo(f"content   {found.summary}")
     if found.preview:
         click.echo()
@@ -151,13 +74,3 @@ def _hexdump(data: bytes) -> list[str]:
         text = "".join(chr(b) if 32 <= b < 127 else "." for b in row)
         lines.append(f"{start:08x}  {row[:8].hex(' '):<23}  {row[8:].hex(' '):<23}  |{text}|")
     return lines
-
-
-def _when(created: float | None) -> str:
-    if created is None:
-        return "-"
-    from datetime import datetime
-
-    from . import facts
-
-    return f"{datetime.fromtimestamp(created).astimezone().isoformat(sep=' ', timespec='seconds')} ({facts.age(created)} ago)"

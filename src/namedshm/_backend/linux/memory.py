@@ -94,8 +94,8 @@ def refuse_if_short(name: Name | None, size: int) -> None:
         label = "an unnamed section" if text is None else repr(text)
         room, cause = known
         raise errors.OutOfResources(
-            f"Cannot create {label} of {size} bytes: {cause} has room for {room}; make it smaller, free memory, or create a "
-            "reserved one, which takes memory as it is used",
+            f"Cannot create {label} of {size} bytes: {cause} has room for {room}; make it smaller, free memory, or set "
+            "none aside (reserve), which takes it as it is used",
             name=text,
             call="create",
         )

@@ -11,7 +11,7 @@ _REMEDIES: dict[int, tuple[type[errors.NamedShmError], str]] = {
     3: (errors.InvalidName, "use no backslash but that of 'Global\\' or 'Local\\'"),
     5: (
         errors.AccessDenied,
-        "the object's rights do not let this user in; ask its creator for a wider mode, or ask for 'read'",
+        "the object's rights do not let this user in; ask its creator for a wider mode",
     ),
     8: (errors.OutOfResources, "not enough memory or address space; free some or ask for less"),
     14: (errors.OutOfResources, "not enough memory; free some or ask for less"),
@@ -21,7 +21,7 @@ _REMEDIES: dict[int, tuple[type[errors.NamedShmError], str]] = {
     120: (errors.Unsupported, "this system does not have the call"),
     123: (errors.InvalidName, "choose another name"),
     161: (errors.InvalidName, "leave out the leading backslash"),
-    183: (errors.AlreadyExists, "it exists; open it, pass exist_ok=True, or choose another name"),
+    183: (errors.AlreadyExists, "somebody holds it; open it, or choose another name"),
     206: (errors.InvalidName, "choose a shorter name"),
     487: (errors.InvalidArgument, "that range is not mapped"),
     288: (errors.NotOwned, "this thread does not own it; the thread that acquired it releases it, as often as it acquired it"),
@@ -52,6 +52,8 @@ def failure(code: int, call: str, name: str | None, doing: str, what: str = "sec
             "creating in Global\\ needs the privilege SeCreateGlobalPrivilege, which services and administrators have "
             "(Local Security Policy, User Rights Assignment, 'Create global objects'); opening needs no privilege"
         )
+    elif code == 5 and what == "section" and doing == "open {}":
+        remedy += ", or ask for access 'read' if that is allowed and enough"
     elif code == 8 and creating and what == "section":
         remedy = "not enough memory or address space, or a file that is shorter and cannot grow; ask for less"
     elif code == 87 and creating and what == "section":

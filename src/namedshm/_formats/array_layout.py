@@ -1,4 +1,4 @@
-"""Where the elements of a shared array lie and what they are: a ``.npy`` header (``_npy.py``) with NumPy's eyes.
+"""Where the elements of a shared array lie and what they are: a ``.npy`` header (``npy.py``) with NumPy's eyes.
 
 A header comes from anybody who can write to the section: what it says is compared with the size of the section before anything is
 made of it, and no type is made that could hold Python objects.
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.lib.format import descr_to_dtype
 
-from . import _npy, errors
+from . import npy
 
 if TYPE_CHECKING:
-    from ._core import Mapping
+    from namedshm._core import Mapping
 
-__all__ = ["Layout", "decode", "invalid", "layout"]
+__all__ = ["Layout", "decode", "layout"]
 
 _TYPE = re.compile(r"[<>|=]?(?:\?|[biufcSUV][0-9]{0,18}|[mM]8?(?:\[[0-9]{0,18}[A-Za-z]{1,7}\])?)")
 
@@ -46,50 +46,41 @@ def layout(dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> tuple[La
     """
     if dtype.hasobject:
         raise TypeError("its elements are Python objects, which exist in one process only")
-    _npy.check_shape(shape)
+    npy.check_shape(shape)
     descr = dtype.descr if dtype.names is not None else dtype.str
     if _dtype(descr) != dtype:
         raise TypeError("the .npy format cannot describe it")
     dtype = _dtype(descr)  # without what the format does not keep: metadata, and the mark of an aligned structure
     fortran = order == "F" and 0 not in shape and sum(length != 1 for length in shape) > 1  # otherwise both are the same
-    header = _npy.encode(descr, shape, fortran)
+    header = npy.encode(descr, shape, fortran)
     return Layout(dtype, shape, fortran, len(header), math.prod(shape) * dtype.itemsize), header
 
 
-def decode(view: Mapping, first: bytes, name: str | None) -> Layout:
+def decode(view: Mapping, first: bytes) -> Layout:
     """What the header of a section says, if all of it is true.
 
     Args:
         view: the whole section.
         first: its first eight bytes, as they were published.
 
-    Raises: InvalidContent.
+    Raises: ValueError; the text says what is not true.
     """
     try:
-        found = _parse(first, *_npy.text(view, first))
+        found = _parse(first, *npy.text(view, first))
         if found.offset + found.size > len(view):
             raise ValueError(
                 f"{found.size} bytes of elements from byte {found.offset} on were announced, the section has {len(view)} bytes"
             )
-    except _npy.REFUSALS as error:
-        raise invalid(name, error) from None
+    except npy.REFUSALS as error:
+        raise ValueError(str(error)) from None
     if found.dtype.names is None:
         return found
     return found._replace(dtype=found.dtype.newbyteorder("|"))  # a copy: field names can be changed in place, and these are cached
 
 
-def invalid(name: str | None, reason: object) -> errors.InvalidContent:
-    return errors.InvalidContent(
-        f"Section {name!r} holds no array that can be used: {reason}. Create it with namedshm.arrays, or open what it is as bytes "
-        "with namedshm.open()",
-        name=name,
-        call="open",
-    )
-
-
 @functools.lru_cache(64)  # reading a structured dtype takes longer than all the rest of opening
 def _parse(first: bytes, start: int, data: bytes) -> Layout:
-    descr, shape, fortran = _npy.parse(first, data)
+    descr, shape, fortran = npy.parse(first, data)
     dtype = _dtype(descr)
     return Layout(dtype, shape, fortran, start + len(data), math.prod(shape) * dtype.itemsize)
 
@@ -108,19 +99,19 @@ def _check_type(descr: object) -> None:
         if "O" in descr:
             raise ValueError("its elements are Python objects, which exist in one process only")
         if not _TYPE.fullmatch(descr):
-            raise ValueError(f"{_npy.short(descr)} names no type")
+            raise ValueError(f"{npy.short(descr)} names no type")
     elif isinstance(descr, tuple) and len(descr) == 2:
         _check_type(descr[0])
-        _npy.check_shape(descr[1])
+        npy.check_shape(descr[1])
     elif isinstance(descr, list):
         for field in descr:
             if not isinstance(field, tuple) or len(field) not in (2, 3):
-                raise ValueError(f"{_npy.short(field)} describes no field")
+                raise ValueError(f"{npy.short(field)} describes no field")
             title_and_name = field[0] if isinstance(field[0], tuple) else ("", field[0])
             if len(title_and_name) != 2 or not all(isinstance(part, str) for part in title_and_name):
-                raise ValueError(f"{_npy.short(field[0])} names no field")
+                raise ValueError(f"{npy.short(field[0])} names no field")
             _check_type(field[1])
             if len(field) == 3:
-                _npy.check_shape(field[2])
+                npy.check_shape(field[2])
     else:
-        raise ValueError(f"{_npy.short(descr)} describes no type")
+        raise ValueError(f"{npy.short(descr)} describes no type")

@@ -8,8 +8,8 @@ with it, and no other.
 
 from __future__ import annotations
 
-from . import errors
-from ._core import Refusing
+from namedshm import errors
+from namedshm._core import Refusing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@
    10      a Python dictionary as text: 'descr', 'fortran_order' and 'shape', with spaces up to a multiple of 64, and a line end
            the elements
 
-Format: https://numpy.org/neps/nep-0001-npy-format.html.  The first 8 bytes are those that are stored last (``_content.py``).
+Format: https://numpy.org/neps/nep-0001-npy-format.html.  The first 8 bytes are those that are stored last (``publication.py``).
 
 The text may come from anybody who can write to the section.  It is copied out once, before it is looked at, so that nobody
 changes it between check and use, and it is read by a parser that knows literals only, is bounded in length and depth, and evaluates
-and unpickles nothing.  What the parts mean is not known here: an array's in ``_array_layout.py``, a record's in ``records.py``.
+and unpickles nothing.  What the parts mean is not known here: an array's in ``array_layout.py``, a record's in ``record_slots.py``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._core import Mapping
+    from namedshm._core import Mapping
 
 __all__ = ["REFUSALS", "check_shape", "encode", "parse", "short", "text"]
 

@@ -13,14 +13,15 @@ import multiprocessing.managers
 import multiprocessing.spawn
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import managers, shared_memory
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["substitute"]
 
 _ENTRY = "namedshm"  # of the preparation data; multiprocessing ignores entries it does not know
-_ROOT = str(Path(__file__).resolve().parents[1])
+_ROOT = str(Path(__file__).resolve().parents[2])
 _IN_A_CHILD = f"""
 import sys
 if {_ROOT!r} not in sys.path:
@@ -39,14 +40,14 @@ class _Installing:
         return exec, (_IN_A_CHILD, {})
 
 
-def substitute() -> None:
-    """Twice is a no-op."""
+def substitute(shared_memory: ModuleType, manager: type) -> None:
+    """Put a module and a manager class in the place of the standard library's.  Twice is a no-op."""
     if sys.modules.get("multiprocessing.shared_memory") is shared_memory:
         return
     sys.modules["multiprocessing.shared_memory"] = shared_memory
     _standard.shared_memory = shared_memory
     _standard.managers.shared_memory = shared_memory
-    _standard.managers.SharedMemoryManager = managers.SharedMemoryManager
+    _standard.managers.SharedMemoryManager = manager
     _tell_children()
     if sys.platform != "win32":
         _quieten_tracker()

@@ -4,9 +4,10 @@ Thousands of slices of one array come out of a queue or a pool, each as a handle
 another's, and the name goes with the last of them.  Opened one by one they would fill the process's table of mappings (65,530 on
 Linux).  So they share one *opening*: a handle of the system and a view of all the section.
 
-There is no lock here, for the collector, signal handlers and forks come at any moment.  Who uses an opening refers to it; closing a
-handle drops that reference, and the last reference to go closes the opening.  The table refers to it weakly.  Two threads that miss
-it at the same moment make two openings, which is as right and costs two mappings more.
+There is no lock here: the garbage collector, a signal handler or a fork may interrupt this code anywhere, and would wait for the
+lock for ever.  Each user of an opening refers to it; closing a handle drops that reference, and the opening is closed with the last
+one.  The table refers to it weakly.  Two threads that find none at the same moment make one each, which works as well and costs two
+more mappings.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from __future__ import annotations
 import os
 from _weakref import ref
 
-from . import errors
-from ._backend import backend
-from ._core import Mapping, again
-from .names import Name
+from namedshm import errors
+from namedshm._backend import backend
+from namedshm._core import Mapping, again
+from namedshm.names import Name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
-    from ._backend.contract import Access, SectionHandle, ViewAccess
+    from namedshm._backend.contract import Access, SectionHandle, ViewAccess
 
     M = TypeVar("M", bound=Mapping)
 
@@ -49,8 +50,8 @@ _openings: dict[tuple[str, int, Access], ref[_Opening]] = {}
 
 
 def _forget_all() -> None:
-    """In a forked child of a Python without a global lock the table's own lock may be that of a thread which is not here, for ever
-    (win32._before_fork).  What the child opens costs it two mappings more."""
+    """In a forked child.  In a Python without a global lock every dictionary has a lock of its own, which a thread of the parent
+    may have held at the fork; nobody in the child would let it go.  So the child begins with an empty table, and opens anew."""
     global _openings
     _openings = {}
 
@@ -74,7 +75,7 @@ def reopen(name: str, identity: int, access: Access) -> SectionHandle:
         opening = _Opening(handle)
 
         def forget(gone: ref[_Opening]) -> None:
-            # Between the two another thread may have put a new one there: that one is shared no more, and works all the same.
+            # Between these two lines another thread may put a new opening there: it is shared no more, and works all the same.
             if _openings.get(key) is gone:
                 _openings.pop(key, None)
 

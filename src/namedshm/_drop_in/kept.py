@@ -1,25 +1,26 @@
 """Names that a process keeps for blocks that others use, until somebody unlinks them or the process ends.
 
-``shared_memory`` keeps those of the blocks it made, ``managers`` those of its clients.  What another process has unlinked is to go
-here too, and nobody tells us; so each operation looks at a few of the names in turn, which costs no call of the system.  What it
-finds unlinked it closes, and goes on; each can be found only once, so an operation costs the same in the long run.
+``blocks.py`` keeps those of the blocks it made, a manager those of its clients.  A block that another process has unlinked must go
+here too, but this process is not told.  So each operation looks at a few of the names in turn, which costs no call of the system,
+and closes those that were unlinked.  Each is closed only once, so an operation costs the same in the long run.
 
-There is no lock here, for the collector, signal handlers and forks come at any moment: each step is one operation of a dict or a
-deque.  Between two of them a key may be in neither or in both, which at worst keeps a name until the process ends.
+There is no lock here: the garbage collector, a signal handler or a fork may interrupt this code anywhere, and would wait for the
+lock for ever.  Each step is one operation of a dict or a deque, which is atomic.  Between two of them a key may be in neither or in
+both, which at worst keeps a name until the process ends.
 """
 
 from __future__ import annotations
 
 from _collections import deque  # type: ignore[import-not-found]  # collections itself takes longer than all the rest
 
-from . import errors
-from ._backend import backend
+from namedshm import errors
+from namedshm._backend import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from .section import Section
+    from namedshm.section import Section
 
 __all__ = ["Kept"]
 

@@ -10,9 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from namedshm import ObjectInfo
+    from namedshm.inspection import ObjectInfo
 
-__all__ = ["age", "as_json", "command_of", "count", "creator", "mode_text", "printable", "process_of", "size", "user"]
+__all__ = ["age", "as_json", "command_of", "count", "creator", "mode_text", "printable", "process_of", "size", "user", "when"]
 
 
 def printable(text: str) -> str:
@@ -46,6 +46,15 @@ def age(created: float | None, now: float | None = None) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
+
+
+def when(created: float | None) -> str:
+    """A moment, and how long ago it was."""
+    if created is None:
+        return "-"
+    from datetime import datetime
+
+    return f"{datetime.fromtimestamp(created).astimezone().isoformat(sep=' ', timespec='seconds')} ({age(created)} ago)"
 
 
 def user(uid: int | None) -> str | None:

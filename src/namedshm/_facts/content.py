@@ -7,25 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from namedshm._arrow_ipc import MAGIC as ARROW
-from namedshm._content import SIZE
-from namedshm._npy import MAGIC as NPY
+from namedshm import errors
+from namedshm._formats.arrow_ipc import MAGIC as ARROW
+from namedshm._formats.npy import MAGIC as NPY
+from namedshm._formats.publication import SIZE
 
-from . import facts
+from . import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from namedshm import View
+    from namedshm.section import View
 
-__all__ = ["Contents", "contents", "format_of"]
+__all__ = ["Content", "content", "format_of"]
 
 _ROWS = 5  # of a table's preview
 _LINES = 12  # of an array's
 
 
-class Contents(NamedTuple):
-    """What ``show`` tells.
+class Content(NamedTuple):
+    """What is told of it.
 
     Attributes:
         kind: what the bytes are.
@@ -47,7 +48,7 @@ def format_of(first: bytes) -> Literal["npy", "arrow", "bin"]:
     return "npy" if first.startswith(NPY) else "arrow" if first == ARROW else "bin"
 
 
-def contents(name: str, view: View, reach: int, width: int) -> Contents:
+def content(name: str, view: View, reach: int, width: int) -> Content:
     """Look into a section.
 
     Args:
@@ -66,32 +67,31 @@ def contents(name: str, view: View, reach: int, width: int) -> Contents:
         extra = {"numpy": "numpy", "pyarrow": "arrow"}.get(error.name or "", "")
         return _bytes(f"it begins as {'an array' if extra == 'numpy' else 'a table'}: to see more pip install 'namedshm[{extra}]'")
     except ValueError as error:  # InvalidContent
-        remark = f"it begins as {'an array' if first.startswith(NPY) else 'a table'}, but: {facts.printable(str(error))}"
+        remark = f"it begins as {'an array' if first.startswith(NPY) else 'a table'}, but: {words.printable(str(error))}"
         return _bytes(remark)._replace(damaged=True)
     return _bytes("")
 
 
-def _bytes(remark: str) -> Contents:
-    return Contents("bytes", f"bytes ({remark})" if remark else "bytes", {"kind": "bytes"}, [])
+def _bytes(remark: str) -> Content:
+    return Content("bytes", f"bytes ({remark})" if remark else "bytes", {"kind": "bytes"}, [])
 
 
-def _record(name: str) -> Contents | None:
-    from namedshm import InvalidContent
+def _record(name: str) -> Content | None:
     from namedshm.records import Record
 
     try:
         record = Record.open(name, "read", timeout=0)
-    except InvalidContent:
+    except errors.InvalidContent:
         return None
     with record:
         values = record.snapshot()._asdict()
         width = max(map(len, values), default=0)
         lines = [f"{field:<{width}}  {record.fields[field]:<6}  {value!r}" for field, value in values.items()]
         details = {"kind": "record", "version": record.version, "fields": record.fields}
-        return Contents("record", f"record, version {record.version}", details, [facts.printable(line) for line in lines])
+        return Content("record", f"record, version {record.version}", details, [words.printable(line) for line in lines])
 
 
-def _array(name: str, width: int) -> Contents:
+def _array(name: str, width: int) -> Content:
     import numpy as np
 
     from namedshm import arrays
@@ -100,20 +100,20 @@ def _array(name: str, width: int) -> Contents:
         order = "C" if array.flags.c_contiguous else "F"
         dtype = array.dtype.descr if array.dtype.names else str(array.dtype)
         shape = ", ".join(map(str, array.shape)) + ("," if array.ndim == 1 else "")
-        summary = f"array of shape ({shape}), dtype {facts.printable(str(array.dtype))}, order {order}"
+        summary = f"array of shape ({shape}), dtype {words.printable(str(array.dtype))}, order {order}"
         details = {"kind": "array", "shape": list(array.shape), "dtype": dtype, "order": order}
         with np.printoptions(threshold=60, edgeitems=3, linewidth=width):
             lines = str(array.view(np.ndarray)).splitlines()
         if len(lines) > _LINES:
             lines = [*lines[:_LINES], "..."]
-        return Contents("array", summary, details, [facts.printable(line) for line in lines])
+        return Content("array", summary, details, [words.printable(line) for line in lines])
 
 
-def _table(name: str, width: int) -> Contents:
+def _table(name: str, width: int) -> Content:
     from namedshm import arrow
 
     with arrow.open(name, timeout=0) as held:
-        schema = [(facts.printable(field.name), facts.printable(str(field.type))) for field in held.schema]
+        schema = [(words.printable(field.name), words.printable(str(field.type))) for field in held.schema]
         summary = f"Arrow table of {held.num_rows} rows and {len(schema)} columns"
         details = {"kind": "table", "rows": held.num_rows, "schema": [{"name": n, "type": t} for n, t in schema]}
         piece = held.table.slice(0, _ROWS)
@@ -121,7 +121,7 @@ def _table(name: str, width: int) -> Contents:
         lines = [f"{n}: {t}" for n, t in schema]
         if piece.num_rows and schema:
             lines += ["", *_grid([n for n, _ in schema], piece, width)]
-        return Contents("table", summary, details, lines)
+        return Content("table", summary, details, lines)
 
 
 def _grid(names: list[str], piece: Any, width: int) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _grid(names: list[str], piece: Any, width: int) -> Iterator[str]:
         grid.add_column(Text(name), no_wrap=True, overflow="ellipsis")
     columns = [column.to_pylist() for column in piece.columns]
     for row in zip(*columns, strict=True):
-        grid.add_row(*(Text(facts.printable("null" if value is None else str(value))) for value in row))
+        grid.add_row(*(Text(words.printable("null" if value is None else str(value))) for value in row))
     text = StringIO()
     Console(file=text, width=width, color_system=None).print(grid)
     for line in text.getvalue().splitlines():
