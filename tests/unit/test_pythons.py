@@ -1,5 +1,4 @@
-"""tools/pythons.py without making a Debian: what is taken over from this machine, what is copied, and whether the first steps notice
-what does not work."""
+"""tools/pythons.py without making a Debian: what is taken over, what is copied, and whether the first steps notice what fails."""
 
 from __future__ import annotations
 
