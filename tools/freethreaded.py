@@ -2,7 +2,7 @@
 """namedshm built and tested with a CPython that has no global interpreter lock, and with one under ThreadSanitizer.
 
     python tools/freethreaded.py test                  # the suites below; what is missing is made first
-    python tools/freethreaded.py --python 3.13 test tests/sync -x    # the version before, pytest on any path
+    python tools/freethreaded.py --python 3.14 test tests/sync -x    # another version, pytest on any path
     python tools/freethreaded.py python -c "..."       # that Python, with the package
     python tools/freethreaded.py setup                 # only make the Python (about five minutes of one core)
     python tools/freethreaded.py --tsan storm 60       # threads against each other under ThreadSanitizer, for so many seconds
@@ -19,9 +19,9 @@ Neither that configuration nor any installed package is changed: apt gets lists 
 
 Everything is kept below ``.freethreaded/`` (ignored by git), or below the folder named by NAMEDSHM_FREETHREADED_DIR:
 
-    3.14/apt/     sources and lists of our own
-    3.14/source/  CPython
-    3.14/plain/, 3.14/tsan/   the two flavours: build/, python/ (installed, with the packages), tree/ (the package's copy), *.log
+    3.13/apt/     sources and lists of our own
+    3.13/source/  CPython
+    3.13/plain/, 3.13/tsan/   the two flavours: build/, python/ (installed, with the packages), tree/ (the package's copy), *.log
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tools.common import REPO, Missing, copy_package, folder_for, locked, once, 
 
 #: Which suite of Debian has the source of which Python.
 SUITES = {"3.13": "trixie", "3.14": "sid"}
-DEFAULT = "3.14"  # the first in which it is no experiment
+DEFAULT = "3.13"  # of a released Debian: what is in sid today may be gone from a mirror tomorrow
 #: Each is there as a wheel for free-threaded Python, or in pure Python; pip takes the newest version that is.
 TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6", "numpy>=1.26", "pyarrow>=22", "click>=8.1", "rich>=13")
 BUILD_PACKAGES = ("setuptools>=77", "cython>=3.1")

@@ -441,6 +441,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     given, rest = parser().parse_known_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is inside is ended
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background Ctrl-C is ignored, and tests are about it
     if rest and given.command in ("setup", "first-steps"):
         parser().error(f"not known: {shlex.join(rest)}")
     here = given.command in ("setup", "test", "python") and "/" in given.python
