@@ -5,6 +5,6 @@ import numpy
 import namedshm
 
 with namedshm.open("numbers") as section:
-    numbers = numpy.frombuffer(section.map(), dtype=numpy.float64)
+    numbers = numpy.frombuffer(memoryview(section.map()), dtype=numpy.float64)
     numbers *= 2
     print(f"Doubled {numbers.size} numbers of section {section.name!r}.")

@@ -10,10 +10,10 @@ BATCHES, WORKERS, PREFETCH = 20, 2, 2
 SLOTS = WORKERS * PREFETCH + 1  # those being filled or waiting, and the one in use
 
 
-class Batches(Dataset):
+class Batches(Dataset[tuple[int, int]]):
     """Its items are whole batches.  A worker writes one into a slot and hands over the slot's number."""
 
-    def __init__(self, slots: arrays.NamedArray) -> None:
+    def __init__(self, slots: arrays.NamedArray[numpy.float32]) -> None:
         self.slots = slots  # sent to the workers by name
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[int, int]:
@@ -25,12 +25,12 @@ class Batches(Dataset):
 
 
 if __name__ == "__main__":
-    slots = arrays.create("batches", (SLOTS, 32, 3, 64, 64), "float32")
+    slots = arrays.create("batches", (SLOTS, 32, 3, 64, 64), numpy.float32)
     tensors = torch.from_numpy(slots)
-    shuffled = list(enumerate(torch.randperm(BATCHES).tolist()))
+    order: list[int] = torch.randperm(BATCHES).tolist()
     loader = DataLoader(
         Batches(slots),
-        sampler=shuffled,
+        sampler=list(enumerate(order)),
         batch_size=None,
         num_workers=WORKERS,
         prefetch_factor=PREFETCH,

@@ -61,7 +61,7 @@ QUICK = ("tests/unit", "tests/conformance", "tests/sync", "tests/drop_in", "test
 WINDOWS_SOURCES = ("sync", "aio", "section", "copying", "win32", "names", "errors", "inspection", "shared_memory", "managers")
 WINDOWS_TESTS = (
     *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools"]),
-    *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing")),
+    *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing", "signatures")),
 )
 #: What tools/first_steps.py says in the end.
 FIRST_STEPS = re.compile(r"^[1-9]\d* passed, 0 failed$", re.MULTILINE)

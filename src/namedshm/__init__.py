@@ -52,6 +52,15 @@ from .section import open as open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import arrays as arrays
+    from . import arrow as arrow
+    from . import copying as copying
+    from . import inspection as inspection
+    from . import managers as managers
+    from . import records as records
+    from . import shared_memory as shared_memory
+    from . import sync as sync
+    from . import win32 as win32
     from ._headers import get_include as get_include
     from .copying import copy as copy
     from .inspection import ObjectInfo as ObjectInfo
@@ -122,15 +131,17 @@ _LAZY = {
 _MODULES = ("arrays", "arrow", "copying", "inspection", "managers", "records", "shared_memory", "sync", "win32")
 
 
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return __import__(f"{__name__}.{name}", fromlist=["*"])
-    if name in _LAZY:
-        module = __import__(f"{__name__}.{_LAZY[name]}", fromlist=[name])  # importlib.import_module is slow to import
-        # All that comes from there at once: the next may be used first when nothing can be imported any more.
-        globals().update({other: getattr(module, other) for other, place in _LAZY.items() if place == _LAZY[name]})
-        return globals()[name]
-    raise AttributeError(f"module 'namedshm' has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a checker there is what is imported above, and nothing else
+
+    def __getattr__(name):
+        if name in _MODULES:
+            return __import__(f"{__name__}.{name}", fromlist=["*"])
+        if name in _LAZY:
+            module = __import__(f"{__name__}.{_LAZY[name]}", fromlist=[name])  # importlib.import_module is slow to import
+            # All that comes from there at once: the next may be used first when nothing can be imported any more.
+            globals().update({other: getattr(module, other) for other, place in _LAZY.items() if place == _LAZY[name]})
+            return globals()[name]
+        raise AttributeError(f"module 'namedshm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

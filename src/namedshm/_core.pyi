@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import SupportsIndex, TypeVar, overload
 
 if sys.version_info >= (3, 12):
@@ -22,12 +22,16 @@ class Mapping:
 
     @property
     def address(self) -> int:
-        """Where the first byte is mapped in this process."""
+        """Where the first byte is mapped in this process.  Raises: ClosedHandle."""
 
     @property
-    def readonly(self) -> bool: ...
+    def readonly(self) -> bool:
+        """Whether writing is refused."""
+
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+
     def close(self) -> None:
         """End direct access.  Twice is a no-op.
 
@@ -36,6 +40,7 @@ class Mapping:
         """
 
     def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[int]: ...
     @overload
     def __getitem__(self, index: SupportsIndex) -> int: ...
     @overload

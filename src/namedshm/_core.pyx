@@ -39,6 +39,10 @@ cdef extern from *:
     void nshm__fence() nogil
 
 
+cdef extern from "Python.h":
+    object PySeqIter_New(object)
+
+
 cdef Py_ssize_t GIL_FREE_COPY = 65536  # bytes; above this a copy takes longer than handing the GIL over (about 5 us)
 
 
@@ -53,16 +57,19 @@ cdef class Mapping:
 
     @property
     def address(self):
+        """Where the first byte is mapped in this process.  Raises: ClosedHandle."""
         if nshm_gate_closed(&self._gate):
             raise self._refusal()
         return <uintptr_t>self._address
 
     @property
     def readonly(self):
+        """Whether writing is refused."""
         return bool(self._readonly)
 
     @property
     def closed(self):
+        """Whether :meth:`close` was called."""
         return bool(nshm_gate_closed(&self._gate))
 
     cdef object _refusal(self):
@@ -88,7 +95,12 @@ cdef class Mapping:
             self._guard = None
             self._owner = None
 
-    def close(self):
+    def close(self) -> None:
+        """End direct access.  Twice is a no-op.
+
+        The memory is unmapped now; or, if a buffer was ever taken from here, when nothing refers to this object any more, as
+        buffers and arrays made of it do.
+        """
         if nshm_gate_close(&self._gate) >= 0:
             self._leave()
 
@@ -103,6 +115,9 @@ cdef class Mapping:
 
     def __len__(self):
         return self._length
+
+    def __iter__(self):
+        return PySeqIter_New(self)
 
     cdef int _within(self, Py_ssize_t start, Py_ssize_t end) except -1:
         cdef Py_ssize_t reach

@@ -50,7 +50,10 @@ class Holder:
 
     @property
     def identity(self) -> int:
-        """A 64-bit number no other object ever has (0: unknown, made by a plain Win32 program)."""
+        """A 64-bit number no other object ever has.
+
+        0 where there is none: on Windows mutexes, events and semaphores have none, and sections that a plain Win32 program made.
+        """
         return self._handle.identity
 
     @property

@@ -17,13 +17,13 @@ import copyreg
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
 try:
     import numpy as np
     import numpy.typing as npt
-except ImportError as error:
-    if error.name != "numpy":
+except ImportError as _error:
+    if _error.name != "numpy":
         raise
     raise ImportError("namedshm.arrays needs NumPy: pip install 'namedshm[numpy]'", name="numpy") from None
 
@@ -42,20 +42,30 @@ from ._pickling.when_imported import when_imported
 from .copying import copy
 
 if TYPE_CHECKING:
+    from types import EllipsisType
+    from typing import TypeAlias
+
     from ._backend.contract import Access, HugePages, ViewAccess
     from .section import Section, View
 
 __all__ = ["NamedArray", "create", "open", "publish", "replace"]
 
 T = TypeVar("T", bound=np.generic)
+T_co = TypeVar("T_co", bound=np.generic, covariant=True)
+if TYPE_CHECKING:
+    _DType: TypeAlias = np.dtype[T] | type[T]
+    _Selecting: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any] | np.bool_]]  # elements by number, or by truth
+    _Ranging: TypeAlias = slice | EllipsisType | None
 _STRIP = 16 << 20  # bytes copied between two calls of a progress function, where copying is NumPy's work
 
 
-class NamedArray(np.ndarray[Any, np.dtype[T]], Holder):
+class NamedArray(np.ndarray[Any, np.dtype[T_co]], Holder):
     """An array in named memory; made by :func:`create`, :func:`publish`, :func:`open` and by unpickling one.
 
     Slices and other views are NamedArrays too; results of arithmetic, reductions, copies and selections by lists or masks are
     ordinary arrays.  Use it as a context manager, or call :meth:`close`, to let the name go before the array does.
+
+    ``NamedArray[numpy.float64]`` is the type of one whose elements are of that class.
     """
 
     @property
@@ -69,6 +79,21 @@ class NamedArray(np.ndarray[Any, np.dtype[T]], Holder):
     @property
     def _handle(self) -> Section:
         return self.section
+
+    # ---------------------------------------------------------------------------------------------- parts are named, too
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]  # NumPy's say "an array", which these do too, and leave out what comes to nothing
+        def __getitem__(self, key: _Selecting | tuple[_Selecting, ...], /) -> np.ndarray[Any, np.dtype[T_co]]: ...  # type: ignore[overload-overlap]  # one element's number has __index__, too
+        @overload
+        def __getitem__(self, key: SupportsIndex | tuple[SupportsIndex, ...], /) -> Any: ...
+        @overload
+        def __getitem__(self, key: _Ranging | tuple[SupportsIndex | _Ranging, ...], /) -> NamedArray[T_co]: ...
+        @overload
+        def __getitem__(self, key: str | list[str], /) -> NamedArray[Any]: ...
+        @overload
+        def __getitem__(self, key: Any, /) -> np.ndarray[Any, np.dtype[T_co]]: ...
+        def __getitem__(self, key: Any, /) -> Any: ...
 
     # ---------------------------------------------------------------------------------------------- what is computed is private
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool | None = None) -> Any:
@@ -117,6 +142,51 @@ for _name in (
 
 
 # -------------------------------------------------------------------------------------------------------- create and open
+if TYPE_CHECKING:
+
+    @overload
+    def create(
+        name: str | None,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        *,
+        order: Literal["C", "F"] = "C",
+        exist_ok: bool = False,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        huge_pages: HugePages | None = None,
+        reserve: bool = False,
+        timeout: float | None = 1.0,
+    ) -> NamedArray[np.float64]: ...
+    @overload
+    def create(
+        name: str | None,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: _DType[T],
+        *,
+        order: Literal["C", "F"] = "C",
+        exist_ok: bool = False,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        huge_pages: HugePages | None = None,
+        reserve: bool = False,
+        timeout: float | None = 1.0,
+    ) -> NamedArray[T]: ...
+    @overload
+    def create(
+        name: str | None,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: npt.DTypeLike,
+        *,
+        order: Literal["C", "F"] = "C",
+        exist_ok: bool = False,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        huge_pages: HugePages | None = None,
+        reserve: bool = False,
+        timeout: float | None = 1.0,
+    ) -> NamedArray[Any]: ...
+
+
 def create(
     name: str | None,
     shape: SupportsIndex | Sequence[SupportsIndex],
@@ -171,6 +241,34 @@ def create(
     return found
 
 
+if TYPE_CHECKING:
+
+    @overload
+    def publish(
+        name: str | None,
+        array: npt.NDArray[T],
+        *,
+        order: Literal["C", "F"] | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        huge_pages: HugePages | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NamedArray[T]: ...
+    @overload
+    def publish(
+        name: str | None,
+        array: npt.ArrayLike,
+        *,
+        order: Literal["C", "F"] | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        huge_pages: HugePages | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NamedArray[Any]: ...
+
+
 def publish(
     name: str | None,
     array: npt.ArrayLike,
@@ -198,6 +296,34 @@ def publish(
     source, layout, header = _source(name, array, order)
     handle = sections.create(name, layout.offset + layout.size, mode=mode, group=group, huge_pages=huge_pages)
     return _fill(handle, layout, header, lambda target: _copy(target, source, threads, progress))
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def replace(
+        name: str,
+        array: npt.NDArray[T],
+        *,
+        order: Literal["C", "F"] | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        huge_pages: HugePages | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NamedArray[T]: ...
+    @overload
+    def replace(
+        name: str,
+        array: npt.ArrayLike,
+        *,
+        order: Literal["C", "F"] | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        huge_pages: HugePages | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NamedArray[Any]: ...
 
 
 def replace(

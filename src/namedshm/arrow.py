@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 try:
     import pyarrow as pa
-except ImportError as error:
-    if error.name != "pyarrow":
+except ImportError as _error:
+    if _error.name != "pyarrow":
         raise
     raise ImportError("namedshm.arrow needs pyarrow: pip install 'namedshm[arrow]'", name="pyarrow") from None
 
@@ -75,10 +75,12 @@ class NamedTable(Holder):
 
     @property
     def schema(self) -> Any:
+        """Names and types of the columns: a ``pyarrow.Schema``."""
         return self.table.schema
 
     @property
     def num_rows(self) -> int:
+        """Rows of all batches together."""
         rows: int = self.table.num_rows
         return rows
 

@@ -25,6 +25,10 @@ from __future__ import annotations
 
 import errno as _errno
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
 __all__ = [
     "AbandonedMutex",
     "AccessDenied",
@@ -78,10 +82,12 @@ class NamedShmError(OSError):
         call: the system call or API function that failed, for example ``"shmget"``.
     """
 
-    default_winerror = 31
-    default_errno = _errno.EIO
+    default_winerror: ClassVar[int] = 31
+    default_errno: ClassVar[int] = _errno.EIO
 
+    winerror: int
     object_name: str | None
+    filename: str | None
     call: str | None
 
     def __init__(
@@ -122,103 +128,103 @@ def _rebuild(cls: type[NamedShmError], message: str, state: dict[str, object]) -
 class NotFound(NamedShmError, FileNotFoundError):
     """Nobody holds an object of that name (any more)."""
 
-    default_winerror = ERROR_FILE_NOT_FOUND
-    default_errno = _errno.ENOENT
+    default_winerror: ClassVar[int] = ERROR_FILE_NOT_FOUND
+    default_errno: ClassVar[int] = _errno.ENOENT
 
 
 class AlreadyExists(NamedShmError, FileExistsError):
     """The name is held by a living object and the caller wanted a new one."""
 
-    default_winerror = ERROR_ALREADY_EXISTS
-    default_errno = _errno.EEXIST
+    default_winerror: ClassVar[int] = ERROR_ALREADY_EXISTS
+    default_errno: ClassVar[int] = _errno.EEXIST
 
 
 class AccessDenied(NamedShmError, PermissionError):
     """No right to the object, to more access than the handle has, or to create in ``Global\\``."""
 
-    default_winerror = ERROR_ACCESS_DENIED
-    default_errno = _errno.EACCES
+    default_winerror: ClassVar[int] = ERROR_ACCESS_DENIED
+    default_errno: ClassVar[int] = _errno.EACCES
 
 
 class WrongType(NamedShmError):
     """The name is held by an object of another type: all types share one namespace."""
 
-    default_winerror = ERROR_INVALID_HANDLE
-    default_errno = _errno.EBADMSG
+    default_winerror: ClassVar[int] = ERROR_INVALID_HANDLE
+    default_errno: ClassVar[int] = _errno.EBADMSG
 
 
 class ClosedHandle(NamedShmError, ValueError):
     """The handle or view was closed before."""
 
-    default_winerror = ERROR_INVALID_HANDLE
-    default_errno = _errno.EBADF
+    default_winerror: ClassVar[int] = ERROR_INVALID_HANDLE
+    default_errno: ClassVar[int] = _errno.EBADF
 
 
 class StaleObject(NamedShmError):
     """A pickled reference met another object under its name: the original is gone."""
 
-    default_winerror = ERROR_FILE_NOT_FOUND
-    default_errno = _errno.ESTALE
+    default_winerror: ClassVar[int] = ERROR_FILE_NOT_FOUND
+    default_errno: ClassVar[int] = _errno.ESTALE
 
 
 class NotReady(NamedShmError, TimeoutError):
     """The object is there, but whoever created it has not finished filling it: try again, or give it more time."""
 
-    default_winerror = ERROR_NOT_READY
-    default_errno = _errno.ETIMEDOUT
+    default_winerror: ClassVar[int] = ERROR_NOT_READY
+    default_errno: ClassVar[int] = _errno.ETIMEDOUT
 
 
 class InvalidContent(NamedShmError, ValueError):
     """The section's bytes are not what they were opened as: another format, or damaged."""
 
-    default_winerror = ERROR_INVALID_DATA
-    default_errno = _errno.EBADMSG
+    default_winerror: ClassVar[int] = ERROR_INVALID_DATA
+    default_errno: ClassVar[int] = _errno.EBADMSG
 
 
 class InvalidName(NamedShmError, ValueError):
     """The name cannot be a name of an object."""
 
-    default_winerror = ERROR_INVALID_NAME
-    default_errno = _errno.EINVAL
+    default_winerror: ClassVar[int] = ERROR_INVALID_NAME
+    default_errno: ClassVar[int] = _errno.EINVAL
 
 
 class InvalidArgument(NamedShmError, ValueError):
     """A size, offset, length, access or mode that cannot be."""
 
-    default_winerror = ERROR_INVALID_PARAMETER
-    default_errno = _errno.EINVAL
+    default_winerror: ClassVar[int] = ERROR_INVALID_PARAMETER
+    default_errno: ClassVar[int] = _errno.EINVAL
 
 
 class OutOfResources(NamedShmError, MemoryError):
     """Memory, the commit limit or the system's table of segments is exhausted; nothing was made."""
 
-    default_winerror = ERROR_COMMITMENT_LIMIT
-    default_errno = _errno.ENOMEM
+    default_winerror: ClassVar[int] = ERROR_COMMITMENT_LIMIT
+    default_errno: ClassVar[int] = _errno.ENOMEM
 
 
 class NotOwned(NamedShmError, RuntimeError):
     """A mutex is released by the thread that acquired it, as often as it acquired it."""
 
-    default_winerror = ERROR_NOT_OWNER
-    default_errno = _errno.EPERM
+    default_winerror: ClassVar[int] = ERROR_NOT_OWNER
+    default_errno: ClassVar[int] = _errno.EPERM
 
 
 class LimitExceeded(NamedShmError, ValueError):
     """A semaphore's count would exceed its maximum; it stays as it was."""
 
-    default_winerror = ERROR_TOO_MANY_POSTS
-    default_errno = _errno.EOVERFLOW
+    default_winerror: ClassVar[int] = ERROR_TOO_MANY_POSTS
+    default_errno: ClassVar[int] = _errno.EOVERFLOW
 
 
 class AbandonedMutex(NamedShmError):
     """The mutex is acquired, but its last owner ended without releasing it: what it guards may be half changed."""
 
-    default_winerror = 0x80  # WAIT_ABANDONED
-    default_errno = getattr(_errno, "EOWNERDEAD", _errno.EIO)
+    default_winerror: ClassVar[int] = 0x80  # WAIT_ABANDONED
+    default_errno: ClassVar[int] = getattr(_errno, "EOWNERDEAD", _errno.EIO)
 
 
 class Unsupported(NamedShmError, NotImplementedError):
     """This operating system, or its configuration, cannot do it."""
 
-    default_winerror = ERROR_NOT_SUPPORTED
-    default_errno = _errno.ENOSYS
+    default_winerror: ClassVar[int] = ERROR_NOT_SUPPORTED
+    default_errno: ClassVar[int] = _errno.ENOSYS

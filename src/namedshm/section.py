@@ -21,10 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the typing module alone costs more than all of this package
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Self, TypeVar, overload
 
     from ._backend import contract
     from ._backend.contract import Access, HugePages, Reserve, ViewAccess
+
+    V = TypeVar("V", bound="View")
 
 __all__ = ["Section", "View"]
 
@@ -104,7 +106,7 @@ class View(Mapping):
             from . import _pages
         _pages.populate(self, self._handle_facts[0], self.access == "write", offset, length, threads)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -154,6 +156,23 @@ class Section(Holder):
         return self._handle.created
 
     # ---------------------------------------------------------------------------------------------------- what it does
+    if TYPE_CHECKING:
+
+        @overload
+        def map(
+            self, offset: int = 0, length: int | None = None, access: ViewAccess | None = None, *, executable: bool = False
+        ) -> View: ...
+        @overload
+        def map(
+            self,
+            offset: int = 0,
+            length: int | None = None,
+            access: ViewAccess | None = None,
+            *,
+            executable: bool = False,
+            kind: type[V],
+        ) -> V: ...
+
     def map(
         self,
         offset: int = 0,
@@ -372,6 +391,8 @@ class Replacement:
     """A section that is filled before anybody can find it, and then has the name of another in one step."""
 
     __slots__ = ("_name", "section")
+
+    section: Section
 
     def __init__(self, name: str, size: int, mode: int, group: str | int | None, huge_pages: HugePages | None) -> None:
         """Raises: as :func:`create`; Unsupported on Windows."""

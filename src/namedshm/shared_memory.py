@@ -23,6 +23,8 @@ from ._drop_in.lists import ShareableList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from multiprocessing import resource_tracker as resource_tracker
+
     from .managers import SharedMemoryManager as SharedMemoryManager
 
 __all__ = ["ShareableList", "SharedMemory", "install"]
@@ -49,16 +51,18 @@ def install() -> None:
     substitute(sys.modules[__name__], SharedMemoryManager)
 
 
-def __getattr__(name: str) -> object:
-    if name == "SharedMemoryManager":
-        from .managers import SharedMemoryManager
+if not TYPE_CHECKING:
 
-        globals()[name] = SharedMemoryManager
-        return SharedMemoryManager
-    # Libraries reach for it here; the standard module has it on POSIX alone.
-    if name == "resource_tracker" and backend.names_can_go:
-        from multiprocessing import resource_tracker
+    def __getattr__(name):
+        if name == "SharedMemoryManager":
+            from .managers import SharedMemoryManager
 
-        globals()[name] = resource_tracker
-        return resource_tracker
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            globals()[name] = SharedMemoryManager
+            return SharedMemoryManager
+        # Libraries reach for it here; the standard module has it on POSIX alone.
+        if name == "resource_tracker" and backend.names_can_go:
+            from multiprocessing import resource_tracker
+
+            globals()[name] = resource_tracker
+            return resource_tracker
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

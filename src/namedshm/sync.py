@@ -26,9 +26,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
-    from typing import ClassVar, Literal, Self
+    from typing import Any, ClassVar, Literal, Self, TypeVar, overload
 
     from ._backend.contract import Kind, SyncAccess
+
+    F = TypeVar("F", bound=Callable[..., object])
 
 __all__ = [
     "Acquisition",
@@ -47,6 +49,20 @@ MAXIMUM_WAIT_OBJECTS = 64
 MAXIMUM_SEMAPHORE = 0x7FFFFFFF
 
 
+def compiled(method: Any) -> Callable[[F], F]:
+    """Decorates the description of a compiled method: the method itself, named, documented and annotated so.
+
+    No Python frame is between the caller and C: the body says what the method does, and is never run.
+    """
+
+    def describe(written: F) -> F:
+        method.__module__, method.__name__, method.__qualname__ = written.__module__, written.__name__, written.__qualname__
+        method.__doc__, method.__annotations__ = written.__doc__, written.__annotations__
+        return method  # type: ignore[no-any-return]  # as good as what it is described by
+
+    return describe
+
+
 class Acquisition:
     """How acquiring a mutex went: true if it was acquired.
 
@@ -55,6 +71,8 @@ class Acquisition:
     """
 
     __slots__ = ("_acquired", "abandoned")
+
+    abandoned: bool
 
     def __init__(self, acquired: bool, abandoned: bool) -> None:
         self._acquired = acquired
@@ -94,12 +112,16 @@ class WaitResult:
 
     __slots__ = ("abandoned", "index", "object")
 
+    index: int
+    object: Waitable
+    abandoned: tuple[int, ...]
+
     def __init__(self, index: int, object: Waitable, abandoned: tuple[int, ...]) -> None:
         self.index = index
         self.object = object
         self.abandoned = abandoned
 
-    def __iter__(self) -> Iterator[object]:
+    def __iter__(self) -> Iterator[Any]:
         return iter((self.index, self.object, self.abandoned))
 
     def __repr__(self) -> str:
@@ -151,6 +173,14 @@ class Waitable(SyncHandle, Holder):
             cls, cls._kind, None if name is None else Name(name), exist_ok, mode, group, initial, bool(manual), maximum, False
         )
 
+    @compiled(SyncHandle.close)
+    def close(self) -> None:
+        """Close the handle now: the name goes if it was the last one anywhere.  Twice is a no-op.
+
+        A mutex that a thread owns stays owned, and a wait that another thread is in goes on.
+        """
+        SyncHandle.close(self)
+
     def duplicate(self, access: SyncAccess | None = None) -> Self:
         """Another handle to the same object.  Raises ClosedHandle; AccessDenied for more access than this handle has."""
         mine = self.access
@@ -200,32 +230,41 @@ class Mutex(Waitable):
         """
         return cls._make(name, exist_ok, mode, group, int(owned), 0, 0)
 
+    @compiled(SyncHandle.acquire_mutex)
+    def acquire(
+        self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell", spin: float = SPIN
+    ) -> Acquisition:
+        """Acquire the mutex; Ctrl-C interrupts the wait.
+
+        Args:
+            timeout: seconds; None waits for ever, 0 only tries.
+            on_abandoned: "tell" through ``.abandoned``, or "raise" AbandonedMutex (the mutex is acquired all the same).
+            spin: seconds to try before sleeping.
+
+        Returns: an Acquisition, false when the time is up.
+
+        Raises: ClosedHandle; AccessDenied (a handle without the right to wait); InvalidArgument (NaN as a time, an unknown
+            ``on_abandoned``); TypeError (a time that is no number).
+        """
+        got: Acquisition = SyncHandle.acquire_mutex(self, timeout, on_abandoned=on_abandoned, spin=spin)
+        return got
+
+    @compiled(SyncHandle.release_mutex)
+    def release(self) -> None:
+        """Release it once.  Raises NotOwned if this thread does not own it; ClosedHandle."""
+        SyncHandle.release_mutex(self)
+
     if TYPE_CHECKING:
 
-        def acquire(
-            self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell", spin: float = SPIN
-        ) -> Acquisition:
-            """Acquire the mutex; Ctrl-C interrupts the wait.
-
-            Args:
-                timeout: seconds; None waits for ever, 0 only tries.
-                on_abandoned: "tell" through ``.abandoned``, or "raise" AbandonedMutex (the mutex is acquired all the same).
-                spin: seconds to try before sleeping.
-
-            Returns: an Acquisition, false when the time is up.
-            """
-
-        def release(self) -> None:
-            """Release it once.  Raises NotOwned if this thread does not own it."""
-
         def __enter__(self) -> Acquisition: ...  # type: ignore[override]  # a mutex is held as a lock, not as a handle
-        def __exit__(self, kind: object, error: object, trace: object) -> None: ...
 
-    else:  # no Python frame between the caller and the compare-and-swap
-        acquire = SyncHandle.acquire_mutex
-        release = SyncHandle.release_mutex
-        __enter__ = SyncHandle.acquire_mutex
-        __exit__ = SyncHandle.exit_mutex
+    else:
+        __enter__ = acquire
+
+    @compiled(SyncHandle.exit_mutex)
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Release it once."""
+        self.release()
 
     def locked(self) -> bool:
         """Whether a thread owns it at this moment."""
@@ -283,32 +322,38 @@ class Event(Waitable):
         """
         return cls._make(name, exist_ok, mode, group, int(initial), int(manual), 0)
 
-    if TYPE_CHECKING:
+    @compiled(SyncHandle.set_event)
+    def set(self) -> None:
+        """Set it; setting twice is setting once.  Raises ClosedHandle; AccessDenied (a handle without the right to modify)."""
+        SyncHandle.set_event(self)
 
-        def set(self) -> None:
-            """Set it; setting twice is setting once."""
+    @compiled(SyncHandle.reset_event)
+    def clear(self) -> None:
+        """Reset it.  Raises as :meth:`set`."""
+        SyncHandle.reset_event(self)
 
-        def clear(self) -> None:
-            """Reset it."""
+    @compiled(SyncHandle.pulse_event)
+    def pulse(self) -> None:
+        """Release who waits now (auto-reset: one of them) and leave it reset.  A waiter about to wait misses it.
 
-        def pulse(self) -> None:
-            """Release who waits now (auto-reset: one of them) and leave it reset.  A waiter about to wait misses it."""
+        Raises as :meth:`set`.
+        """
+        SyncHandle.pulse_event(self)
 
-        def wait(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
-            """Wait until it is set.
+    @compiled(SyncHandle.wait_event)
+    def wait(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
+        """Wait until it is set; Ctrl-C interrupts the wait.
 
-            Args:
-                timeout: seconds; None waits for ever, 0 only looks (and takes).
-                spin: seconds to try before sleeping.
+        Args:
+            timeout: seconds; None waits for ever, 0 only looks (and takes).
+            spin: seconds to try before sleeping.
 
-            Returns: False when the time is up.
-            """
+        Returns: False when the time is up.
 
-    else:
-        set = SyncHandle.set_event
-        clear = SyncHandle.reset_event
-        pulse = SyncHandle.pulse_event
-        wait = SyncHandle.wait_one
+        Raises: ClosedHandle; AccessDenied (a handle without the right to wait); InvalidArgument (NaN as a time); TypeError (a time
+            that is no number).
+        """
+        return SyncHandle.wait_event(self, timeout, spin=spin)
 
     def is_set(self) -> bool:
         """Whether a wait would pass at this moment."""
@@ -354,13 +399,19 @@ class Semaphore(Waitable):
             )
         return cls._make(name, exist_ok, mode, group, initial, 0, maximum)
 
-    if TYPE_CHECKING:
+    @compiled(SyncHandle.acquire_semaphore)
+    def acquire(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
+        """Take one; Ctrl-C interrupts the wait.
 
-        def acquire(self, timeout: float | None = None, *, spin: float = SPIN) -> bool:
-            """Take one.  False when ``timeout`` seconds are over; None waits for ever, 0 only tries."""
+        Args:
+            timeout: seconds; None waits for ever, 0 only tries.
+            spin: seconds to try before sleeping.
 
-    else:
-        acquire = SyncHandle.wait_one
+        Returns: False when the time is up.
+
+        Raises: as :meth:`Event.wait`.
+        """
+        return SyncHandle.acquire_semaphore(self, timeout, spin=spin)
 
     @property
     def value(self) -> int:
@@ -377,14 +428,14 @@ class Semaphore(Waitable):
             raise errors.InvalidArgument(f"Cannot release {count}: at least 1", name=self.name, call="release")
         return self.release_semaphore(count)
 
-    def __enter__(self) -> Semaphore:
+    def __enter__(self) -> Self:
         self.acquire()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
 
-    async def __aenter__(self) -> Semaphore:
+    async def __aenter__(self) -> Self:
         await self.acquire_async()
         return self
 
@@ -397,6 +448,17 @@ BY_TYPE: dict[str, type[Waitable]] = {cls._kind: cls for cls in (Mutex, Event, S
 
 
 # ------------------------------------------------------------------------------------------------------------ several
+# To a type checker a wait without an end has a result.
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def wait_any(objects: Sequence[Waitable], timeout: None = None, *, spin: float = SPIN) -> WaitResult: ...
+    @overload
+    def wait_any(objects: Sequence[Waitable], timeout: float | None, *, spin: float = SPIN) -> WaitResult | None: ...
+
+
 def wait_any(objects: Sequence[Waitable], timeout: float | None = None, *, spin: float = SPIN) -> WaitResult | None:
     """Wait until one of 1 to 64 objects is signaled; the lowest index wins and only that one is taken.
 
@@ -407,10 +469,26 @@ def wait_any(objects: Sequence[Waitable], timeout: float | None = None, *, spin:
     return _result(objects, _wait(objects, False, timeout, spin))
 
 
+if TYPE_CHECKING:
+
+    @overload
+    async def wait_any_async(objects: Sequence[Waitable], timeout: None = None) -> WaitResult: ...
+    @overload
+    async def wait_any_async(objects: Sequence[Waitable], timeout: float | None) -> WaitResult | None: ...
+
+
 async def wait_any_async(objects: Sequence[Waitable], timeout: float | None = None) -> WaitResult | None:
     """:func:`wait_any` for asyncio; cancelling it takes nothing."""
     objects = _handles(objects)
     return _result(objects, await aio.wait(objects, False, timeout))
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def wait_all(objects: Sequence[Waitable], timeout: None = None, *, spin: float = SPIN) -> WaitResult: ...
+    @overload
+    def wait_all(objects: Sequence[Waitable], timeout: float | None, *, spin: float = SPIN) -> WaitResult | None: ...
 
 
 def wait_all(objects: Sequence[Waitable], timeout: float | None = None, *, spin: float = SPIN) -> WaitResult | None:
@@ -419,6 +497,14 @@ def wait_all(objects: Sequence[Waitable], timeout: float | None = None, *, spin:
     Returns and raises as :func:`wait_any`; InvalidArgument also if one object is there twice.
     """
     return _result(objects, _wait(objects, True, timeout, spin))
+
+
+if TYPE_CHECKING:
+
+    @overload
+    async def wait_all_async(objects: Sequence[Waitable], timeout: None = None) -> WaitResult: ...
+    @overload
+    async def wait_all_async(objects: Sequence[Waitable], timeout: float | None) -> WaitResult | None: ...
 
 
 async def wait_all_async(objects: Sequence[Waitable], timeout: float | None = None) -> WaitResult | None:

@@ -140,6 +140,15 @@ def test_a_name_of_the_module_is_a_name_of_windows() -> None:
         assert hasattr(w, name), name
 
 
+def test_a_star_import_brings_all_functions_and_constants() -> None:
+    kinds = ("PAGE_", "SEC_", "FILE_MAP_", "DUPLICATE_", "ERROR_", "PROCESS_", "MEM_", "MUTEX_", "EVENT_", "SEMAPHORE_", "WAIT_")
+    constants = {name for name in vars(w) if name.startswith(kinds)}
+    functions = {name for name, value in vars(w).items() if callable(value) and name[0].isupper()}
+    assert set(w.__all__) == constants | functions | {"INFINITE", "INVALID_HANDLE_VALUE", "MAXIMUM_WAIT_OBJECTS", "SYNCHRONIZE"}
+    assert len(constants) > 50
+    assert len(functions) > 25
+
+
 def test_unmapping_an_address_inside_a_view_follows_windows(name: str) -> None:
     view = w.MapViewOfFile(_create(name, 70000), w.FILE_MAP_ALL_ACCESS, 0, 0, 0)
     assert view is not None

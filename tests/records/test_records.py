@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import namedshm
+from namedshm import records
 from namedshm._formats import npy
-from namedshm.records import Record
+from namedshm.records import AnyRecord, Record
 from records.declared import Camera, Equal, Large, bump, check
 
 
@@ -275,6 +276,26 @@ def test_record_itself_is_only_opened() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ opening
+def test_any_record_is_opened_by_the_function_of_the_module(name: str) -> None:
+    with Camera.create(name) as camera, records.open(name) as found, Record.open(name) as same, AnyRecord.open(name) as too:
+        assert type(found) is type(same) is type(too)
+        assert isinstance(found, AnyRecord)
+        found.frame = 3
+        with found.edit() as draft:
+            draft.frame += 1
+        assert camera.frame == found.snapshot().frame == 4
+        with pytest.raises(AttributeError, match="no field"):
+            found.fram = 5
+        with pickle.loads(pickle.dumps(found)) as received:
+            assert isinstance(received, AnyRecord)
+            assert received.frame == 4
+
+
+def test_any_record_cannot_be_created() -> None:
+    with pytest.raises(TypeError, match="subclass"):
+        AnyRecord.create("x")
+
+
 def test_a_record_is_opened_without_its_declaration(name: str) -> None:
     with Camera.create(name) as camera, Record.open(name) as found:
         assert found.fields == camera.fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from helpers.ids import plain
@@ -169,10 +169,19 @@ def test_any_buffer_can_be_assigned(view: namedshm.View) -> None:
 
 def test_length_iteration_and_containment(view: namedshm.View) -> None:
     assert len(view) == SIZE
-    assert list(view)[:5] == [0, 1, 2, 3, 4]  # type: ignore[call-overload]
-    assert list(reversed(view))[:2] == [99, 98]  # type: ignore[call-overload]
-    assert 42 in view  # type: ignore[operator]
-    assert 200 not in view  # type: ignore[operator]
+    assert list(view)[:5] == [0, 1, 2, 3, 4]
+    assert isinstance(view, Iterable)
+    assert list(reversed(view))[:2] == [99, 98]
+    assert 42 in view
+    assert 200 not in view
+
+
+def test_iterating_stops_with_the_view(view: namedshm.View) -> None:
+    bytes_of_it = iter(view)
+    assert next(bytes_of_it) == 0
+    view.close()
+    with pytest.raises(namedshm.ClosedHandle):
+        next(bytes_of_it)
 
 
 # ------------------------------------------------------------------------------------------------------------ read-only

@@ -120,8 +120,11 @@ class SyncHandle(Protocol):
     def acquire_mutex(self, timeout: float | None = None, *, on_abandoned: str = "tell", spin: float = ...) -> Any:
         """``Mutex.acquire``, in C for the uncontended case; returns what ``set_acquisitions`` was given."""
 
-    def wait_one(self, timeout: float | None = None, *, spin: float = ...) -> bool:
-        """``Event.wait`` and ``Semaphore.acquire``, in C for the quick case."""
+    def wait_event(self, timeout: float | None = None, *, spin: float = ...) -> bool:
+        """``Event.wait``, in C for the quick case."""
+
+    def acquire_semaphore(self, timeout: float | None = None, *, spin: float = ...) -> bool:
+        """``Semaphore.acquire``, in C for the quick case."""
 
     def release_mutex(self) -> None:
         """Raises NotOwned."""

@@ -16,7 +16,6 @@ from .kept import Kept
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from namedshm._backend.contract import Reserve
     from namedshm.section import Section
@@ -77,9 +76,9 @@ class SharedMemory:
     # so that an instance whose __init__ failed, or never ran, can be closed
     _section: Section | None = None
     _buf: memoryview | None = None
-    _name = ""
-    _size = 0
-    _identity = 0
+    _name: str = ""
+    _size: int = 0
+    _identity: int = 0
 
     def __init__(
         self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True, reserve: bool = False
@@ -147,11 +146,13 @@ class SharedMemory:
     def __del__(self, end_access: Callable[[SharedMemory], None] = end_access) -> None:
         end_access(self)
 
-    def __getattr__(self, name: str) -> Any:
-        why = ""
-        if name in _OF_FILES:
-            why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
+    if not TYPE_CHECKING:  # a checker knows the attributes
+
+        def __getattr__(self, name):
+            why = ""
+            if name in _OF_FILES:
+                why = "; it is memory of the kernel without a file, so there is nothing to map or to resize: use buf"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}", name=name, obj=self)
 
     def __reduce__(self) -> tuple[Callable[..., SharedMemory], tuple[object, ...]]:
         return _reopen, (type(self), self._name, self._size, pickled_identity(self))

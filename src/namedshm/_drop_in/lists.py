@@ -31,9 +31,10 @@ from .blocks import SharedMemory, check_same, pickled_identity
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Generic, SupportsIndex, TypeVar
+    from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
-    _T = TypeVar("_T", bound="str | bytes | float | bool | None")
+    _Item = str | bytes | float | bool | None
+    _T = TypeVar("_T", bound=_Item)
 
     class _OfItems(Generic[_T]):
         """What makes ``ShareableList[int]`` a type."""
@@ -85,7 +86,16 @@ class ShareableList(_OfItems[_T]):
 
     shm: SharedMemory
 
-    def __init__(self, sequence: Iterable[_T] | None = None, *, name: str | None = None) -> None:
+    if TYPE_CHECKING:  # who opens a list says what is in it: "items: ShareableList[int] = ShareableList(name=...)"
+
+        @overload
+        def __init__(self: ShareableList[Any], sequence: None = None, *, name: str | None = None) -> None: ...
+        @overload
+        def __init__(self, sequence: Iterable[_T], *, name: str | None = None) -> None: ...
+        @overload  # of several types, which mypy would call "object"
+        def __init__(self: ShareableList[_Item], sequence: Iterable[_Item], *, name: str | None = None) -> None: ...
+
+    def __init__(self, sequence: Iterable[Any] | None = None, *, name: str | None = None) -> None:
         if name is None or sequence is not None:
             items = [_encoded(value, None) for value in (() if sequence is None else sequence)]
             block, places = _written(items, name)

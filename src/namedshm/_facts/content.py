@@ -84,7 +84,8 @@ def _record(name: str) -> Content | None:
     except errors.InvalidContent:
         return None
     with record:
-        values = record.snapshot()._asdict()
+        snapshot: Any = record.snapshot()
+        values = snapshot._asdict()
         width = max(map(len, values), default=0)
         lines = [f"{field:<{width}}  {record.fields[field]:<6}  {value!r}" for field, value in values.items()]
         details = {"kind": "record", "version": record.version, "fields": record.fields}

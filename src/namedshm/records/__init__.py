@@ -5,7 +5,7 @@ r"""Records: a few named values, shared by name and always consistent.
         frame: int = 0
         label: Annotated[str, 32] = "idle"
 
-    camera = Camera.create("camera")           # another process: Camera.open("camera"), or Record.open("camera")
+    camera = Camera.create("camera")           # another process: Camera.open("camera"), or records.open("camera")
     camera.exposure = 0.02
     camera.update(frame=1, label="running")    # both or none
     camera.snapshot()                          # (exposure=0.02, frame=1, label='running'), of one moment
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from namedshm._backend.contract import Access
     from namedshm.section import Section
 
-__all__ = ["Record"]
+__all__ = ["AnyRecord", "Record", "open"]
 
 
 class _Attribute(Field):
@@ -127,7 +127,7 @@ class Record(Holder):
         Raises: AlreadyExists; TypeError, ValueError, OverflowError for values that do not fit; with ``exist_ok`` as :meth:`open`;
             else as :func:`namedshm.create`.
         """
-        if cls is Record:
+        if cls in (Record, AnyRecord):
             raise TypeError("declare a subclass of Record with fields, and create that")
         timeout = seconds(timeout, "create", name)
         fields = tuple(cls._fields.values())
@@ -145,7 +145,8 @@ class Record(Holder):
 
     @classmethod
     def open(cls, name: str, access: Access = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> Self:
-        """Open the living record of that name.  ``Record.open`` takes any record and finds its fields there.
+        """Open the living record of that name.  ``Record.open`` takes any record and finds its fields there, as
+        :func:`namedshm.records.open` does, which says so to type checkers.
 
         Args:
             access: ``"read"`` for a handle that cannot write.
@@ -175,7 +176,7 @@ class Record(Holder):
             raise
         except npy.REFUSALS as error:
             raise errors.InvalidContent(f"The bytes of {name!r} are no record: {error}", name=name, call="open") from None
-        if cls is Record:
+        if cls in (Record, AnyRecord):
             cls = found  # type: ignore[assignment]  # a Record it is
         elif found._fields != cls._fields or list(found._fields) != list(cls._fields):
             raise errors.InvalidContent(
@@ -198,8 +199,16 @@ class Record(Holder):
         """How many updates there were, the first values being 1; it never goes back."""
         return self._newest(8, 0)[0]
 
-    def snapshot(self) -> Any:
-        """All fields, of one version: a named tuple."""
+    def snapshot(self) -> Self:
+        """All fields, of one version: a named tuple, for reading.
+
+        Python's types have no word for a tuple of another class's attributes; so to a type checker this is one of the class, and
+        the fields have their types.  Who needs the tuple's own methods says ``values: Any = camera.snapshot()``.
+        """
+        values: Self = self._unpacked()
+        return values
+
+    def _unpacked(self) -> Any:
         data = self._read(8, self._slot - 8)
         return self._values(
             *(field.unpack(data[field.offset - 8 : field.offset - 8 + field.size]) for field in self._fields.values())
@@ -231,19 +240,20 @@ class Record(Holder):
             return self._write(packed)
 
     @contextlib.contextmanager
-    def edit(self) -> Iterator[Any]:
+    def edit(self) -> Iterator[Self]:
         """Change fields depending on what they are, with all other writers kept out.
 
             with camera.edit() as draft:
                 draft.frame += 1
 
         The draft has the values of the newest version; what it has in the end becomes the next one.  After an exception nothing has
-        changed.  Raises: as :meth:`update`;
-            what does not fit, and an unknown field (AttributeError), where it is assigned.
+        changed.  To a type checker it is one of the class, as a snapshot is: it has the fields.
+
+        Raises: as :meth:`update`; what does not fit, and an unknown field (AttributeError), where it is assigned.
         """
         with self._writing():
-            before = self.snapshot()._asdict()
-            draft = Draft(type(self), before)
+            before = self._unpacked()._asdict()
+            draft: Any = Draft(type(self), before)
             yield draft
             first = self._packed(before)
             # Only what was changed: an update of this thread within the block counts too.
@@ -279,6 +289,7 @@ class Record(Holder):
     # ---------------------------------------------------------------------------------------------------- the handle
     @property
     def name(self) -> str:
+        """The name as given."""
         name = self._view.section.name
         assert name is not None
         return name
@@ -307,10 +318,12 @@ class Record(Holder):
     def __reduce__(self) -> tuple[Callable[..., Record], tuple[object, ...]]:
         return _restore, (Record if self._found else type(self), *self.section.__reduce__()[1])
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and not hasattr(type(self), name):
-            raise no_field(type(self), name)
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:  # a checker knows the fields
+
+        def __setattr__(self, name, value):
+            if not name.startswith("_") and not hasattr(type(self), name):
+                raise no_field(type(self), name)
+            object.__setattr__(self, name, value)
 
     def _title(self) -> str:
         return "Record"
@@ -319,13 +332,30 @@ class Record(Holder):
         return "" if self._view.closed else f", version {self.version}: {self.snapshot()!r}"
 
 
+class AnyRecord(Record):
+    """A record whose fields were found when it was opened.  To a type checker each of them may be anything."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+
+def open(name: str, access: Access = "write", *, wait: float | None = 0, timeout: float | None = 1.0) -> AnyRecord:
+    """Open the living record of that name, whatever its fields are.
+
+    Args, Raises: as :meth:`Record.open`.
+    """
+    return AnyRecord.open(name, access, wait=wait, timeout=timeout)
+
+
 @functools.lru_cache(32)  # a record is opened again and again, and making a class takes a hundred times as long as opening
 def _class_of(first: bytes, text: bytes) -> type[Record]:
     """The class of the record that a header describes.  Raises: ``npy.REFUSALS``."""
     descr, shape, fortran = npy.parse(first, text)
     if fortran or shape != (2,):
         raise ValueError("it does not have two versions")
-    cls: type[Record] = type("Record", (Record,), {"_found": True})
+    cls: type[Record] = type("Record", (AnyRecord,), {"_found": True})
     cls._declare(fields_of(descr, _Attribute, lambda name: hasattr(Record, name)))
     return cls
 

@@ -22,7 +22,7 @@ Reference: https://learn.microsoft.com/windows/win32/memory/creating-named-share
 from __future__ import annotations
 
 from ._any_handle import CloseHandle, DuplicateHandle, GetCurrentProcess, OpenProcess
-from ._constants import *  # noqa: F403
+from ._constants import *
 from ._file_mappings import (
     CopyMemory,
     CreateFileMapping,
@@ -55,7 +55,68 @@ from ._synchronization import (
 )
 from ._waits import WaitForMultipleObjects, WaitForSingleObject
 
+# Written out, for type checkers compute nothing.
 __all__ = [
+    "DUPLICATE_CLOSE_SOURCE",
+    "DUPLICATE_SAME_ACCESS",
+    "ERROR_ACCESS_DENIED",
+    "ERROR_ALREADY_EXISTS",
+    "ERROR_BAD_EXE_FORMAT",
+    "ERROR_BAD_PATHNAME",
+    "ERROR_COMMITMENT_LIMIT",
+    "ERROR_FILENAME_EXCED_RANGE",
+    "ERROR_FILE_NOT_FOUND",
+    "ERROR_INVALID_ADDRESS",
+    "ERROR_INVALID_HANDLE",
+    "ERROR_INVALID_NAME",
+    "ERROR_INVALID_PARAMETER",
+    "ERROR_MAPPED_ALIGNMENT",
+    "ERROR_NOT_ENOUGH_MEMORY",
+    "ERROR_NOT_OWNER",
+    "ERROR_NO_SYSTEM_RESOURCES",
+    "ERROR_PATH_NOT_FOUND",
+    "ERROR_SUCCESS",
+    "ERROR_TOO_MANY_POSTS",
+    "EVENT_ALL_ACCESS",
+    "EVENT_MODIFY_STATE",
+    "FILE_MAP_ALL_ACCESS",
+    "FILE_MAP_COPY",
+    "FILE_MAP_EXECUTE",
+    "FILE_MAP_READ",
+    "FILE_MAP_WRITE",
+    "INFINITE",
+    "INVALID_HANDLE_VALUE",
+    "MAXIMUM_WAIT_OBJECTS",
+    "MEM_COMMIT",
+    "MUTEX_ALL_ACCESS",
+    "MUTEX_MODIFY_STATE",
+    "PAGE_EXECUTE",
+    "PAGE_EXECUTE_READ",
+    "PAGE_EXECUTE_READWRITE",
+    "PAGE_EXECUTE_WRITECOPY",
+    "PAGE_GUARD",
+    "PAGE_NOACCESS",
+    "PAGE_NOCACHE",
+    "PAGE_READONLY",
+    "PAGE_READWRITE",
+    "PAGE_WRITECOMBINE",
+    "PAGE_WRITECOPY",
+    "PROCESS_DUP_HANDLE",
+    "SECURITY_ATTRIBUTES",
+    "SEC_COMMIT",
+    "SEC_IMAGE",
+    "SEC_LARGE_PAGES",
+    "SEC_NOCACHE",
+    "SEC_RESERVE",
+    "SEC_WRITECOMBINE",
+    "SEMAPHORE_ALL_ACCESS",
+    "SEMAPHORE_MODIFY_STATE",
+    "SYNCHRONIZE",
+    "WAIT_ABANDONED",
+    "WAIT_ABANDONED_0",
+    "WAIT_FAILED",
+    "WAIT_OBJECT_0",
+    "WAIT_TIMEOUT",
     "CloseHandle",
     "CopyMemory",
     "CreateEvent",
@@ -77,18 +138,9 @@ __all__ = [
     "ReleaseMutex",
     "ReleaseSemaphore",
     "ResetEvent",
-    "SECURITY_ATTRIBUTES",
     "SetEvent",
     "SetLastError",
     "UnmapViewOfFile",
     "WaitForMultipleObjects",
     "WaitForSingleObject",
-    *sorted(
-        name
-        for name in globals()
-        if name.startswith(
-            ("PAGE_", "SEC_", "FILE_MAP_", "DUPLICATE_", "ERROR_", "PROCESS_", "MEM_", "MUTEX_", "EVENT_", "SEMAPHORE_", "WAIT_")
-        )
-    ),
-    *("INFINITE", "INVALID_HANDLE_VALUE", "MAXIMUM_WAIT_OBJECTS", "SYNCHRONIZE"),
 ]

@@ -35,6 +35,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from typing_extensions import Buffer
+
     from namedshm._backend.contract import Access, ViewAccess
 
 _PROTECTIONS = {  # flProtect -> (writable, executable)
@@ -177,7 +179,7 @@ def _view_access(desired: int) -> tuple[ViewAccess, int]:
     raise errors.InvalidArgument(f"Access {desired:#x} maps nothing: pass FILE_MAP_READ, _WRITE or _COPY", call="MapViewOfFile")
 
 
-def UnmapViewOfFile(lpBaseAddress: View) -> bool:
+def UnmapViewOfFile(lpBaseAddress: View | None) -> bool:
     """Unmap a view.  False with 487 if it is not one, or was unmapped before."""
     if not isinstance(lpBaseAddress, View) or lpBaseAddress.closed:
         SetLastError(ERROR_INVALID_ADDRESS)
@@ -186,7 +188,7 @@ def UnmapViewOfFile(lpBaseAddress: View) -> bool:
     return True
 
 
-def FlushViewOfFile(lpBaseAddress: View, dwNumberOfBytesToFlush: int) -> bool:
+def FlushViewOfFile(lpBaseAddress: View | None, dwNumberOfBytesToFlush: int) -> bool:
     """Write the first bytes of a file-backed view to the file (0: all)."""
     if not isinstance(lpBaseAddress, View) or lpBaseAddress.closed:
         SetLastError(ERROR_INVALID_ADDRESS)
@@ -199,7 +201,7 @@ def FlushViewOfFile(lpBaseAddress: View, dwNumberOfBytesToFlush: int) -> bool:
     return True
 
 
-def CopyMemory(Destination: Any, Source: Any, Length: int) -> None:
+def CopyMemory(Destination: Buffer, Source: Buffer, Length: int) -> None:
     """Copy bytes between buffers: views, bytes, bytearrays, arrays.  Neither end may be shorter than Length (ValueError)."""
     source, target = memoryview(Source).cast("B"), memoryview(Destination).cast("B")
     if not 0 <= Length <= min(len(source), len(target)):

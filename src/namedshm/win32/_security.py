@@ -13,9 +13,9 @@ class SECURITY_ATTRIBUTES:
     __module__ = "namedshm.win32"
 
     def __init__(self, bInheritHandle: bool = False, *, mode: int = 0o600, group: str | int | None = None) -> None:
-        self.bInheritHandle = bInheritHandle
-        self.mode = mode
-        self.group = group
+        self.bInheritHandle: bool = bInheritHandle
+        self.mode: int = mode
+        self.group: str | int | None = group
 
 
 def security(attributes: SECURITY_ATTRIBUTES | dict[str, Any] | None) -> tuple[int, str | int | None, bool]:

@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 
     from namedshm._backend.contract import Kind, SyncAccess, SyncHandle
 
+    from ._security import SECURITY_ATTRIBUTES
 
-def _create_sync(kind: Kind, attributes: Any, name: str | None, initial: int = 0, manual: bool = False, maximum: int = 0) -> int:
+    _Attributes = SECURITY_ATTRIBUTES | dict[str, Any] | None
+
+
+def _create_sync(
+    kind: Kind, attributes: _Attributes, name: str | None, initial: int = 0, manual: bool = False, maximum: int = 0
+) -> int:
     try:
         mode, group, inheritable = security(attributes)
         made = backend.create_sync(
@@ -83,7 +89,7 @@ def _change(handle: int, kind: Kind, call: Callable[[SyncHandle], object]) -> bo
     return True
 
 
-def CreateMutex(lpMutexAttributes: Any, bInitialOwner: bool, lpName: str | None) -> int:
+def CreateMutex(lpMutexAttributes: _Attributes, bInitialOwner: bool, lpName: str | None) -> int:
     """Create a mutex or open the living one (183; bInitialOwner is ignored then).  A handle, or 0."""
     return _create_sync("mutex", lpMutexAttributes, lpName, initial=int(bool(bInitialOwner)))
 
@@ -98,7 +104,7 @@ def ReleaseMutex(hMutex: int) -> bool:
     return _change(hMutex, "mutex", lambda handle: handle.release_mutex())
 
 
-def CreateEvent(lpEventAttributes: Any, bManualReset: bool, bInitialState: bool, lpName: str | None) -> int:
+def CreateEvent(lpEventAttributes: _Attributes, bManualReset: bool, bInitialState: bool, lpName: str | None) -> int:
     """Create an event or open the living one (183; its settings stay).  A handle, or 0."""
     return _create_sync("event", lpEventAttributes, lpName, initial=int(bool(bInitialState)), manual=bool(bManualReset))
 
@@ -123,7 +129,7 @@ def PulseEvent(hEvent: int) -> bool:
     return _change(hEvent, "event", lambda handle: handle.pulse_event())
 
 
-def CreateSemaphore(lpSemaphoreAttributes: Any, lInitialCount: int, lMaximumCount: int, lpName: str | None) -> int:
+def CreateSemaphore(lpSemaphoreAttributes: _Attributes, lInitialCount: int, lMaximumCount: int, lpName: str | None) -> int:
     """Create a semaphore or open the living one (183; its counts stay).  A handle, or 0 (87 for counts that cannot be)."""
     if not 0 < lMaximumCount <= 0x7FFFFFFF or not 0 <= lInitialCount <= lMaximumCount:
         SetLastError(ERROR_INVALID_PARAMETER)

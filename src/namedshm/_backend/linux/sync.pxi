@@ -94,14 +94,17 @@ cdef class SyncHandle:
 
     @property
     def closed(self):
+        """Whether this handle was closed."""
         return bool(nshm_gate_closed(&self.gate))
 
     @property
     def created(self):
+        """Whether this call made the object (False: it was there, its settings stayed as they were)."""
         return bool(self.h.created)
 
     @property
     def identity(self):
+        """A 64-bit number no other object ever has (0: unknown, as on Windows)."""
         return self.h.nonce
 
     # Takes what a C call left in flight; nothing in here gives the GIL away before it is owned.
@@ -120,6 +123,7 @@ cdef class SyncHandle:
         return 0
 
     def look(self):
+        """What it is at this moment: (would a wait succeed, a semaphore's count, the thread that owns a mutex)."""
         cdef uint32_t state, owner
         cdef uint64_t counter
         self.enter(True, "look")
@@ -177,6 +181,7 @@ cdef class SyncHandle:
             self.drop()
 
     def duplicate_as(self, str access):
+        """Another handle of the same class to the same object, with this access."""
         cdef SyncHandle other = SyncHandle.__new__(type(self))
         cdef int r
         self.enter(True, "duplicate")
@@ -267,20 +272,39 @@ cdef class SyncHandle:
     def pulse_event(self):
         self.change(nshm_event_pulse, "pulse")
 
-    def wait_one(self, timeout=None, *, double spin=SPIN):
+    def wait_event(self, timeout=None, *, double spin=SPIN):
         cdef nshm_waitee o
         cdef int64_t patience = nanoseconds(timeout, "wait", self.name)
-        cdef int r, k
+        cdef int r = self.first_try(&o)
+        return r == 0 or self.further_tries(&o, r, patience, spin)
+
+    def acquire_semaphore(self, timeout=None, *, double spin=SPIN):
+        cdef nshm_waitee o
+        cdef int64_t patience = nanoseconds(timeout, "acquire", self.name)
+        cdef int r = self.first_try(&o)
+        return r == 0 or self.further_tries(&o, r, patience, spin)
+
+    # 0; or what came instead, and then this thread is still in.
+    @final
+    cdef inline int first_try(self, nshm_waitee *o) except -1000:
+        cdef int r
         self.enter(self.may_wait, "wait")
+        memcpy(o, &self.waitee, sizeof(o[0]))  # a copy: other threads use this handle, too
+        r = nshm_try_once(o)
+        if r == 0:
+            self.leave()
+        return r
+
+    @final
+    cdef bint further_tries(self, nshm_waitee *o, int r, int64_t patience, double spin) except -1:
+        cdef int k
         try:
-            memcpy(&o, &self.waitee, sizeof(o))  # a copy: other threads use this handle, too
-            r = nshm_try_once(&o)
             if r == -EAGAIN and patience and spin > 0:
                 for k in range(80):  # about half a microsecond: less than it takes to give the GIL away and get it back
                     if k > 16:
                         nshm__pause()
-                    if nshm__signaled(&o):
-                        r = nshm_try_once(&o)
+                    if nshm__signaled(o):
+                        r = nshm_try_once(o)
                         if r != -EAGAIN:
                             break
             if r == -EAGAIN and not patience:
@@ -292,6 +316,7 @@ cdef class SyncHandle:
         return r != -ETIMEDOUT
 
     def release_semaphore(self, uint32_t count):
+        """Give so many back to a semaphore; the count before."""
         cdef nshm_waitee o
         cdef uint32_t previous = 0
         cdef int64_t until = 0

@@ -91,10 +91,12 @@ cdef class SyncHandle:
 
     @property
     def identity(self):
+        """A 64-bit number no other object ever has (0: unknown, as on Windows)."""
         return 0  # Windows does not tell, and there is no place to keep one
 
     @property
     def closed(self):
+        """Whether this handle was closed."""
         return bool(nshm_gate_closed(&self._gate))
 
     @property
@@ -160,8 +162,14 @@ cdef class SyncHandle:
             return abandoned_acquired
         raise abandoned_error(self.name)
 
-    def wait_one(self, timeout=None, *, double spin=SPIN):
-        cdef long long patience = _milliseconds(timeout, "wait", self.name)
+    def wait_event(self, timeout=None, *, double spin=SPIN):
+        return self._wait_one(_milliseconds(timeout, "wait", self.name))
+
+    def acquire_semaphore(self, timeout=None, *, double spin=SPIN):
+        return self._wait_one(_milliseconds(timeout, "acquire", self.name))
+
+    @final
+    cdef bint _wait_one(self, long long patience) except -1:
         if self.try_acquire() >= 0:
             return True
         if not patience:
@@ -169,6 +177,7 @@ cdef class SyncHandle:
         return wait_for((self,), False, patience)[0] >= 0
 
     def look(self):
+        """What it is at this moment: (would a wait succeed, a semaphore's count, the thread that owns a mutex)."""
         cdef EventInformation event
         cdef SemaphoreInformation semaphore
         cdef MutexInformation mutex
@@ -231,6 +240,7 @@ cdef class SyncHandle:
             raise self._failed(error, "PulseEvent", "pulse {}")
 
     def release_semaphore(self, long count):
+        """Give so many back to a semaphore; the count before."""
         cdef long before = 0
         cdef DWORD error
         self._enter("release")
@@ -250,6 +260,7 @@ cdef class SyncHandle:
         return copy
 
     def duplicate_as(self, str access):
+        """Another handle of the same class to the same object, with this access."""
         return _sync_handle(type(self), self._copy(GetCurrentProcess(), access), self.name, self.kind, access, False)
 
     cdef int watch(self, Wait wait) except -1:

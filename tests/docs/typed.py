@@ -1,0 +1,186 @@
+"""What type checkers make of this package: read by them (test_types.py), never run.
+
+Each line with ``type: ignore`` is wrong use that they have to find: one that they do not find is an error as well.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, assert_type
+
+import numpy as np
+import numpy.typing as npt
+
+import namedshm
+from namedshm import arrays, arrow, records
+from namedshm.managers import SharedMemoryManager
+from namedshm.records import Record
+from namedshm.shared_memory import ShareableList, SharedMemory
+from namedshm.sync import Acquisition, WaitResult
+from namedshm.win32 import FILE_MAP_READ, CopyMemory, MapViewOfFile, UnmapViewOfFile
+
+
+# ------------------------------------------------------------------------------------------------------------ sections, views
+class MyView(namedshm.View):
+    pass
+
+
+def views(section: namedshm.Section) -> None:
+    with section as same, section.map(access="read") as view, section.map(kind=MyView) as mine:
+        assert_type(same, namedshm.Section)
+        assert_type(view, namedshm.View)
+        assert_type(mine, MyView)
+        assert_type(view[0], int)
+        assert_type(view[:5], bytes)
+        assert_type([byte for byte in view], list[int])  # noqa: C416
+        assert_type(sum(view), int)
+        assert_type(memoryview(view), memoryview[int])
+        view[0] = 1
+        view[:2] = b"ab"
+        view[:8] = np.arange(8, dtype=np.uint8).data
+        view[0] = b"a"  # type: ignore[call-overload]
+        struct.pack_into("<d", view, 8, 2.5)
+        assert_type(namedshm.copy(bytearray(5), view), int)
+        np.frombuffer(memoryview(view), np.float64)
+        np.asarray(view)
+        section.map(access="append")  # type: ignore[call-overload]
+        section.grow()  # type: ignore[attr-defined]
+    namedshm.creat("x", 5)  # type: ignore[attr-defined]
+    namedshm.create("x", "5")  # type: ignore[arg-type]
+    try:
+        namedshm.open("x")
+    except namedshm.NotFound as error:
+        assert_type(error.winerror, int)
+        assert_type(error.object_name, str | None)
+    except FileNotFoundError:
+        pass
+
+
+# ------------------------------------------------------------------------------------------------------------ synchronisation
+def waits(lock: namedshm.Mutex, event: namedshm.Event, count: namedshm.Semaphore) -> None:
+    with lock as acquired:
+        assert_type(acquired, Acquisition)
+        assert_type(acquired.abandoned, bool)
+    assert_type(lock.acquire(1.5, on_abandoned="raise"), Acquisition)
+    assert_type(lock.duplicate(), namedshm.Mutex)
+    assert_type(namedshm.Event.open("x"), namedshm.Event)
+    assert_type(event.wait(), bool)
+    assert_type(count.acquire(0), bool)
+    assert_type(count.release(2), int)
+    assert_type(namedshm.wait_any([lock, event]), WaitResult)
+    assert_type(namedshm.wait_all([lock, event], 5), WaitResult | None)
+    assert_type(namedshm.wait_any([lock]).index, int)
+    several: Sequence[namedshm.Event] = [event]
+    namedshm.wait_any(several)
+    namedshm.wait_any([lock, "event"])  # type: ignore[list-item]
+    lock.acquire(on_abandoned="tel")  # type: ignore[arg-type]
+    event.wait("soon")  # type: ignore[arg-type]
+
+
+async def waits_of_a_loop(lock: namedshm.Mutex) -> None:
+    async with lock as acquired:
+        assert_type(acquired, Acquisition)
+    assert_type(await namedshm.wait_any_async([lock]), WaitResult)
+    assert_type(await namedshm.wait_any_async([lock], 1), WaitResult | None)
+
+
+# ------------------------------------------------------------------------------------------------------------ arrays, tables
+def of_arrays() -> None:
+    assert_type(arrays.create("a", 5), arrays.NamedArray[np.float64])
+    frames = arrays.create("frames", (4, 1080, 1920, 3), np.uint8)
+    assert_type(frames, arrays.NamedArray[np.uint8])
+    assert_type(arrays.create("frames", (4, 3), np.dtype(np.int32), exist_ok=True), arrays.NamedArray[np.int32])
+    assert_type(arrays.create("frames", (4, 3), "uint8"), arrays.NamedArray[Any])
+    assert_type(arrays.open("frames"), arrays.NamedArray[Any])
+    assert_type(arrays.publish("p", np.zeros(5)), arrays.NamedArray[np.float64])
+    assert_type(arrays.publish("p", [1, 2]), arrays.NamedArray[Any])
+    assert_type(arrays.replace("p", frames), arrays.NamedArray[np.uint8])
+    # what keeps the name
+    assert_type(frames[1:], arrays.NamedArray[np.uint8])
+    assert_type(frames[0, ..., :5], arrays.NamedArray[np.uint8])
+    assert_type(frames.T, arrays.NamedArray[np.uint8])
+    assert_type(frames[:2].section, namedshm.Section)
+    # what does not
+    assert_type(frames[[0, 2]].dtype, np.dtype[np.uint8])
+    frames[[0, 2]].close()  # type: ignore[attr-defined]
+    (frames + 1).close()  # type: ignore[attr-defined]
+    with frames[0:2] as part:
+        part.close()
+    fill(frames)
+    fill_floats(frames)  # type: ignore[arg-type]
+
+
+def fill(array: npt.NDArray[np.integer[Any]]) -> None: ...
+def fill_floats(array: arrays.NamedArray[np.floating[Any]]) -> None: ...
+
+
+def of_tables(table: Any) -> None:
+    with arrow.publish("trades", table) as trades:
+        assert_type(trades, arrow.NamedTable)
+        assert_type(trades.num_rows, int)
+        assert_type(trades.section, namedshm.Section)
+
+
+# ------------------------------------------------------------------------------------------------------------ records
+class Camera(Record):
+    exposure: float = 0.01
+    frame: int
+    label: Annotated[str, 32] = "idle"
+    position: tuple[float, float, float]
+
+
+def of_records() -> None:
+    camera = Camera.create("camera", {"frame": 1})
+    assert_type(camera, Camera)
+    assert_type(Camera.open("camera", wait=1), Camera)
+    assert_type(camera.exposure, float)
+    assert_type(camera.snapshot().frame, int)
+    assert_type(camera.snapshot().position, tuple[float, float, float])
+    assert_type(camera.update(frame=2), int)
+    editing: AbstractContextManager[Camera] = camera.edit()
+    with editing as draft:
+        draft.frame += 1
+        draft.label = 5  # type: ignore[assignment]
+        draft.fram = 1  # type: ignore[attr-defined]
+    camera.exposure = "long"  # type: ignore[assignment]
+    camera.exposur = 1.5  # type: ignore[attr-defined]
+    print(camera.snapshot().labl)  # type: ignore[attr-defined]
+    found = records.open("camera", "read")
+    assert_type(found, records.AnyRecord)
+    found.exposure = 0.5
+    assert_type(found.snapshot().exposure, Any)
+    with found.edit() as any_draft:
+        any_draft.exposure *= 2
+
+
+# ------------------------------------------------------------------------------------------------------------ the drop-in
+def drop_in() -> None:
+    block = SharedMemory("x", create=True, size=10)
+    block.buf[:5] = b"hello"
+    np.ndarray(10, np.uint8, block.buf)
+    print(block._fd)  # type: ignore[attr-defined]
+    numbers = ShareableList([1, 2])
+    assert_type(numbers, ShareableList[int])
+    assert_type(numbers[0], int)
+    mixed = ShareableList(["howdy", b"\x01", 1.5, 100, None, True])
+    mixed[2] = "cold"
+    for item in mixed:
+        print(item)
+    mixed[0] = object()  # type: ignore[assignment]
+    opened: ShareableList[str] = ShareableList(name="x")
+    assert_type(opened[0], str)
+    with SharedMemoryManager() as manager:
+        assert_type(manager.SharedMemory(size=10), SharedMemory)
+        assert_type(manager.ShareableList([1.5]), ShareableList[float])
+
+
+# ------------------------------------------------------------------------------------------------------------ Win32
+def win32(handle: int) -> None:
+    view = MapViewOfFile(handle, FILE_MAP_READ, 0, 0, 0)
+    assert_type(view, namedshm.View | None)
+    CopyMemory(view, b"x", 1)  # type: ignore[arg-type]
+    if view:
+        CopyMemory(view, b"x", 1)
+    UnmapViewOfFile(view)
