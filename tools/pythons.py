@@ -246,7 +246,8 @@ def install_debootstrap() -> None:
 
 
 def need_root() -> None:
-    if os.geteuid() or subprocess.run(["unshare", "--mount", "--pid", "--ipc", "--fork", "true"], capture_output=True).returncode:
+    probe = ["unshare", "--mount", "--pid", "--ipc", "--fork", "true"]
+    if os.geteuid() or not shutil.which(probe[0]) or subprocess.run(probe, capture_output=True, check=False).returncode:
         raise Missing("this needs root, and the right to make namespaces and to mount")
 
 
