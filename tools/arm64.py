@@ -30,7 +30,6 @@ missing.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import fnmatch
 import os
 import re
@@ -43,18 +42,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parent.parent
-SOURCE = REPO / "src"
-sys.path.insert(0, str(REPO))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.crash import build as crash_build  # noqa: E402
-from tests.crash.mutants import MUTANTS  # noqa: E402
-from tests.crash_sync import build as sync_build  # noqa: E402
-from tests.crash_sync.storm import WITHOUT_NAPS  # noqa: E402
+from tests.crash import build as crash_build
+from tests.crash.mutants import MUTANTS
+from tests.crash_sync import build as sync_build
+from tests.crash_sync.storm import WITHOUT_NAPS
+from tools.common import REPO, Missing, folder_for, locked
+
+SOURCE = REPO / "src"
 
 TRIPLET = "aarch64-linux-gnu"
 #: Programs of the host and the Debian packages they are in.
@@ -79,14 +78,9 @@ BEGIN, END, OVER = "@@ begin ", "@@ end ", "@@ over"
 MARGIN = 120.0  # seconds: how long the machine may print nothing, beyond what its case may take
 
 
-class Missing(RuntimeError):
-    """Something that has to be there first; the text says what, and how to get it."""
-
-
 def home() -> Path:
     """The folder everything is kept in."""
-    chosen = os.environ.get("NAMEDSHM_ARM64_DIR")
-    return Path(chosen).resolve() if chosen else REPO / ".arm64"
+    return folder_for("arm64")
 
 
 def say(text: str) -> None:
@@ -99,19 +93,6 @@ def _run(command: Sequence[str | Path], **more: str) -> str:
     if done.returncode:
         raise Missing(f"{shlex.join(map(str, command))} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return done.stdout
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """One run at a time in the folder."""
-    home().mkdir(parents=True, exist_ok=True)
-    with open(home() / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another run in {home()}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 # ------------------------------------------------------------------------------------------------------------ what it needs
@@ -721,7 +702,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the emulator is ended properly
     began = time.monotonic()
     try:
-        with _locked():
+        with locked(home() / "lock"):
             (home() / "host").mkdir(exist_ok=True)
             install_host_programs()
             cases = [*storm_cases(given.storm, given.seed), *single_cases(given.seed), *step_cases(given.stride)]

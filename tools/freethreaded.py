@@ -2,53 +2,54 @@
 """namedshm built and tested with a CPython that has no global interpreter lock, and with one under ThreadSanitizer.
 
     python tools/freethreaded.py test                  # the suites below; what is missing is made first
-    python tools/freethreaded.py test tests/sync -x    # pytest on any path
+    python tools/freethreaded.py --python 3.14 test tests/sync -x    # another version, pytest on any path
     python tools/freethreaded.py python -c "..."       # that Python, with the package
     python tools/freethreaded.py setup                 # only make the Python (about five minutes of one core)
     python tools/freethreaded.py --tsan storm 60       # threads against each other under ThreadSanitizer, for so many seconds
     python tools/freethreaded.py --tsan test tests/unit/test_threads.py
 
-Each command does what the ones before it do if that has not been done: it fetches Debian's source package of CPython, unpacks it
-(without Debian's changes, which are for the system's Python), builds it with ``--disable-gil``, and with
-``--with-thread-sanitizer`` for ``--tsan``, installs what the tests import, then namedshm if it changed.  The exit status is that
-of pytest; 66 where ThreadSanitizer found a race in namedshm; 1 where importing namedshm turns the lock on; 2: not made.
+Debian has no package of a free-threaded Python.  Each command does what the ones before it do if that has not been done: it
+fetches Debian's source package of CPython, unpacks it (without Debian's changes, which are for the system's Python), builds it with
+``--disable-gil``, and with ``--with-thread-sanitizer`` for ``--tsan``, installs what the tests import, then namedshm if it changed.
+The exit status is that of pytest; 66 where ThreadSanitizer found a race in namedshm; 1 where importing namedshm turns the lock on;
+2: not made.
 
 Needed beforehand, as Debian packages: ``gcc make dpkg-dev libffi-dev libssl-dev zlib1g-dev``, and an apt that reaches Debian.
 Neither that configuration nor any installed package is changed: apt gets lists and sources of its own.
 
 Everything is kept below ``.freethreaded/`` (ignored by git), or below the folder named by NAMEDSHM_FREETHREADED_DIR:
 
-    apt/          sources and lists of our own
-    source/       CPython
-    plain/, tsan/ the two flavours: build/, python/ (installed, with the packages), tree/ (the package's copy), *.log
+    3.13/apt/     sources and lists of our own
+    3.13/source/  CPython
+    3.13/plain/, 3.13/tsan/   the two flavours: build/, python/ (installed, with the packages), tree/ (the package's copy), *.log
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-#: A suite of Debian that has the source package, and the package.
-SUITE = "trixie"
-PACKAGE = "python3.13"
+from tools.common import REPO, Missing, copy_package, folder_for, locked, once, package_digest, run, say, sources_list, timed
+
+#: Which suite of Debian has the source of which Python.
+SUITES = {"3.13": "trixie", "3.14": "sid"}
+DEFAULT = "3.13"  # of a released Debian: what is in sid today may be gone from a mirror tomorrow
 #: Each is there as a wheel for free-threaded Python, or in pure Python; pip takes the newest version that is.
 TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6", "numpy>=1.26", "pyarrow>=22", "click>=8.1", "rich>=13")
 BUILD_PACKAGES = ("setuptools>=77", "cython>=3.1")
 #: Not tests/unit/test_endurance.py and its like: free-threaded CPython frees memory late, and keeps more of it.
-DEFAULT_TESTS = ("tests/unit", "tests/sync", "tests/conformance", "tests/arrays", "-q", "--deselect=tests/unit/test_endurance.py")
+SUITES_RUN = ("unit", "conformance", "sync", "records", "drop_in", "arrays")
+DEFAULT_TESTS = (*(f"tests/{suite}" for suite in SUITES_RUN), "-q", "--deselect=tests/unit/test_endurance.py")
 #: Headers the interpreter's modules need: those it would otherwise be built without, silently.
 HEADERS = {"ffi.h": "libffi-dev", "openssl/ssl.h": "libssl-dev", "zlib.h": "zlib1g-dev"}
 
@@ -56,74 +57,22 @@ HEADERS = {"ffi.h": "libffi-dev", "openssl/ssl.h": "libssl-dev", "zlib.h": "zlib
 TSAN_CFLAGS = "-O1 -g -fno-omit-frame-pointer -fno-builtin -fsanitize=thread -Wno-tsan"
 TSAN_FOUND = 66
 
-
-class Missing(RuntimeError):
-    """Something has to be installed first, or did not work; the text says what."""
-
-
-def say(text: str) -> None:
-    print(f"tools/freethreaded.py: {text}", flush=True)
-
-
-def home() -> Path:
-    """The folder everything is kept in."""
-    chosen = os.environ.get("NAMEDSHM_FREETHREADED_DIR")
-    return Path(chosen).resolve() if chosen else REPO / ".freethreaded"
-
-
-@contextlib.contextmanager
-def locked(what: str) -> Iterator[None]:
-    """One process at a time makes it; its end, however it comes, lets the next one in."""
-    home().mkdir(parents=True, exist_ok=True)
-    with (home() / f"{what}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def timed(what: str) -> Iterator[None]:
-    say(what)
-    start = time.monotonic()
-    yield
-    say(f"{what}: {time.monotonic() - start:.0f} s")
-
-
-def run(
-    command: Sequence[str | Path], log: Path | None = None, *, cwd: Path | None = None, env: dict[str, str] | None = None
-) -> str:
-    """Run to the end and return what it printed; its last lines are the error text if it fails."""
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=env, check=False)
-    if log:
-        log.write_text(result.stdout)
-    if result.returncode:
-        raise Missing(f"{' '.join(map(str, command))} ended with status {result.returncode}:\n{result.stdout[-3000:]}")
-    return result.stdout
+#: The folder everything is kept in.
+HOME = folder_for("freethreaded")
 
 
 # ------------------------------------------------------------------------------------------------------------ CPython's source
-def mirror() -> tuple[str, str]:
-    """Where this machine gets Debian from, and the keyring by which it is believed."""
-    targets = run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI) $(RELEASE)", "Created-By: Packages"])
-    here = re.search(r"^VERSION_CODENAME=(.+)$", Path("/etc/os-release").read_text(), re.M)
-    for line in targets.splitlines():
-        origin, uri, release = [*line.split(), "", ""][:3]
-        if origin == "Debian" and here and release == here[1]:
-            return uri, "/usr/share/keyrings/debian-archive-keyring.gpg"
-    raise Missing("apt knows no Debian here: run apt-get update, or put CPython's source into " + str(home() / "source"))
-
-
-def get_source() -> Path:
-    source = home() / "source"
+def get_source(version: str) -> Path:
+    source = HOME / version / "source"
     if source.exists():
         return source
     for program in ("apt-get", "dpkg-source"):
         if not shutil.which(program):
             raise Missing(f"{program} is not installed: apt-get install dpkg-dev")
-    apt = home() / "apt"
+    apt, package = HOME / version / "apt", f"python{version}"
     for folder in ("lists/partial", "cache/archives/partial", "package"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
-    uri, key = mirror()
-    (apt / "debian.sources").write_text(f"Types: deb-src\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\nSigned-By: {key}\n")
+    (apt / "debian.sources").write_text(sources_list(SUITES[version], "deb-src"))
     settings = {
         "Dir::Etc::sourcelist": apt / "debian.sources",
         "Dir::Etc::sourceparts": "/dev/null",
@@ -132,11 +81,11 @@ def get_source() -> Path:
         "APT::Sandbox::User": "root",
     }
     options = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
-    with timed(f"fetching the source of {PACKAGE} from Debian {SUITE}"):
+    with timed(f"fetching the source of {package} from Debian {SUITES[version]}"):
         run(["apt-get", *options, "-q", "update"])
-        run(["apt-get", *options, "-q", "source", "--download-only", PACKAGE], cwd=apt / "package")
+        run(["apt-get", *options, "-q", "source", "--download-only", package], cwd=apt / "package")
         (description,) = (apt / "package").glob("*.dsc")
-        part = home() / "source.part"
+        part = HOME / version / "source.part"
         shutil.rmtree(part, ignore_errors=True)
         # apt has compared the checksums with the signed lists; the maintainers' own keys are not on this machine
         run(["dpkg-source", "--no-check", "--no-copy", "--skip-patches", "-x", description, part])
@@ -158,11 +107,12 @@ def without_random_layout() -> list[str]:
 class Flavour:
     """One build of CPython, and namedshm for it."""
 
+    version: str
     tsan: bool
 
     @property
     def folder(self) -> Path:
-        return home() / ("tsan" if self.tsan else "plain")
+        return HOME / self.version / ("tsan" if self.tsan else "plain")
 
     @property
     def prefix(self) -> Path:
@@ -185,7 +135,7 @@ class Flavour:
         own = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TSAN_"))}
         if self.tsan:
             # CPython's own list of what it knows to race in itself; nothing of ours
-            suppressions = home() / "source" / "Tools" / "tsan" / "suppressions_free_threading.txt"
+            suppressions = HOME / self.version / "source" / "Tools" / "tsan" / "suppressions_free_threading.txt"
             own["TSAN_OPTIONS"] = f"suppressions={suppressions} history_size=7 exitcode=0 log_path={self.folder / 'report'}"
         return {**own, "PYTHON_GIL": "0", "PYTHONDONTWRITEBYTECODE": "1", **more}
 
@@ -195,7 +145,7 @@ class Flavour:
         if stamp.exists() and stamp.read_text() == packages:
             return
         if self.tsan:
-            Flavour(tsan=False).make_python()
+            Flavour(self.version, tsan=False).make_python()
         for program in ("gcc", "make"):
             if not shutil.which(program):
                 raise Missing(f"{program} is not installed: apt-get install {program}")
@@ -203,7 +153,7 @@ class Flavour:
             probe = subprocess.run(["gcc", "-E", "-"], input=f"#include <{header}>\n", capture_output=True, text=True, check=False)
             if probe.returncode:
                 raise Missing(f"{header} is missing: apt-get install {package}")
-        source = get_source()
+        source = get_source(self.version)
         build, prefix = self.folder / "build", self.prefix
         nice = ["nice", *(without_random_layout() if self.tsan else ())]
         quiet = {**os.environ, "TSAN_OPTIONS": "report_bugs=0"}  # building runs the interpreter: not what is to be tested
@@ -223,7 +173,7 @@ class Flavour:
         with timed("installing what the tests import"):
             if self.tsan:  # the other Python's are the same, and it gets them in a tenth of the time
                 unwanted = shutil.ignore_patterns("namedshm*", "__pycache__")
-                shutil.copytree(Flavour(tsan=False).site, self.site, dirs_exist_ok=True, ignore=unwanted)
+                shutil.copytree(Flavour(self.version, tsan=False).site, self.site, dirs_exist_ok=True, ignore=unwanted)
             else:
                 run([*nice, self.python, "-m", "ensurepip"], env=quiet)
                 pip = [*nice, self.python, "-m", "pip", "install", "-q", "--no-compile", "--only-binary", ":all:"]
@@ -231,26 +181,13 @@ class Flavour:
             stamp.write_text(packages)
 
     # -------------------------------------------------------------------------------------------- the package
-    def digest(self) -> str:
-        total = hashlib.sha256()
-        files = [REPO / "setup.py", REPO / "pyproject.toml", *(REPO / "include").rglob("*.h")]
-        files += [p for p in (REPO / "src").rglob("*") if p.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".typed")]
-        for file in sorted(files):
-            total.update(str(file.relative_to(REPO)).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-        return total.hexdigest()
-
     def install(self) -> None:
         """Build namedshm from a copy, for other Pythons' builds stand in the checkout, and install it."""
-        stamp, digest = self.folder / "package.stamp", self.digest()
-        if stamp.exists() and stamp.read_text() == digest:
+        stamp, digest = self.folder / "package.stamp", package_digest()
+        if not once(stamp, digest):
             return
         tree = self.folder / "tree"
-        shutil.rmtree(tree, ignore_errors=True)
-        ignored = shutil.ignore_patterns("*.so", "*.c", "__pycache__", "*.egg-info")
-        for part in ("src", "include"):
-            shutil.copytree(REPO / part, tree / part, ignore=ignored)
-        for part in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(REPO / part, tree)
+        copy_package(tree)
         environment = dict(os.environ)
         arguments = ["-m", "pip", "install", "-q", "--force-reinstall", "--no-deps", "--no-build-isolation"]
         if self.tsan:  # compiled by the other Python, which is quicker and the same to extensions
@@ -259,7 +196,12 @@ class Flavour:
                 shutil.rmtree(old)
             arguments += ["--target", str(self.site)]
         with timed("building namedshm"):
-            run(["nice", Flavour(tsan=False).python, *arguments, "."], self.folder / "namedshm.log", cwd=tree, env=environment)
+            run(
+                ["nice", Flavour(self.version, tsan=False).python, *arguments, "."],
+                self.folder / "namedshm.log",
+                cwd=tree,
+                env=environment,
+            )
         stamp.write_text(digest)
 
     def declares(self) -> bool:
@@ -320,6 +262,7 @@ def verdict(flavour: Flavour, status: int) -> int:
 # ------------------------------------------------------------------------------------------------------------ command line
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--python", choices=list(SUITES), default=DEFAULT, help=f"which version (default {DEFAULT})")
     parser.add_argument("--tsan", action="store_true", help="CPython and the package under ThreadSanitizer")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("setup", help="make the Python")
@@ -331,9 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cut = next((i + 1 for i, word in enumerate(given) if word in ("python", "test", "storm")), len(given))
     chosen = parser.parse_args(given[:cut])
     passed_on = given[cut:]
-    flavour = Flavour(chosen.tsan)
+    flavour = Flavour(chosen.python, chosen.tsan)
     try:
-        with locked("python"):
+        with locked(flavour.folder.parent / "lock"):
             flavour.make_python()
             if chosen.command != "setup":
                 flavour.install()

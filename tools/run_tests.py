@@ -20,7 +20,9 @@ The parts:
     parallel    tests that may run beside others, on the cores there are (pytest-xdist); each worker has namespaces of its own
     windows     the suites that the Windows backend shares, by genuine Windows Python under Wine: beside the three above, and
                 printed when it is done
-    alone       tests that may not (marked so; tests/conftest.py says why), one after the other, when Wine has ended too
+    newest      a selection with the newest Python that Debian has, and README.md block by block by a new user, both in a Debian
+                made for it (tools/pythons.py): beside what is left of Wine; only with CI=true, and where that can be made
+    alone       tests that may not (marked so; tests/conftest.py says why), one after the other, when those have ended too
     left over   nothing in the machine's table of segments and in /dev/shm that was not there before; only with CI=true or
                 NAMEDSHM_ALONE=1, because others may use both meanwhile
 
@@ -44,7 +46,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,8 @@ WINDOWS_TESTS = (
     *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools"]),
     *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing", "signatures")),
 )
+#: What tools/first_steps.py says in the end.
+FIRST_STEPS = re.compile(r"^[1-9]\d* passed, 0 failed$", re.MULTILINE)
 #: A Debian package, and the program that shows that it is there.
 PACKAGES = {
     "gcc": "gcc",
@@ -254,21 +258,19 @@ def in_parallel(name: str, *arguments: str) -> Part:
     return native(name, "-m", "not alone", "-n", str(cores), "--dist", "worksteal", *arguments)
 
 
-class Windows:
-    """The suites under Wine, in a process beside the others; left early, it is ended."""
+class Beside:
+    """A command that runs beside other parts, and is printed when it is done; left early, it is ended."""
 
-    missing = "Wine or mingw-w64 is not installed"
-
-    def __init__(self) -> None:
-        self._part = Timed("windows")
+    def __init__(self, name: str, title: str, *command: str | Path) -> None:
+        self._part, self._title = Timed(name), title
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  # closed by __exit__
-        command = [sys.executable, "tools/windows.py", "test", *WINDOWS_TESTS]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT)
+        whole = [sys.executable, *command]
+        self._process = subprocess.Popen(whole, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT)
         self._end = 0.0
         self._waiting = threading.Thread(target=self._wait)  # so that the time is its own, not that of whoever asks
         self._waiting.start()
 
-    def __enter__(self) -> Windows:
+    def __enter__(self) -> Beside:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -281,17 +283,42 @@ class Windows:
         self._process.wait()
         self._end = time.monotonic()
 
-    @staticmethod
-    def possible() -> bool:
-        return bool(shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc"))
-
-    def finish(self) -> Part:
+    def finish(self) -> tuple[int, str]:
+        """Its status, and what it printed."""
         self._waiting.join()
         self._log.seek(0)
         output = self._log.read()
-        say("the suites that the Windows backend shares, by genuine Windows Python under Wine")
+        say(self._title)
         print(output, flush=True)
-        return self._part.tested(self._process.returncode, output, self._end)
+        return self._process.returncode, output
+
+    def tested(self) -> Part:
+        status, output = self.finish()
+        return self._part.tested(status, output, self._end)
+
+
+def windows() -> Beside | None:
+    if not (shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc")):
+        return None
+    title = "the suites that the Windows backend shares, by genuine Windows Python under Wine"
+    return Beside("windows", title, "tools/windows.py", "test", *WINDOWS_TESTS)
+
+
+class Newest(Beside):
+    """The newest Python: nothing to complain of where no Debian can be made."""
+
+    CANNOT = 2  # tools/pythons.py
+
+    def __init__(self) -> None:
+        super().__init__("newest", "the newest Python, and README.md by a new user", "tools/pythons.py", "newest")
+
+    def tested(self) -> Part:
+        status, output = self.finish()
+        if status == self.CANNOT:
+            reason = (output.strip() or "?").splitlines()[-1]
+            return Part("newest", well=True, told=f"no Debian could be made for it: {reason}", ran=False)
+        part = self._part.tested(status, output, self._end)
+        return replace(part, well=part.well and FIRST_STEPS.search(output) is not None)
 
 
 def shared_things() -> set[str]:
@@ -313,11 +340,13 @@ def left_over(before: set[str]) -> Part:
 
 def everything() -> Iterator[Part]:
     before = shared_things()
-    with Windows() if Windows.possible() else nullcontext() as windows:
+    with windows() or nullcontext() as wine:
         yield lint()
         yield types()
         yield in_parallel("parallel")
-        yield windows.finish() if windows else unable("windows", Windows.missing)
+        with Newest() if CI else nullcontext() as newest:  # not before: two cores have enough to do until then
+            yield wine.tested() if wine else unable("windows", "Wine or mingw-w64 is not installed")
+            yield newest.tested() if newest else Part("newest", well=True, told="only in continuous integration", ran=False)
     yield native("alone", "-m", "alone")
     yield left_over(before)
 

@@ -299,3 +299,17 @@ def test_the_tracker_is_where_libraries_patch_it(monkeypatch: pytest.MonkeyPatch
     assert shared_memory.resource_tracker is resource_tracker
     monkeypatch.setattr(shared_memory, "resource_tracker", None)
     assert SharedMemory(create=True, size=1).size == 1
+
+
+def test_blocks_that_outlive_the_modules_names_at_the_end_of_the_interpreter_say_nothing(program: Callable[..., str]) -> None:
+    """Modules are emptied in the opposite order of their making; 3.15 meets this when a program has used a manager."""
+    code = """
+import sys, types
+early = sys.modules["early"] = types.ModuleType("early")
+from namedshm import shared_memory
+early.things = [shared_memory.SharedMemory(create=True, size=10), shared_memory.ShareableList([1, 2])]
+early.things.append(shared_memory.SharedMemory(early.things[0].name))
+sys.kept = [early, *(module for name, module in sys.modules.items() if name.startswith("namedshm"))]
+print("made")
+"""
+    assert program(code).split() == ["made"]

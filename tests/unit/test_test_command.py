@@ -270,3 +270,30 @@ def test_a_segment_that_is_left_is_seen_on_the_whole_machine(command: Any) -> No
     finally:
         assert libc.shmctl(number, 0, None) == 0
     assert f"segment {number}" not in command.shared_things()
+
+
+# ------------------------------------------------------------------------------------------------------------ the newest Python
+CLOSING = "===== 3 passed in 1.00s =====\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [
+        (f"print({CLOSING!r} + '6 passed, 0 failed')", "ok"),
+        (f"print({CLOSING!r} + '5 passed, 1 failed'); raise SystemExit(1)", "FAILED"),
+        (f"print({CLOSING!r})", "FAILED"),  # no first steps
+        ("print('6 passed, 0 failed')", "FAILED"),  # no tests
+        ("print('does not build'); raise SystemExit(1)", "FAILED"),
+        ("print('no network'); raise SystemExit(2)", "skipped"),
+    ],
+    ids=["both", "a step fails", "no steps", "no tests", "no build", "no Debian"],
+)
+def test_the_newest_python_is_well_if_its_tests_and_the_first_steps_are(
+    command: Any, monkeypatch: pytest.MonkeyPatch, program: str, outcome: str
+) -> None:
+    real = subprocess.Popen
+    monkeypatch.setattr(command.subprocess, "Popen", lambda whole, **more: real([sys.executable, "-c", program], **more))
+    with command.Newest() as newest:
+        part = newest.tested()
+    assert part.outcome == outcome
+    assert outcome != "skipped" or "no network" in part.told

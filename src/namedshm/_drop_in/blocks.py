@@ -42,6 +42,14 @@ def names_by(maker: Callable[[], str]) -> None:
     _make_name = maker
 
 
+def end_access(block: SharedMemory, kept: Kept = kept) -> None:
+    # Only dropped, not released: what was made of it may point into it and know no more than this object (torch.frombuffer).
+    block._buf = None
+    section = block._section
+    if section is not None and not kept.keeps(block._identity, section):
+        section.close()
+
+
 class SharedMemory:
     """A block of shared memory, by name; as ``multiprocessing.shared_memory.SharedMemory``.
 
@@ -134,7 +142,8 @@ class SharedMemory:
             _take_name_away(self)
             kept.close_unlinked()
 
-    def __del__(self) -> None:
+    # When the interpreter ends, the names of this module may be gone before its objects are: what is needed then is held here.
+    def __del__(self, end_access: Callable[[SharedMemory], None] = end_access) -> None:
         end_access(self)
 
     if not TYPE_CHECKING:  # a checker knows the attributes
@@ -155,14 +164,6 @@ class SharedMemory:
 _OF_FILES = ("_fd", "_mmap")  # of the standard library's blocks
 
 # What a block's methods do is done here, so that a subclass may override any of them without changing another.
-
-
-def end_access(block: SharedMemory) -> None:
-    # Only dropped, not released: what was made of it may point into it and know no more than this object (torch.frombuffer).
-    block._buf = None
-    section = block._section
-    if section is not None and not kept.keeps(block._identity, section):
-        section.close()
 
 
 def let_go(block: SharedMemory) -> None:
