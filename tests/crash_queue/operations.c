@@ -160,6 +160,37 @@ static void what_is_damaged_is_not_opened(void) {
     nshm_queue_close(&other);
 }
 
+static void what_is_written_over_is_told(void) {
+    fresh(4, 16, 2, 0, 100);
+    must(!put(&q, 1));
+    uint64_t *slot = nshm__queue_slot(&q, 0), header = *slot, owner;
+    *slot = header + 9; /* 17 bytes */
+    must(nshm_queue_take(&q, buffer, sizeof buffer, &w, 0) == -EUCLEAN);
+    *slot = header;
+    must(get() == 1 && !nshm_queue_put(&q, big, 100, 0));
+    slot = nshm__queue_slot(&q, 1);
+    *nshm__queue_named(slot) = 2; /* there are two */
+    must(get() == -EUCLEAN);
+    *nshm__queue_named(slot) = 0;
+    q.chunk[0].length = 101;
+    must(get() == -EUCLEAN);
+    q.chunk[0].length = 100;
+    owner = q.chunk[0].owner;
+    q.chunk[0].owner = 0;
+    must(get() == -EUCLEAN);
+    q.chunk[0].owner = owner;
+    must(!nshm_queue_take(&q, buffer, sizeof buffer, &w, 0));
+    q.chunk[0].owner = owner;
+    must(nshm_queue_release(&q, &w) == -EUCLEAN);
+    q.head->put.cursor += 100;
+    must(put(&q, 1) == -EUCLEAN);
+    q.head->put.cursor -= 100;
+    q.head->put.lock = 0x123456; /* as if somebody held it */
+    must(nshm_queue_put(&q, big, 8, nshm_now() + SOON) == -ETIMEDOUT);
+    q.head->put.lock = 0;
+    must(!put(&q, 1) && get() == 1);
+}
+
 /* ------------------------------------------------------------------------------------------------ waiting */
 static void put_later(void) {
     nshm_queue mine;
@@ -418,6 +449,28 @@ static void a_forked_child_takes_part_as_itself(void) {
     must(q.id == ours && get() == 2 && !nshm_queue_release(&q, &copy));
     must(!nshm__queue_sweep(&q, NULL) && !left_over(&q));
 }
+static _Atomic pid_t *left_behind;
+static void join_and_leave_a_child_behind(void) {
+    nshm_queue mine;
+    open_queue(&mine, NSHM_PRODUCER);
+    pid_t pid = fork_known();
+    while (!pid) pause(); /* it lives on, with all that was inherited */
+    *left_behind = pid;
+    die();
+}
+static void a_proof_of_life_is_not_inherited(void) {
+    nshm_queue_participant p;
+    uint32_t cursor = 0;
+    left_behind = shared_memory(sizeof *left_behind);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    fresh(4, 16, 0, 0, 16);
+    must(ended(child(join_and_leave_a_child_behind)) == 128 + SIGKILL);
+    must(*left_behind > 0 && !kill(*left_behind, 0));
+    int r = nshm_queue_next_participant(&q, &cursor, &p);
+    kill(*left_behind, SIGKILL);
+    must(ended(*left_behind) == 128 + SIGKILL);
+    must(!r && p.lives == 0);
+}
 static void in_another_ipc_namespace(void) {
     if (unshare(CLONE_NEWIPC)) _exit(77);
     if (nshm_queue_put(&q, big, 8, 0) != -EXDEV) _exit(CAUGHT); /* it would take part as itself, which nobody could see */
@@ -437,13 +490,13 @@ static const struct {
 } checks[] = {
 #define CHECK(name) {#name, name}
     CHECK(first_in_first_out), CHECK(every_length), CHECK(several_at_once), CHECK(wrong_arguments), CHECK(names_and_types),
-    CHECK(what_is_damaged_is_not_opened), CHECK(who_waits_is_woken), CHECK(a_signal_ends_a_wait),
+    CHECK(what_is_damaged_is_not_opened), CHECK(what_is_written_over_is_told), CHECK(who_waits_is_woken), CHECK(a_signal_ends_a_wait),
     CHECK(a_signal_handler_is_told_what_it_interrupted), CHECK(loans_stand_in_nobodys_way),
     CHECK(a_full_queue_leaves_the_loan_to_its_borrower), CHECK(what_a_dead_consumer_had_comes_again),
     CHECK(a_sleeper_gets_what_a_dead_consumer_had), CHECK(what_is_returned_comes_again_at_once), CHECK(who_closes_gives_back_what_it_holds),
     CHECK(shut_down_drains), CHECK(stop_ends_at_once), CHECK(it_ends_with_its_producers), CHECK(a_full_queue_drops_its_oldest),
     CHECK(participants_are_told), CHECK(the_dead_make_room_in_the_table), CHECK(a_forked_child_takes_part_as_itself),
-    CHECK(nobody_is_taken_for_dead_from_elsewhere),
+    CHECK(a_proof_of_life_is_not_inherited), CHECK(nobody_is_taken_for_dead_from_elsewhere),
 };
 enum { CHECKS = sizeof checks / sizeof *checks };
 

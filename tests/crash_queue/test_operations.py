@@ -16,6 +16,7 @@ NAMES = [
     "wrong_arguments",
     "names_and_types",
     "what_is_damaged_is_not_opened",
+    "what_is_written_over_is_told",
     "who_waits_is_woken",
     "a_signal_ends_a_wait",
     "a_signal_handler_is_told_what_it_interrupted",
@@ -32,6 +33,7 @@ NAMES = [
     "participants_are_told",
     "the_dead_make_room_in_the_table",
     "a_forked_child_takes_part_as_itself",
+    "a_proof_of_life_is_not_inherited",
     "nobody_is_taken_for_dead_from_elsewhere",
 ]
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
