@@ -36,12 +36,12 @@ def state(name: str) -> dict[str, Any]:
     """What a mutex, event or semaphore is at this moment; a handle is open for as long as it takes to look.
 
     Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
-        ``{"value": int}`` of a semaphore; ``{}`` of a section.
+        ``{"value": int}`` of a semaphore; ``{}`` of a section or a queue.
 
     Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
     """
     kind = describe(name).type
-    if kind == "section":
+    if kind == "section" or kind == "queue":
         return {}
     from .sync import Waitable
 
