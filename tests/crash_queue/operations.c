@@ -275,6 +275,27 @@ static void loans_stand_in_nobodys_way(void) {
     must(!nshm_queue_release(&q, &w) && !nshm_queue_release(&q, &sent) && !left_over(&q));
     must(!nshm_queue_loan(&q, &held, 0) && !nshm_queue_abandon(&q, &held) && get() == -EAGAIN);
 }
+static void loan_and_take_and_stop(void) {
+    nshm_queue mine;
+    nshm_queue_window loan;
+    open_queue(&mine, NSHM_PRODUCER | NSHM_CONSUMER);
+    if (nshm_queue_loan(&mine, &loan, 0) || nshm_queue_take(&mine, buffer, 16, &w, 0)) _exit(CAUGHT);
+    raise(SIGSTOP);
+    if (nshm_queue_commit(&mine, &loan, 8, 0) || nshm_queue_release(&mine, &w)) _exit(CAUGHT);
+    nshm_queue_close(&mine);
+}
+static void a_stopped_process_stands_in_nobodys_way(void) {
+    int status;
+    fresh(4, 16, 4, 0, 100);
+    memset(big, 0, 100);
+    must(!nshm_queue_put(&q, big, 100, 0));
+    pid_t pid = child(loan_and_take_and_stop);
+    must(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    for (uint64_t i = 0; i < 20; i++) must(!nshm_queue_put(&q, memcpy(big, &i, 8), 100, 0) && get() == (int64_t)i);
+    must(!nshm__queue_sweep(&q, NULL)); /* it lives */
+    kill(pid, SIGCONT);
+    must(!ended(pid) && nshm_queue_count(&q) == 1 && !nshm_queue_take(&q, buffer, 16, &w, 0) && !nshm_queue_release(&q, &w) && !left_over(&q));
+}
 static void a_full_queue_leaves_the_loan_to_its_borrower(void) {
     fresh(1, 16, 2, 0, 100);
     must(!put(&q, 1) && !nshm_queue_loan(&q, &w, 0));
@@ -492,6 +513,7 @@ static const struct {
     CHECK(first_in_first_out), CHECK(every_length), CHECK(several_at_once), CHECK(wrong_arguments), CHECK(names_and_types),
     CHECK(what_is_damaged_is_not_opened), CHECK(what_is_written_over_is_told), CHECK(who_waits_is_woken), CHECK(a_signal_ends_a_wait),
     CHECK(a_signal_handler_is_told_what_it_interrupted), CHECK(loans_stand_in_nobodys_way),
+    CHECK(a_stopped_process_stands_in_nobodys_way),
     CHECK(a_full_queue_leaves_the_loan_to_its_borrower), CHECK(what_a_dead_consumer_had_comes_again),
     CHECK(a_sleeper_gets_what_a_dead_consumer_had), CHECK(what_is_returned_comes_again_at_once), CHECK(who_closes_gives_back_what_it_holds),
     CHECK(shut_down_drains), CHECK(stop_ends_at_once), CHECK(it_ends_with_its_producers), CHECK(a_full_queue_drops_its_oldest),

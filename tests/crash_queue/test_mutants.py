@@ -1,6 +1,6 @@
 """The tests of this directory find what they are for: each planted bug in a copy of the headers is caught.
 
-Lost wake-ups that only certain turns bring about are planted in the model (test_model.py): random traffic heals them.
+Some wake-ups are lost only where certain turns meet: those flaws are planted in the model (test_model.py).
 """
 
 from __future__ import annotations
@@ -32,6 +32,24 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "an unlock wakes nobody": (
         [("    if (sleepers && nshm__queue_wake(lock, n) <= 0) {", "    if (sleepers && n < 0) {")],
         ["step", "put_to_a_sleeper", "50"],
+    ),
+    "what a sleeper waits for is looked for before its word is armed": (
+        [
+            ("    if (!nothing(q) || nshm__peek(&q->head->shut, RELAXED)) return 1;\n", ""),
+            (
+                "    uint32_t v, armed;\n    nshm__queue_answerable(q, word);\n",
+                "    uint32_t v, armed;\n    if (!nothing(q)) return 1;\n    nshm__queue_answerable(q, word);\n",
+            ),
+        ],
+        ["turns", "4000", "1"],
+    ),
+    "giving a lock up does not change the word": (
+        [("v & NSHM__SLEEPERS ? NSHM__FLAGS : 0, ACQ_REL)", "v & NSHM__SLEEPERS ? NSHM__SLEEPERS : 0, ACQ_REL)")],
+        ["turns", "4000", "1"],
+    ),
+    "the unlock that wakes forgets that others sleep": (
+        [("v & NSHM__SLEEPERS ? NSHM__FLAGS : 0, ACQ_REL)", "0, ACQ_REL)")],
+        ["turns", "4000", "1"],
     ),
     "a put cursor that was left behind stays there": (
         [

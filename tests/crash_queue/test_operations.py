@@ -21,6 +21,7 @@ NAMES = [
     "a_signal_ends_a_wait",
     "a_signal_handler_is_told_what_it_interrupted",
     "loans_stand_in_nobodys_way",
+    "a_stopped_process_stands_in_nobodys_way",
     "a_full_queue_leaves_the_loan_to_its_borrower",
     "what_a_dead_consumer_had_comes_again",
     "a_sleeper_gets_what_a_dead_consumer_had",
