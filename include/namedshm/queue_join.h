@@ -76,6 +76,7 @@ static inline int nshm_queue_join(nshm_queue *q, uint32_t roles) {
     if (q->handle.readonly) return -EACCES;
     nshm__tid();
     if (!nshm__me.head) return -ENOSYS;
+    if (nshm__me.head->list_op_pending) return -EDEADLK; /* see nshm__queue_ready */
     if ((r = nshm__life_begin(q->handle.place, &life))) return r;
     nshm__queue_mix(q);
     do {
@@ -97,9 +98,12 @@ static inline int nshm__queue_ready(nshm_queue *q, uint32_t role) {
 /* Leave: our loans and unacknowledged messages are left as by a death.  Who waits looks whether he is alone now. */
 static inline void nshm__queue_leave(nshm_queue *q) {
     nshm_queue_head *h = q->head;
+    int64_t until = nshm_now() + 1000000000; /* then whoever looks for the dead has to do it */
+    int r;
     if (q->forks != nshm__peek(&nshm__forks, ACQUIRE) || !q->roles) return;
     nshm__tid();
-    if (!nshm__queue_lock(&h->get.lock, nshm_now() + 1000000000)) {
+    while ((r = nshm__queue_lock(&h->get.lock, until)) == -EINTR) {}
+    if (!r) {
         if (nshm__peek(&q->entries[q->entry].word, RELAXED) >> 8 == q->id >> 32) nshm__poke(&q->entries[q->entry].word, 0, RELEASE);
         NSHM_STEP("left");
         if (q->mode & NSHM_QUEUE_ACK) nshm__poke(&h->returned, 1, RELEASE); /* perhaps we held some */

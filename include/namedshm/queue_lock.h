@@ -30,9 +30,9 @@
 static inline int nshm__queue_wake(uint32_t *word, int n) { return (int)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
 /* ------------------------------------------------------------------------------------------------ taking it
- * 0; -EDEADLK: a signal handler interrupted the holder, or the word was written over; -ETIMEDOUT; -EINTR (never with deadline 0);
- * -EBUSY: without a deadline, its holder is stopped.  Held for some fifty nanoseconds, it is taken when its holder is not running: to
- * look again costs less than a protocol for sleeping here. */
+ * 0; -ETIMEDOUT; -EINTR (never with deadline 0); -EBUSY: without a deadline, its holder is stopped.  Held for some fifty nanoseconds, it
+ * is taken when its holder is not running: to look again costs less than a protocol for sleeping here.  Our own number in it is no
+ * sign that we hold it: a thread of another PID namespace may have that number, too. */
 static __attribute__((noinline, unused)) int nshm__queue_lock_slowly(uint32_t *lock, int64_t deadline) {
     uint32_t me = nshm__me.tid, v;
     int timed = deadline > 0 && deadline < INT64_MAX, r = 0;
@@ -44,10 +44,6 @@ static __attribute__((noinline, unused)) int nshm__queue_lock_slowly(uint32_t *l
             if (!nshm__trade(lock, &v, me | (v & NSHM__FLAGS), ACQUIRE)) continue;
             NSHM_STEP("locked");
             return 0;
-        }
-        if ((v & FUTEX_TID_MASK) == me) {
-            r = -EDEADLK;
-            break;
         }
         if (tries < 100) {
             nshm__pause();

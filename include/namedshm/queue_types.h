@@ -12,7 +12,7 @@
 #define NSHM_QUEUE_NAP 100000000 /* nanoseconds after which a sleeper looks again by itself: see "Kills" in namedshm_queue.h */
 #endif
 #ifndef NSHM_QUEUE_GLANCE
-#define NSHM_QUEUE_GLANCE 3000000 /* the same while others hold messages that they have not acknowledged */
+#define NSHM_QUEUE_GLANCE 2000000 /* the same while others hold messages that they have not acknowledged */
 #endif
 #ifndef NSHM_QUEUE_PATIENCE
 #define NSHM_QUEUE_PATIENCE 10000000000 /* nanoseconds until a lock whose holder is stopped is an error, without a deadline */

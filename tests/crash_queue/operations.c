@@ -242,7 +242,7 @@ static void a_signal_ends_a_wait(void) {
     kill(pid, SIGKILL);
     must(ended(pid) == 128 + SIGKILL);
 }
-static int inner;
+static volatile int inner; /* raise() is declared as a function that calls nothing here */
 static void put_within(int signal) {
     (void)signal;
     inner = put(&q, 2);
@@ -492,6 +492,40 @@ static void a_proof_of_life_is_not_inherited(void) {
     must(ended(*left_behind) == 128 + SIGKILL);
     must(!r && p.lives == 0);
 }
+static _Atomic int *turn;
+static void be_number_one(void (*act)(nshm_queue *)) { /* the first thread of a PID namespace has the number 1 */
+    nshm_queue mine;
+    if (unshare(CLONE_NEWPID)) _exit(77);
+    pid_t pid = fork_known();
+    if (pid) _exit(ended(pid));
+    if (syscall(SYS_gettid) != 1) _exit(77);
+    open_queue(&mine, NSHM_PRODUCER);
+    act(&mine);
+    nshm_queue_close(&mine);
+    _exit(0);
+}
+static void hold_the_lock(nshm_queue *mine) {
+    if (nshm__queue_lock(&mine->head->put.lock, 0)) _exit(CAUGHT);
+    for (*turn = 1; *turn == 1;) sched_yield();
+    nshm__queue_unlock(&mine->head->put.lock, 1);
+}
+static void want_the_lock(nshm_queue *mine) {
+    while (*turn != 1) sched_yield();
+    int r = nshm_queue_put(mine, big, 8, nshm_now() + SOON);
+    *turn = 2;
+    if (r != -ETIMEDOUT || nshm_queue_put(mine, big, 8, INT64_MAX)) _exit(CAUGHT);
+}
+static void number_one_holds_the_lock(void) { be_number_one(hold_the_lock); }
+static void number_one_wants_the_lock(void) { be_number_one(want_the_lock); }
+static void threads_of_equal_numbers_are_told_apart(void) {
+    turn = shared_memory(sizeof *turn);
+    fresh(16, 16, 0, 0, 16);
+    pid_t first = child(number_one_holds_the_lock);
+    int r = 0;
+    while (!*turn && waitpid(first, &r, WNOHANG) != first) sched_yield();
+    if (!*turn) exit(WIFEXITED(r) && WEXITSTATUS(r) == 77 ? 0 : CAUGHT); /* PID namespaces are not permitted here */
+    must(!ended(child(number_one_wants_the_lock)) && !ended(first) && nshm_queue_count(&q) == 1);
+}
 static void in_another_ipc_namespace(void) {
     if (unshare(CLONE_NEWIPC)) _exit(77);
     if (nshm_queue_put(&q, big, 8, 0) != -EXDEV) _exit(CAUGHT); /* it would take part as itself, which nobody could see */
@@ -518,6 +552,7 @@ static const struct {
     CHECK(a_sleeper_gets_what_a_dead_consumer_had), CHECK(what_is_returned_comes_again_at_once), CHECK(who_closes_gives_back_what_it_holds),
     CHECK(shut_down_drains), CHECK(stop_ends_at_once), CHECK(it_ends_with_its_producers), CHECK(a_full_queue_drops_its_oldest),
     CHECK(participants_are_told), CHECK(the_dead_make_room_in_the_table), CHECK(a_forked_child_takes_part_as_itself),
+    CHECK(threads_of_equal_numbers_are_told_apart),
     CHECK(a_proof_of_life_is_not_inherited), CHECK(nobody_is_taken_for_dead_from_elsewhere),
 };
 enum { CHECKS = sizeof checks / sizeof *checks };

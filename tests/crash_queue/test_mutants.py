@@ -123,6 +123,16 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         ],
         ["operations", "nobody_is_taken_for_dead_from_elsewhere"],
     ),
+    "one's own number in a lock is taken for one's own lock": (
+        [
+            (
+                "        if (tries < 100) {\n            nshm__pause();\n            continue;\n        }\n",
+                "        if ((v & FUTEX_TID_MASK) == me) return -EDEADLK;\n"
+                "        if (tries < 100) {\n            nshm__pause();\n            continue;\n        }\n",
+            )
+        ],
+        ["operations", "threads_of_equal_numbers_are_told_apart"],
+    ),
     "a forked child goes on as its parent": (
         [("    if (nshm__peek(&q->forks, ACQUIRE) == nshm__peek(&nshm__forks, RELAXED) && ", "    if (")],
         ["operations", "a_forked_child_takes_part_as_itself"],
