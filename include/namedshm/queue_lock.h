@@ -132,8 +132,8 @@ static inline int nshm__queue_sleep(nshm_queue *q, uint32_t *word, int (*nothing
     nshm__queue_answerable(q, word);
     NSHM_STEP("falling asleep");
     v = nshm__peek(word, ACQUIRE);
-    do armed = (v | NSHM__SLEEPERS) & ~NSHM__STALE;
-    while (v != armed && !nshm__trade(word, &v, armed, ACQ_REL));
+    do armed = (v | NSHM__SLEEPERS) & ~NSHM__STALE; /* acquire in any case, also where another sleeper has armed it */
+    while (v != armed && !__atomic_compare_exchange_n(word, &v, armed, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     NSHM_STEP("armed");
     /* Published before the word was armed: that unlock comes before in the word's order, and we acquired it.  Published after this
      * look: the unlock changes the word, or comes later and sees SLEEPERS. */

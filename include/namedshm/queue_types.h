@@ -71,6 +71,6 @@ typedef struct { /* one who takes part */
 
 #define nshm__peek(place, order) __atomic_load_n(place, __ATOMIC_##order)
 #define nshm__poke(place, value, order) __atomic_store_n(place, value, __ATOMIC_##order)
-/* Strong compare-and-swap: `order` if it succeeds, acquire if not (relaxed would do but where it is looped on). */
-#define nshm__trade(place, old, fresh, order) __atomic_compare_exchange_n(place, old, fresh, 0, __ATOMIC_##order, __ATOMIC_ACQUIRE)
+/* Strong compare-and-swap: `order` if it succeeds, relaxed if not. */
+#define nshm__trade(place, old, fresh, order) __atomic_compare_exchange_n(place, old, fresh, 0, __ATOMIC_##order, __ATOMIC_RELAXED)
 #endif

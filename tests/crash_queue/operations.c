@@ -492,6 +492,30 @@ static void a_proof_of_life_is_not_inherited(void) {
     must(ended(*left_behind) == 128 + SIGKILL);
     must(!r && p.lives == 0);
 }
+enum { STRANGER = 4321 };
+static nshm_scope global, of_another;
+static void put_and_take_as_another_user(void) {
+    nshm_queue mine;
+    if (setgid(STRANGER) || setuid(STRANGER)) _exit(BROKEN);
+    nshm_scope_init(&of_another, NSHM_GLOBAL, "queues", -1, 0); /* who may not create there, and so not lock the registry */
+    if (nshm_queue_open(&of_another, QUEUE_NAME, 0, &mine) || get_from(&mine) != 1 || put(&mine, 2)) _exit(CAUGHT);
+    if (nshm_queue_take(&mine, NULL, 0, &w, 0)) _exit(CAUGHT);
+    die();
+}
+static void another_user_takes_part_in_global(void) {
+    nshm_queue_participant p;
+    uint32_t cursor = 0;
+    if (geteuid() || !isolated) return; /* needs root, and a world of its own */
+    nshm_scope_init(&global, NSHM_GLOBAL, "queues", -1, 1);
+    start = starting(8, 16, 8, NSHM_QUEUE_ACK, 100);
+    must(!nshm_queue_create(&global, QUEUE_NAME, 0666, -1, NSHM_EXCLUSIVE, &start, &q) && !put(&q, 1));
+    must(ended(child(put_and_take_as_another_user)) == 128 + SIGKILL);
+    must(!nshm_queue_next_participant(&q, &cursor, &p) && p.lives == 1 && !p.maker);
+    must(!nshm_queue_next_participant(&q, &cursor, &p) && p.lives == 0 && p.maker == STRANGER);
+    must(!nshm_queue_take(&q, NULL, 0, &w, INT64_MAX) && w.redelivered && *(uint64_t *)w.data == 2 && !nshm_queue_release(&q, &w) && !left_over(&q));
+    nshm_queue_close(&q);
+    nshm_scope_release(&global);
+}
 static _Atomic int *turn;
 static void be_number_one(void (*act)(nshm_queue *)) { /* the first thread of a PID namespace has the number 1 */
     nshm_queue mine;
@@ -552,6 +576,7 @@ static const struct {
     CHECK(a_sleeper_gets_what_a_dead_consumer_had), CHECK(what_is_returned_comes_again_at_once), CHECK(who_closes_gives_back_what_it_holds),
     CHECK(shut_down_drains), CHECK(stop_ends_at_once), CHECK(it_ends_with_its_producers), CHECK(a_full_queue_drops_its_oldest),
     CHECK(participants_are_told), CHECK(the_dead_make_room_in_the_table), CHECK(a_forked_child_takes_part_as_itself),
+    CHECK(another_user_takes_part_in_global),
     CHECK(threads_of_equal_numbers_are_told_apart),
     CHECK(a_proof_of_life_is_not_inherited), CHECK(nobody_is_taken_for_dead_from_elsewhere),
 };

@@ -34,6 +34,7 @@ NAMES = [
     "participants_are_told",
     "the_dead_make_room_in_the_table",
     "a_forked_child_takes_part_as_itself",
+    "another_user_takes_part_in_global",
     "threads_of_equal_numbers_are_told_apart",
     "a_proof_of_life_is_not_inherited",
     "nobody_is_taken_for_dead_from_elsewhere",
