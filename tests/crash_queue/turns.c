@@ -85,11 +85,18 @@ static void be(int i, int is_victim, uint64_t salt) {
     if (i < PRODUCERS) produce(&q);
     else consume(&q);
 }
-/* Can anybody move, but for sleeping on what is there? */
-static int is_due(nshm_queue *q, int victim, int dead) {
-    int producers = 0;
+/* How many sleep on the word: as many as can be moved from it to where they are. */
+static int asleep(uint32_t *word) { return (int)syscall(SYS_futex, word, FUTEX_REQUEUE, 0, (void *)(intptr_t)INT_MAX, word, 0); }
+/* What is the matter: everybody sleeps who could move, and on what is there; or all sleep, and nothing is there; or somebody is awake,
+ * even if the machine does not let him run. */
+enum { GOES_ON, RESTS, SLEEPS_ON_IT };
+static int matter(nshm_queue *q, int victim, int dead) {
+    int consumers = CONSUMERS - (dead && victim >= PRODUCERS), producers = 0;
     for (int i = 0; i < PRODUCERS; i++) producers += !(dead && i == victim) && !world->done[i];
-    return !nshm__queue_empty(q) || producers;
+    int on_messages = asleep(&q->head->put.lock), on_room = asleep(&q->head->get.lock), on_chunks = asleep(&q->head->pool.lock);
+    if (on_messages < consumers || on_room + on_chunks < producers) return GOES_ON;
+    if (!nshm__queue_empty(q) || (on_room && !nshm__queue_full(q)) || (on_chunks && !nshm__queue_dry(q))) return SLEEPS_ON_IT;
+    return RESTS; /* a dead process's chunk is missed until somebody looks by himself */
 }
 static int is_known(int victim, int dead) {
     const char *at = world->last[victim];
@@ -121,8 +128,9 @@ static void play(nshm_queue *q, int victim, int how) {
             moved = now;
             since = seconds();
         }
-        if (!is_due(q, victim, dead) && seconds() - since > 0.002) break;
-        if (seconds() - since < PATIENCE) continue;
+        int is = matter(q, victim, dead);
+        if (is == RESTS) break;
+        if (is == GOES_ON || seconds() - since < PATIENCE) continue;
         if (is_known(victim, dead)) count(KNOWN);
         else
             violation(LATE, "victim %c%s at \"%s\", put %x get %x pool %x, %u there", victim < PRODUCERS ? 'P' : 'C', dead ? "" : " (alive)",
