@@ -45,7 +45,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     uint64_t stale_nonce = 0;
     nshm__blank(h);
     if (!n || n > NSHM_NAME_MAX) return n ? -ENAMETOOLONG : -EINVAL;
-    if (type == NSHM_SECTION ? !size : size != NSHM_WORDS_SIZE || props) return -EINVAL;
+    if (type == NSHM_SECTION || type == NSHM_QUEUE ? !size : size != NSHM_WORDS_SIZE || props) return -EINVAL;
     if ((r = nshm__enter())) return r;
     r = nshm__registry(s, 1, &p);
     /* Also without the right to create (-EPERM): the object may exist. */

@@ -25,7 +25,12 @@ sys.path.insert(0, str(TESTS.parent / "tools"))
 
 import arm64  # noqa: E402
 
-PROGRAMS = sorted([*HERE.glob("*.c"), *(TESTS / "crash_sync").glob("*.c"), *(TESTS.parent / "benchmarks").glob("*.c")])
+PROGRAMS = sorted(
+    [
+        *(file for suite in ("crash", "crash_sync", "crash_queue") for file in (TESTS / suite).glob("*.c")),
+        *(TESTS.parent / "benchmarks").glob("*.c"),
+    ]
+)
 QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 COMPILERS = {"c": "aarch64-linux-gnu-gcc", "c++": "aarch64-linux-gnu-g++"}
 
@@ -38,7 +43,7 @@ def compile(language: str, *arguments: str | Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("header", ["namedshm.h", "namedshm_sync.h"])
+@pytest.mark.parametrize("header", ["namedshm.h", "namedshm_sync.h", "namedshm_queue.h"])
 @pytest.mark.parametrize(("language", "standard"), [("c", "c11"), ("c", "gnu17"), ("c++", "c++17"), ("c++", "c++20")])
 def test_the_headers_compile_without_a_warning(tmp_path: Path, header: str, language: str, standard: str) -> None:
     source = tmp_path / "unit"

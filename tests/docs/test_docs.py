@@ -122,14 +122,25 @@ def test_win32_md_names_every_function():
             assert f"`{name}" in text, f"docs/win32.md does not tell about {name}"
 
 
-def test_the_offsets_in_format_linux_md_are_the_headers(place):
-    text = (ROOT / "docs" / "format-linux.md").read_text(encoding="utf-8")
+FORMATS = {
+    "format-linux.md": ("namedshm_sync.h", {"nshm_registry": 7, "nshm_record": 7, "nshm_words": 7}),
+    "format-queue.md": (
+        "namedshm_queue.h",
+        {"nshm_queue_head": 20, "nshm_queue_end": 3, "nshm_queue_entry": 4, "nshm_queue_chunk": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("page", FORMATS)
+def test_the_offsets_in_the_formats_are_the_headers(place, page):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    header, structures = FORMATS[page]
     checks = []
-    for structure in ("nshm_registry", "nshm_record", "nshm_words"):
+    for structure, more_than in structures.items():
         table = re.search(rf"<!-- offsets {structure} -->\n(.*?)\n\n", text + "\n\n", re.DOTALL)
         assert table, structure
         rows = re.findall(r"^\| (\d+) \| (\d+)[^|]*\| `(\w+)` \|", table[1], re.MULTILINE)
-        assert len(rows) > 7
+        assert len(rows) > more_than
         for offset, size, member in rows:
             checks.append(f'static_assert(offsetof({structure}, {member}) == {offset}, "{member}");')
             checks.append(f'static_assert(sizeof({structure}::{member}) == {size}, "{member}");')
@@ -137,7 +148,7 @@ def test_the_offsets_in_format_linux_md_are_the_headers(place):
         checks.append(f'static_assert((unsigned long long)({name}) == {value}ull, "{name}");')
     assert len(checks) > 50
     source = place.directory / "offsets.cpp"
-    source.write_text('#include "namedshm_sync.h"\n' + "\n".join(checks) + "\nint main() {}\n")
+    source.write_text(f'#include "{header}"\n' + "\n".join(checks) + "\nint main() {}\n")
     place.compile(source)
 
 
