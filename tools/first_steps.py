@@ -107,7 +107,7 @@ def pasted(pair: Pair) -> None:
             terminal.see(">>> ", 0)
         since = first.paste(pair.first.code)
         first.press_return()
-        first.see(prompt_of(pair.first), since + len("input("))
+        first.see("\n" + prompt_of(pair.first), since)  # what was pasted is shown too, and has it in the midst of a line
         for block in pair.seconds:
             since = second.paste(block.code)
             second.press_return()
