@@ -114,6 +114,9 @@ def pasted(pair: Pair) -> None:
             second.press_return()  # the end of an indented block
             for line in (block.prints or "").splitlines():
                 second.see("\n" + line, since)
+            since = second.paste("'al' + 'l read'")  # only its answer has these words in a row
+            second.press_return()
+            second.see("all read", since)
         since = first.press_return()
         first.see(">>> ", since)
         trouble = re.search(r"^(Traceback|\w*Error).*", plain(first.text + second.text), re.MULTILINE)

@@ -28,7 +28,8 @@ def state(name: str) -> dict[str, Any]:
 
     Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
         ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
-        many threads read, and the writer's number), ``{"waiting": int}`` of a condition; ``{}`` of any other section and of a queue.
+        many threads read, and the writer's number), ``{"waiting": int}`` of a condition; ``{}`` of any other section and
+        of a queue.
 
     Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
     """
