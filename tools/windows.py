@@ -64,7 +64,7 @@ PYTHON_UNUSED = ("tcl/", "Scripts/", "Lib/test/", "Lib/idlelib/", "Lib/tkinter/"
 #: colorama: pytest needs it on Windows, pip here cannot know.  numpy: from 2.2 on it calls crealf(), which Wine 8 lacks.
 TEST_PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "colorama", "hypothesis>=6", "numpy>=1.26,<2.2", "pyarrow>=22")
 
-TEST_LIMIT = 1800.0  # seconds for one run of pytest
+TEST_LIMIT = 2700.0  # seconds for one run of pytest
 PREFIX_VERSION = "2"  # of what _make_prefix makes; another number makes it anew
 
 #: Compiled modules: dotted name and the import libraries they need besides Python's.
