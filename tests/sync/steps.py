@@ -12,7 +12,7 @@ from functools import partial
 from helpers.facts import has_fork
 from helpers.peer import Peer, PeerDied
 
-STRIDE = 1 if has_fork else 17  # lines from one kill to the next; where a process must be started for each, a sample
+STRIDE = 1 if has_fork else 89  # lines from one kill to the next; where a process must be started for each, a sample
 
 STEPPER = '''
 import signal
