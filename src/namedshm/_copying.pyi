@@ -21,6 +21,10 @@ def forked() -> None:
 def look_up_every(seconds: float) -> float:
     """How often the calling thread looks at signals and progress; tests make it 0: after each 2 MiB.  Returns what it was."""
 
+def stream_above(size: int) -> int:
+    """Copies of more bytes are written past the cache, by streaming stores; at first the size of the largest cache.  Tests make it
+    0.  Returns what it was."""
+
 class Pair:
     """A target and a source of one length, borrowed until :meth:`release`.
 

@@ -30,6 +30,10 @@ cdef extern from "Python.h" nogil:
     unsigned long PyThread_start_new_thread(void (*)(void *) noexcept nogil, void *)
     unsigned long PYTHREAD_INVALID_THREAD_ID
 
+cdef extern from "_streaming.h" nogil:
+    size_t nshm__cache_size()
+    void nshm__stream(char *, const char *, size_t)
+
 cdef enum:
     UNIT = 2 << 20      # what a thread takes at a time, and a huge page of x86-64 and arm64
     LARGEST_TEAM = 64
@@ -37,6 +41,7 @@ cdef enum:
     PIECE = 256 << 10   # what is faulted in at a time: it is still in the second-level cache when the bytes follow
 
 cdef double patience = 0.05  # seconds between looks at signals and progress
+cdef Py_ssize_t streamed = nshm__cache_size()  # bytes; larger copies are written past the cache
 cdef int forks = 0
 
 
@@ -44,6 +49,13 @@ def look_up_every(double seconds):
     """Tests make it 0: then the calling thread looks up after each unit.  Returns what it was."""
     global patience
     before, patience = patience, seconds
+    return before
+
+
+def stream_above(Py_ssize_t size):
+    """Tests make it 0: then all is streamed.  Returns what it was."""
+    global streamed
+    before, streamed = streamed, size
     return before
 
 
@@ -58,6 +70,7 @@ cdef struct job:
     const char *source         # NULL: nothing is copied, the pages alone are wanted
     Py_ssize_t size
     bint overlap, backward     # of a copy
+    bint stream                # a copy larger than the cache
     bint write                 # of pages alone: for writing, or for reading
     double (*clock)() noexcept nogil
     int pagemap
@@ -124,7 +137,10 @@ cdef int fill(job *j, Py_ssize_t start, Py_ssize_t length) noexcept nogil:
     if j.overlap:
         memmove(to, source, length)
     elif j.absent == NULL or not j.absent(j.pagemap, to + length - 1):
-        memcpy(to, source, length)
+        if j.stream:
+            nshm__stream(to, source, length)
+        else:
+            memcpy(to, source, length)
     else:
         while length:
             n = min(length, PIECE)
@@ -236,6 +252,7 @@ cdef class Pair:
         cdef Py_ssize_t size = self.target.len
         cdef job *j = new_job(<char *>to, size, pager)
         j.source = <const char *>source
+        j.stream = size > streamed
         j.overlap = to < source + size and source < to + size
         j.backward = j.overlap and source < to
         return run(j, 1 if j.overlap else threads, progress)

@@ -42,6 +42,14 @@ def pattern(size: int) -> bytes:
     return (block * (size // len(block) + 1))[:size]
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["cached", "streamed"])
+def streamed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whether all of a copy is written past the cache, as that of large data is."""
+    before = _copying.stream_above(0 if request.param else 1 << 60)
+    yield
+    _copying.stream_above(before)
+
+
 @pytest.fixture
 def attentive() -> Iterator[None]:
     """A copy looks at signals and calls progress after every unit that its thread has copied."""

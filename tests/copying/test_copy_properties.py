@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,12 +17,15 @@ teams = st.one_of(st.none(), st.integers(1, 6))
 BYTES = pattern(ROOM)
 
 
+@pytest.mark.usefixtures("streamed")
 @settings(max_examples=150, deadline=None)
-@given(to=places, start=places, length=places, threads=teams)
-def test_a_range_of_a_view_receives_exactly_the_bytes(to: int, start: int, length: int, threads: int | None) -> None:
+@given(to=places, start=places, length=places, threads=teams, touched=st.booleans())
+def test_a_range_of_a_view_receives_exactly_the_bytes(to: int, start: int, length: int, threads: int | None, touched: bool) -> None:
     length = min(length, ROOM - to, ROOM - start)
     with namedshm.create(None, ROOM) as section, section.map() as view:
         with memoryview(view) as whole, memoryview(BYTES) as source:
+            if touched:  # what is absent is made in small pieces, which are never streamed
+                whole[to : to + length] = bytes(length)
             assert namedshm.copy(whole[to : to + length], source[start : start + length], threads=threads) == length
         assert view[to : to + length] == BYTES[start : start + length]
         assert not any(view[:to]) and not any(view[to + length :])  # noqa: PT018
