@@ -33,6 +33,7 @@ from tests.docs.blocks import Block, Pair  # noqa: E402
 README = ROOT / "README.md"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 PATIENCE = 120.0  # seconds for one program; the machine may be busy
+QUIET = 3.0  # seconds without a new character: the editor waits for more
 INSTALLING = 900.0  # seconds
 #: Blocks that are for those who work on namedshm.
 NOT_FOR_NEWCOMERS = {"./run-tests"}
@@ -78,6 +79,15 @@ class Terminal:
         self._type(f"\x1b[200~{code}\x1b[201~" if asked else code)
         return since
 
+    def run(self) -> None:
+        """Press Return until the editor has enough: at the end of several lines some want it twice."""
+        for _ in range(3):
+            self.press_return()
+            while select.select([self._terminal], [], [], QUIET)[0] and self._read(PATIENCE):
+                pass
+            if not plain(self.text).endswith("... "):
+                return
+
     def press_return(self) -> int:
         since = len(self.text)
         self._type("\r")
@@ -106,16 +116,15 @@ def pasted(pair: Pair) -> None:
         for terminal in (first, second):
             terminal.see(">>> ", 0)
         since = first.paste(pair.first.code)
-        first.press_return()
+        first.run()
         first.see("\n" + prompt_of(pair.first), since)  # what was pasted is shown too, and has it in the midst of a line
         for block in pair.seconds:
             since = second.paste(block.code)
-            second.press_return()
-            second.press_return()  # the end of an indented block
+            second.run()
             for line in (block.prints or "").splitlines():
                 second.see("\n" + line, since)
             since = second.paste("'al' + 'l read'")  # only its answer has these words in a row
-            second.press_return()
+            second.run()
             second.see("all read", since)
         since = first.press_return()
         first.see(">>> ", since)
