@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.extras import needs
-from helpers.facts import has_fork, on_linux
+from helpers.facts import has_fork, on_linux, on_wine
 from helpers.peer import Peer, born
 
 import namedshm
