@@ -42,7 +42,7 @@ def test_creating_only_refuses_what_exists(name: str, kind: str) -> None:
     first = make(exist_ok=False)
     assert first.created
     assert not make().created
-    with pytest.raises(namedshm.AlreadyExists, match="exist_ok") as caught:
+    with pytest.raises(namedshm.AlreadyExists, match="open it") as caught:
         make(exist_ok=False)
     assert (caught.value.winerror, caught.value.call) == (183, f"Create{kind}ExW")
     first.close()
