@@ -288,7 +288,7 @@ MUTANTS = [
         "leaving_not_marked",
         "a name is given to another object while openers are still led to the one before",
         [("            __atomic_store_n(&t->record[old.slot].closing, NSHM__LEAVING, __ATOMIC_SEQ_CST);\n", "")],
-        ["step kill replace 20"],
+        ["step kill replace 5"],
     ),
     Mutant(
         "moves_not_told",
