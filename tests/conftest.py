@@ -43,11 +43,15 @@ ALONE = {
 }
 
 
+#: In the same folders, but beside others: it only computes.
+COMPUTES = "test_model.py"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).resolve().parent
     for item in items:
         path = item.path.relative_to(here)
-        if path.parts[0] in ALONE or path.as_posix() in ALONE:
+        if (path.parts[0] in ALONE or path.as_posix() in ALONE) and path.name != COMPUTES:
             item.add_marker("alone")
 
 
