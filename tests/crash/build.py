@@ -22,8 +22,17 @@ def compiler() -> str:
     return os.environ.get("CC", "gcc")
 
 
-def build(program: str, into: Path, *, include: Path = INCLUDE, name: str | None = None, flags: Sequence[str] = ("-O2",)) -> Path:
-    """Compile PROGRAM.c into the directory; return the executable (or library, with -shared among the flags)."""
+def build(
+    program: str,
+    into: Path,
+    *,
+    folder: Path = HERE,
+    include: Path = INCLUDE,
+    name: str | None = None,
+    flags: Sequence[str] = ("-O2",),
+) -> Path:
+    """Compile PROGRAM.c of the folder into a directory, against the headers in ``include``; return the executable (or library, with
+    -shared among the flags).  Bound at start: lazy binding would put the dynamic linker into the first memcpy under a lock."""
     target = into / (name or program)
     subprocess.run(
         [
@@ -31,7 +40,7 @@ def build(program: str, into: Path, *, include: Path = INCLUDE, name: str | None
             *WARNINGS,
             *flags,
             f"-I{include}",
-            str(HERE / f"{program}.c"),
+            str(folder / f"{program}.c"),
             "-o",
             str(target),
             "-Wl,-z,now",

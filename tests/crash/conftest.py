@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.c_programs import skip_without
 
 from .build import build, compiler
 
@@ -15,15 +14,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reason = None
-    if sys.platform != "linux":
-        reason = "the protocol under test is that of Linux"
-    elif shutil.which(compiler()) is None:
-        reason = f"needs a C compiler ({compiler()})"
-    if reason:
-        for item in items:
-            if HERE in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason=reason))
+    skip_without(compiler(), items, HERE)
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,15 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from .build import build
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.crash_sync.step", description="Kill one operation at every instruction.")
+def main(module: str, build: Callable[..., Path]) -> int:
+    """The command of a module, whose ``build`` makes its stepper."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description="Kill one operation at every instruction.")
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("scenarios", nargs="*")
     arguments = parser.parse_args()
@@ -27,4 +29,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("tests.crash_sync.step", build))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from _thread import get_native_id
 
 from namedshm._holder import Holder
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from namedshm.records import Record
     from namedshm.section import Section
 
-__all__ = ["Composed"]
+__all__ = ["Composed", "deadline_after", "time_left"]
+
+
+def deadline_after(patience: float | None) -> float | None:
+    """When so many seconds will be over; None: never."""
+    return None if patience is None else time.monotonic() + patience
+
+
+def time_left(deadline: float | None) -> float | None:
+    """Seconds, not less than 0; None without an end."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 class Composed(Holder):

@@ -20,7 +20,6 @@ A set event belongs to one wait: it is set only while its owner is on the list, 
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from namedshm import errors
@@ -28,7 +27,7 @@ from namedshm._arguments import check_on_abandoned, count, seconds
 from namedshm.names import Name
 from namedshm.records import Record
 
-from .composed import Composed
+from .composed import Composed, deadline_after, time_left
 from .objects import Acquisition, Event, Mutex
 from .seats import MOST, padded, seat_name
 
@@ -240,9 +239,9 @@ class Condition(Composed):
 
         Raises: as :meth:`wait`; AbandonedMutex (this thread owns the mutex): what ``predicate`` looks at may be half changed.
         """
-        deadline = _deadline(seconds(timeout, "wait", self.name))
+        deadline = deadline_after(seconds(timeout, "wait", self.name))
         while not (found := predicate()):
-            left = _left(deadline)
+            left = time_left(deadline)
             if left == 0:
                 break
             self.wait(left, on_abandoned="raise")
@@ -250,9 +249,9 @@ class Condition(Composed):
 
     async def wait_for_async(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """:meth:`wait_for` for asyncio."""
-        deadline = _deadline(seconds(timeout, "wait", self.name))
+        deadline = deadline_after(seconds(timeout, "wait", self.name))
         while not (found := predicate()):
-            left = _left(deadline)
+            left = time_left(deadline)
             if left == 0:
                 break
             await self.wait_async(left, on_abandoned="raise")
@@ -344,7 +343,7 @@ class _Stay:
 
     def __init__(self, condition: Condition, timeout: float | None, on_abandoned: str) -> None:
         check_on_abandoned(on_abandoned)
-        deadline = _deadline(seconds(timeout, "wait", condition.name))
+        deadline = deadline_after(seconds(timeout, "wait", condition.name))
         condition._owned("wait")
         self._condition, self._record = condition, condition._record
         self._raises = on_abandoned == "raise"
@@ -390,7 +389,7 @@ class _Stay:
             return not self._napped
         # An owner of the mutex died, and another one has been told of it.
         self._roused = False
-        return _left(self._deadline) != 0 and self._seat.number in self._record.waiting
+        return time_left(self._deadline) != 0 and self._seat.number in self._record.waiting
 
     def nap(self) -> float | None:
         """How many seconds to sleep at most; None: see what has happened."""
@@ -405,7 +404,7 @@ class _Stay:
                 self._roused = True
                 return None
         self._napped = True
-        left = _left(self._deadline)
+        left = time_left(self._deadline)
         return None if left == 0 else _NAP if left is None else min(left, _NAP)
 
     def is_back(self, acquired: Acquisition) -> None:
@@ -465,14 +464,6 @@ def _mutex_of(record: ConditionState, mode: int, group: str | int | None) -> Mut
 
 def _numbers(numbers: tuple[int, ...]) -> list[int]:
     return [number for number in numbers if number]
-
-
-def _deadline(patience: float | None) -> float | None:
-    return None if patience is None else time.monotonic() + patience
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def state(record: Record) -> dict[str, Any]:

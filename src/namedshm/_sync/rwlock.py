@@ -23,14 +23,13 @@ or it would wait for itself: so its seat is looked for first, whatever handle it
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from namedshm import errors
 from namedshm._arguments import check_on_abandoned, seconds
 from namedshm.records import Record
 
-from .composed import Composed
+from .composed import Composed, deadline_after, time_left
 from .objects import _ABANDONED, _ACQUIRED, _NOT_ACQUIRED, Acquisition, Mutex
 from .seats import MOST, Seat, Thread, padded, seat_name
 
@@ -212,7 +211,7 @@ class RWLock(Composed):
                 name=self.name,
                 call="acquire",
             )
-        deadline = None if patience is None else time.monotonic() + patience
+        deadline = deadline_after(patience)
         if not gate.depth():
             _writing.pop(thread, None)  # of a thread that died, and had this one's number
         if not (yield gate, patience):
@@ -229,7 +228,7 @@ class RWLock(Composed):
                 except (errors.NotFound, errors.WrongType):  # no seat of ours has a name that another type holds
                     continue
                 with _closing(seat):
-                    if not (yield seat, None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    if not (yield seat, time_left(deadline)):
                         return None
                     seat.release()
                 readers.append(number)
