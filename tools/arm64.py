@@ -8,7 +8,7 @@
 
 One command does all of it on a Debian machine.  As root it installs what it needs there (the emulator, a cross compiler);
 otherwise it says what is missing.  The arm64 packages (kernel, C library, busybox, Python) are downloaded as packages of the
-same Debian and unpacked; nothing of another architecture is installed.  The C programs of tests/crash and tests/crash_sync and
+same Debian and unpacked; nothing of another architecture is installed.  The C programs of tests/crash, crash_sync and crash_queue and
 the compiled modules are cross-compiled, all files go into an initramfs, and its /init runs one case after the other and
 turns the machine off.  What the machine prints is kept in console.log.
 
@@ -49,6 +49,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.crash import build as crash_build
 from tests.crash.mutants import MUTANTS
+from tests.crash_queue import build as queue_build
+from tests.crash_queue.storm import KINDS
 from tests.crash_sync import build as sync_build
 from tests.crash_sync.storm import WITHOUT_NAPS
 from tools.common import REPO, Missing, folder_for, locked
@@ -242,10 +244,18 @@ PROGRAMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sync-crowd": ("crash_sync", "crowd", OUTLINE),
     "hostile": ("crash_sync", "hostile", OUTLINE),
     "neighbours": ("crash_sync", "neighbours", OUTLINE),
+    "queue-storm": ("crash_queue", "storm", OUTLINE),
+    "queue-storm-loops": ("crash_queue", "storm", LOOPS),
+    "queue-step": ("crash_queue", "step", (CLOCK, "-DPATIENCE=20")),
+    "queue-operations": ("crash_queue", "operations", OUTLINE),
+    "queue-turns": ("crash_queue", "turns", ("-DPATIENCE=20",)),
+    "queue-hostile": ("crash_queue", "hostile", OUTLINE),
+    "queue-threads": ("crash_queue", "threads", OUTLINE),
+    "queue-quiet": ("crash_queue", "quiet", OUTLINE),
 }
-#: Sources that are not run there: a library put before the C library, and what is linked or built by tests of their own.
-NOT_PROGRAMS = {"crash": ("faultshim", "version"), "crash_sync": ()}
-BUILDERS = {"crash": crash_build.build, "crash_sync": sync_build.build}
+#: Sources that are not run there: a library put before the C library, what is linked or built by tests of their own, and models.
+NOT_PROGRAMS = {"crash": ("faultshim", "version"), "crash_sync": (), "crash_queue": ("chunks", "wakes")}
+BUILDERS = {"crash": crash_build.build, "crash_sync": sync_build.build, "crash_queue": queue_build.build}
 
 
 def build_programs(into: Path, names: Iterable[str]) -> None:
@@ -272,10 +282,9 @@ def planted_headers() -> Path:
     return next(mutant for mutant in MUTANTS if mutant.name == PLANTED).write(home() / "host" / "planted")
 
 
-def scenarios(suite: str) -> list[str]:
-    """What the stepper of a suite knows, asked of one compiled for this machine."""
-    program = BUILDERS[suite]("step", home() / "host", name=f"step-of-{suite}")
-    return _run([program, "list"]).split()
+def listed(suite: str, program: str) -> list[str]:
+    """What a suite's program knows to do, asked of one compiled for this machine."""
+    return _run([BUILDERS[suite](program, home() / "host", name=f"{program}-of-{suite}"), "list"]).split()
 
 
 def build_python(root: Path) -> Path:
@@ -367,6 +376,7 @@ KNOWN_LIMITS = ("killed_while_taking", "killed_while_releasing")
 NAMESAKES = ("ownership", "abandonment", "a_namesake_that_does_not_own_it_dies", "a_sleeper_dies_when_its_namesake_has_it")
 SECTION_COUNTS = ("rounds", "creates", "opens", "forks", "kills", "selfkills")
 SYNC_COUNTS = ("rounds", "taken", "kills", "selfkills", "abandoned", "sleepers")
+QUEUE_COUNTS = ("rounds", "messages", "kills", "selfkills")
 #: Many repetitions that look for leaks; a test that runs others within a limit for hardware (see sync-without-waitv for these);
 #: and signals that come faster than their handlers run here.
 TOO_LONG = (
@@ -391,6 +401,10 @@ def storm_cases(storm: int, seed: int) -> Iterator[Case]:
     yield storming("crash_sync/storm-loops", "sync-storm-loops", (*SYNC_COUNTS, "anys", "alls"))
     yield storming("crash_sync/storm-without-naps", "sync-storm-without-naps", SYNC_COUNTS, NSHM_STORM_SINGLE="1")
     yield storming("crash_sync/storm-among-others", "sync-storm", SYNC_COUNTS, NSHM_TEST_NO_NAMESPACE="1")
+    for name, program, kinds in (("storm", "queue-storm", KINDS), ("storm-loops", "queue-storm-loops", ("mixed", "ack"))):
+        for kind in kinds:
+            command = (f"/t/{program}", "1000000", str(seed), str(storm), kind)
+            yield Case(f"crash_queue/{name}/{kind}", command, 3 * storm + 120, counts=QUEUE_COUNTS)
 
 
 def single_cases(seed: int) -> Iterator[Case]:
@@ -413,17 +427,25 @@ def single_cases(seed: int) -> Iterator[Case]:
     yield Case("crash_sync/neighbours", ("/t/neighbours",), 900, counts=("plans",))
     for what in ("layouts", "limit"):
         yield Case(f"crash_sync/neighbours/{what}", ("/t/neighbours", what), 600)
+    for program in ("operations", "quiet"):
+        for name in listed("crash_queue", program):
+            yield Case(f"crash_queue/{program}/{name}", (f"/t/queue-{program}", name), 300)
+    yield Case("crash_queue/turns", ("/t/queue-turns", "100", str(seed)), 600, counts=("kills", "selfkills"))
+    yield Case("crash_queue/turns/chunk", ("/t/queue-turns", "100", str(seed), "chunk"), 600, counts=("kills", "selfkills"))
+    yield Case("crash_queue/hostile", ("/t/queue-hostile", "30", str(seed)), 300)
+    yield Case("crash_queue/threads", ("/t/queue-threads", "2000", str(seed)), 300)
 
 
 def step_cases(stride: int) -> Iterator[Case]:
     yield Case(
         "crash/planted-bug", (*ONE_PROCESSOR, "/t/step-planted", "kill", "create", "1000"), 600, status=1, counts=("violations",)
     )
-    for scenario in scenarios("crash_sync"):
-        stepped = (*ONE_PROCESSOR, "/t/sync-step", scenario, str(stride))
-        yield Case(f"crash_sync/step/{scenario}", stepped, 900, counts=("runs",))
+    for suite, program in (("crash_sync", "sync-step"), ("crash_queue", "queue-step")):
+        for scenario in listed(suite, "step"):
+            stepped = (*ONE_PROCESSOR, f"/t/{program}", scenario, str(stride))
+            yield Case(f"{suite}/step/{scenario}", stepped, 900, counts=("runs",))
     for mode, coarser, of_changes in (("kill", 1, 1), ("waiter", 2, 2), ("pause", 8, 4), ("cross", 4, 12)):
-        for scenario in CROSSED if mode == "cross" else scenarios("crash"):
+        for scenario in CROSSED if mode == "cross" else listed("crash", "step"):
             if mode == "waiter" and not scenario.startswith(TAKE_THE_LOCK):
                 continue
             every = LONG.get(scenario, 1)
