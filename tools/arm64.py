@@ -386,6 +386,10 @@ TOO_LONG = (
     "--deselect=tests/sync/test_interrupted.py::test_a_signal_handler_makes_and_closes_handles_while_the_program_does",
     "--deselect=tests/sync/test_interrupted.py::test_a_signal_handler_ends_and_begins_waits_in_the_midst_of_others",
 )
+#: What they test is the checkout, of which only tests and the built package are aboard.
+OF_THE_CHECKOUT = tuple(
+    f"--ignore=tests/unit/test_{name}.py" for name in ("benchmarks", "layers", "packaging", "pythons", "test_command")
+)
 PYTHON_SUITES = ("unit", "sync", "conformance", "records")
 
 
@@ -470,7 +474,7 @@ def python_cases() -> Iterator[Case]:
         "--durations=5",
     )
     for suite in PYTHON_SUITES:
-        yield Case(f"python/{suite}", (*pytest, *TOO_LONG, f"tests/{suite}"), 3000)
+        yield Case(f"python/{suite}", (*pytest, *TOO_LONG, *OF_THE_CHECKOUT, f"tests/{suite}"), 3000)
     without = [f"--ignore=tests/sync/{file}.py" for file in ("test_without_waitv", "test_killed_waiters")]
     sandbox = ("python3", "tests/helpers/sandbox.py", "ENOSYS")
     yield Case("python/sync-without-waitv", (*sandbox, *pytest, *without, "tests/sync"), 3000)
