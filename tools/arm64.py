@@ -8,9 +8,9 @@
 
 One command does all of it on a Debian machine.  As root it installs what it needs there (the emulator, a cross compiler);
 otherwise it says what is missing.  The arm64 packages (kernel, C library, busybox, Python) are downloaded as packages of the
-same Debian and unpacked; nothing of another architecture is installed.  The C programs of tests/crash, crash_sync and crash_queue and
-the compiled modules are cross-compiled, all files go into an initramfs, and its /init runs one case after the other and
-turns the machine off.  What the machine prints is kept in console.log.
+same Debian and unpacked; nothing of another architecture is installed.  The C programs of tests/crash, crash_sync and
+crash_queue and the compiled modules are cross-compiled, all files go into an initramfs, and its /init runs one case after the
+other and turns the machine off.  What the machine prints is kept in console.log.
 
 Unlike qemu-user, which tests/crash/test_aarch64.py uses, this is a real kernel: robust lists, futexes, ptrace, namespaces and
 System V shared memory are ARM Linux's own.  What it cannot show:
