@@ -9,11 +9,15 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["NAMEDSHM_SESSION"] = f"test-{os.getpid()}"
+# What a shell without a terminal starts in the background ignores Ctrl-C, and so would the processes of tests that send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
