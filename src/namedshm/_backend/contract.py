@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=Mapping)
     S = TypeVar("S", bound="SyncHandle")
+    Q = TypeVar("Q", bound="QueueHandle")
 
 #: Access of a handle: ``"read"`` or ``"write"`` (read and write).  Of a view also ``"copy"``: reads see the section, the first
 #: write to a page makes that page private (copy-on-write), as FILE_MAP_COPY does.
@@ -142,6 +143,89 @@ class SyncHandle(Protocol):
     def duplicate_as(self, access: SyncAccess) -> Self: ...
     def close(self) -> None:
         """Close the handle now.  A mutex owned by a thread stays owned.  Closing twice is a no-op."""
+
+
+class QueueSettings(NamedTuple):
+    """How a queue is made; all checked by the caller, so that a backend only passes them on."""
+
+    capacity: int  # messages: a power of two, at most 2**24
+    slot: int  # bytes, 8 to 4,096: a message up to that long lies in the ring itself
+    chunks: int  # of longer messages, waiting, being filled and being read, together; at most 65,536
+    participants: int  # handles that put or take, at one time; at most 4,096
+    max_size: int  # bytes of a message, at most 2**40
+    ack: bool  # what a dead consumer had not released is delivered again
+    ends: bool  # over when it is empty and all producers are gone
+    drop_oldest: bool  # who finds it full takes the oldest message away, instead of waiting
+
+
+class QueueStatistics(NamedTuple):
+    """Of about one moment; everything goes on meanwhile."""
+
+    put: int  # messages
+    got: int
+    put_bytes: int
+    got_bytes: int
+    redelivered: int
+    dropped: int
+    waiting: int  # messages that are there to be taken
+    held: int  # chunks that consumers have
+    loaned: int  # chunks of producers: loans, and messages in the queue
+    free_chunks: int
+    awaited: int  # 1: somebody waits for a message, 2: for room, 4: for a chunk; or did a moment ago
+
+
+class QueueHandle(Protocol):
+    """One open handle to a queue.  Threads may use it at once; each handle that puts or takes is one participant.
+
+    Messages are bytes.  Times are seconds, None for ever, 0 to try only; Ctrl-C and other signals are handled while a call waits.
+    What :func:`set_queue_errors` was given is raised as Full (no room, or no chunk), Empty (no message) and ShutDown.
+    The other errors: ClosedHandle; AccessDenied (of a read-only handle all that changes the queue); InvalidArgument (a message longer
+    than ``max_size``); TypeError (no buffer in one piece, or text); OutOfResources (as many take part as there is room for; a
+    process was stopped in the midst).
+    """
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def created(self) -> bool: ...
+    @property
+    def identity(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def settings(self) -> QueueSettings:
+        """As it was made, whoever made it."""
+
+    @property
+    def spin(self) -> float:
+        """Seconds that calls of this handle try before they sleep.  Can be set."""
+
+    def put(self, data: Any, timeout: float | None = None) -> None: ...
+    def put_nowait(self, data: Any) -> None: ...
+    def put_many(self, messages: Any, timeout: float | None = None) -> int: ...
+    def get(self, timeout: float | None = None) -> bytes: ...
+    def get_nowait(self) -> bytes: ...
+    def get_many(self, most: int, timeout: float | None = None) -> list[bytes]: ...
+    def get_into(self, buffer: Any, timeout: float | None = None) -> int: ...
+    def take(self, timeout: float | None = None) -> Any:
+        """A message where it lies: a ``Message`` of native."""
+
+    def loan(self, size: int | None = None, timeout: float | None = None) -> Any:
+        """Memory for a message to be written where it will lie: a ``Loan`` of native."""
+
+    def take_part(self, role: Literal["producer", "consumer"]) -> None: ...
+    def shutdown(self, immediate: bool = False) -> None: ...
+    def look(self) -> tuple[int, int]:
+        """(messages that are there, how it was shut down: 0 not, 1 putting, 2 taking too).  Needs no right to write."""
+
+    def statistics(self) -> QueueStatistics: ...
+    def participants(self) -> list[tuple[int, int, int, bool | None]]:
+        """(pid, user or 0, roles: 1 producer and 2 consumer added up, whether it lives or None if that could not be told)."""
+
+    def close(self) -> None:
+        """Leave and close.  Who waits with this handle in another thread is told that it is closed.  Twice is a no-op."""
 
 
 class PolledWait(Protocol):
@@ -299,6 +383,19 @@ class Backend(Protocol):
         """
 
     def open_sync(self, cls: type[S], kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> S: ...
+
+    def create_queue(
+        self, cls: type[Q], name: Name | None, exist_ok: bool, mode: int, group: str | int | None, settings: QueueSettings
+    ) -> Q:
+        """Make a queue, or with ``exist_ok`` open a living one, whose settings stay as they are.
+
+        Args:
+            cls: the backend's QueueHandle or a subclass of it: what is made.
+            mode, group: as for :meth:`create_section`; who takes part needs both bits, who looks the read bit.
+        """
+
+    def open_queue(self, cls: type[Q], name: Name, access: Access) -> Q:
+        """Open a living queue; with access ``"read"`` it can be looked at."""
 
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         """Wait for one (the lowest signaled index, only that one is taken) or all (atomically) of 1 to 64 handles.
