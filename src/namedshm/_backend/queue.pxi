@@ -406,7 +406,7 @@ cdef class QueueHandle:
         cdef list kept = []  # the messages of this row: the caller's own list may change meanwhile
         cdef object wrong = None
         if isinstance(messages, (bytes, bytearray, str, memoryview)):
-            raise TypeError(f"put_many() takes several messages, such as a list of bytes, not one {type(messages).__name__}: put() it")
+            raise TypeError(f"put_many() takes several messages in a list, not one {type(messages).__name__}: put() that")
         others = iter(messages)
         while True:
             try:
@@ -439,7 +439,8 @@ cdef class QueueHandle:
             kept.clear()
 
     @final
-    cdef int put_all(self, const void **data, const uint64_t *sizes, int n, int64_t patience, int64_t *end, Py_ssize_t *put) except -1:
+    cdef int put_all(
+            self, const void **data, const uint64_t *sizes, int n, int64_t patience, int64_t *end, Py_ssize_t *put) except -1:
         cdef int k = 0, r = 0
         self.enter("put_many")
         try:
@@ -614,7 +615,7 @@ cdef class QueueHandle:
     # ---- windows
     def take(self, timeout=None):
         cdef int64_t patience = nanoseconds(timeout, "take", self.name)
-        cdef QueueMessage message = <QueueMessage?>message_class.__new__(message_class)  # may run Python code: before anything is taken
+        cdef QueueMessage message = <QueueMessage?>message_class.__new__(message_class)  # before anything is taken
         self.enter("take")
         try:
             message.kept = self.fetch(&message.w, patience, "take")
@@ -741,6 +742,9 @@ cdef class QueueWindow:
         nshm_gate_shut(&self.gate)
         self.w.chunk = NSHM_QUEUE_NONE
 
+    def __init__(self, *args, **kwargs):
+        raise TypeError("Messages are made by Queue.take(), loans by Queue.loan()")
+
     @final
     cdef void hold(self, QueueHandle queue, Py_ssize_t size, uint32_t role) noexcept:
         self.queue = queue
@@ -797,22 +801,22 @@ cdef class QueueWindow:
                     return bytes(found)
             return found
 
-    def __setitem__(self, index, value):
-        with PyMemoryView_FromObject(self) as view:
-            view[index] = value
 
 @no_gc_clear
 cdef class QueueMessage(QueueWindow):
     @property
     def redelivered(self):
+        """Whether it was taken before, by a consumer that died or gave it back."""
         return bool(self.w.redelivered)
 
     @property
     def position(self):
+        """Its number in the queue."""
         return self.w.position
 
     @property
     def released(self):
+        """Whether it was released or given back."""
         return bool(nshm_gate_closed(&self.gate))
 
     def release(self):
@@ -842,6 +846,8 @@ cdef class QueueMessage(QueueWindow):
         return self
 
     def __exit__(self, kind, error, trace):
+        if self.queue is None:
+            raise self.refusal()
         self.end(kind is not None and self.queue.q.mode & NSHM_QUEUE_ACK != 0)
 
     def __del__(self):
@@ -862,13 +868,21 @@ cdef class QueueLoan(QueueWindow):
     cdef uint64_t sent
     cdef object timeout
 
+    def __setitem__(self, index, value):
+        with PyMemoryView_FromObject(self) as view:
+            view[index] = value
+
     @property
     def length(self):
+        """Bytes to be put."""
         return self.sent
 
     @length.setter
     def length(self, value):
-        cdef uint64_t n = whole(value, "put", self.queue.name)
+        cdef uint64_t n
+        if self.queue is None:
+            raise self.refusal()
+        n = whole(value, "put", self.queue.name)
         if n > <uint64_t>self.size:
             raise queue_errors.InvalidArgument(
                 f"Cannot put {n} bytes of a loan of {self.size}: borrow more", name=self.queue.name, call="loan")
@@ -876,6 +890,7 @@ cdef class QueueLoan(QueueWindow):
 
     @property
     def ended(self):
+        """Whether it was put or abandoned."""
         return bool(nshm_gate_closed(&self.gate))
 
     def commit(self, timeout=None):
