@@ -4,11 +4,11 @@
  *         So a death under either lock needs no repair: what was not published does not exist, and a put cursor that was left
  *         behind is moved over what is published.
  *         A message in a chunk: the chunk is its consumer's before the cursor moves, else it would be left with its producer.
- * Needs:  queue_lock.h.
+ * Needs:  queue_system.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_SLOTS_H
 #define NAMEDSHM_PART_QUEUE_SLOTS_H
-#include "queue_lock.h"
+#include "queue_system.h"
 
 static inline uint64_t *nshm__queue_slot(const nshm_queue *q, uint64_t position) {
     return (uint64_t *)(q->slots + (position & (q->capacity - 1)) * q->stride);

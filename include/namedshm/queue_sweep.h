@@ -12,12 +12,11 @@
  * Each step is one store, so a kill leaves a part, which the next sweep does.
  *
  * Owns:   the scratch area of a handle, one thread at a time.
- * Needs:  queue_chunks.h, queue_life.h, queue_slots.h.
+ * Needs:  queue_chunks.h, queue_slots.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_SWEEP_H
 #define NAMEDSHM_PART_QUEUE_SWEEP_H
 #include "queue_chunks.h"
-#include "queue_life.h"
 #include "queue_slots.h"
 
 typedef struct {

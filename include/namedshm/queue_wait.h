@@ -123,13 +123,12 @@ static inline int nshm__queue_spin(nshm_queue *q, nshm__effort *e) {
 }
 /* After a sleep, and an attempt in vain: 0: go on; else what the wait ends with.  `vain`: how often in a row that was so. */
 static inline int nshm__queue_give_in(nshm_queue *q, nshm__effort *e, int slept, int vain) {
-    struct timespec nap = {0, 50000};
     int r;
     if (slept == -EINTR || slept == -EUCLEAN) return slept;
     if (slept && (r = nshm__queue_over(q, e))) return r;
     if (e->deadline != INT64_MAX && nshm_now() >= e->deadline) return -ETIMEDOUT;
     /* It says that there is something, and there is not: somebody writes over the queue. */
-    return vain > 1000 && nanosleep(&nap, NULL) ? -EINTR : 0;
+    return vain > 1000 && nshm__queue_nap(50000) ? -EINTR : 0;
 }
 /* After an attempt that said -EAGAIN.  What a later one says; or -EAGAIN without a deadline, -ETIMEDOUT, -EINTR, -EPIPE. */
 static __attribute__((noinline, unused)) int nshm__queue_wait(nshm_queue *q, nshm__effort *e) {
@@ -145,7 +144,7 @@ static __attribute__((noinline, unused)) int nshm__queue_wait(nshm_queue *q, nsh
     nshm__queue_answerable(q, e->word);
     if (!e->nothing(q)) nshm__queue_alert(e->word, 1); /* for the next one */
     NSHM_STEP("passed on");
-    nshm__pending(NULL);
+    nshm__queue_answered();
     return r;
 }
 
