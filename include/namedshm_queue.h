@@ -25,7 +25,8 @@
  *     queue_types.h    what callers hold; limits                    queue_join.h    taking part, and leaving
  *     queue_slots.h    the ring: publishing and moving on           queue_wait.h    waiting
  *     queue_chunks.h   who owns which chunk                         queue_look.h    statistics
- *     queue_format.h   writing the format, and reading it           queue_system.h  what each system has to give, in these:
+ *     queue_format.h   writing the format, and reading it           queue_quick.h   one try that waits for nothing
+ *     queue_system.h   what each system has to give, in these:
  *
  *     queue_lock.h     queue_lock_windows.h    the lock of an end, and sleeping on it
  *     queue_life.h     queue_life_windows.h    a process's proof of life
@@ -111,6 +112,8 @@ static inline int nshm_queue_shut_down(nshm_queue *q, uint32_t how);
 /* ------------------------------------------------------------------------------------------------ looking
  * Messages that are there to be taken, about. */
 static inline uint32_t nshm_queue_count(const nshm_queue *q);
+/* How it was shut down: 0, or NSHM_QUEUE_DRAIN and NSHM_QUEUE_STOP, or both. */
+static inline int nshm_queue_is_shut(const nshm_queue *q);
 static inline void nshm_queue_stat(const nshm_queue *q, nshm_queue_statistics *s);
 /* The participant in the first used entry at or after *cursor, which begins with 0; -ENOENT at the end. */
 static inline int nshm_queue_next_participant(const nshm_queue *q, uint32_t *cursor, nshm_queue_participant *p);
@@ -121,7 +124,7 @@ static inline int nshm_queue_next_participant(const nshm_queue *q, uint32_t *cur
 #else
 #include "namedshm/queue_make.h"
 #endif
-#include "namedshm/queue_wait.h"
+#include "namedshm/queue_quick.h"
 
 /* ------------------------------------------------------------------------------------------------ the code of these functions */
 static inline int nshm_queue_loan(nshm_queue *q, nshm_queue_window *w, int64_t deadline) {

@@ -97,7 +97,7 @@ static __attribute__((noinline, unused)) int nshm__queue_lock_slowly(uint32_t *l
             nshm__pause();
             continue;
         }
-        if (nshm__holder(v) && tries < 130) {
+        if (nshm__holder(v) && tries < 130 && deadline != NSHM__AT_ONCE) {
             SwitchToThread();
             continue;
         }
