@@ -49,6 +49,17 @@ static inline int nshm__queue_nap(long length) {
     return 0;
 }
 
+/* Chunks are reserved, not committed, when a queue is made.  Who touches one for the first time commits it, also who reads: a hostile
+ * producer may name one that nobody has committed, and reading that would end this process.  0; -ENOMEM. */
+static inline int nshm__queue_back(const nshm_queue *q, uint32_t c) {
+    unsigned char *done = q->handle.committed;
+    if (nshm__peek(&done[c], RELAXED)) return 0;
+    if (!VirtualAlloc(q->data + c * q->chunk_size, q->chunk_size, MEM_COMMIT, q->handle.readonly ? PAGE_READONLY : PAGE_READWRITE))
+        return nshm__failed() == -ENOMEM ? -ENOMEM : -EUCLEAN;
+    nshm__poke(&done[c], 1, RELAXED);
+    return 0;
+}
+
 /* ------------------------------------------------------------------------------------------------ from a word to its queue
  * The open queues of this process: whoever finds SLEEPERS set, or a holder that does not let go, looks for the word's there. */
 static nshm_handle *nshm__queues;

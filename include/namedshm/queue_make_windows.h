@@ -14,6 +14,8 @@
  * creates with, and looks again until it is gone.  A creator that was killed half-way leaves nothing, unless an opener holds it; that one
  * lets go when it sees that.
  *
+ * Memory is reserved; all but the chunks is committed at once, and a chunk by whoever uses it first (nshm__queue_back).
+ *
  * Owns:   nothing is believed that is not the facts' and the format's at once.
  * Needs:  queue_format.h.
  */
@@ -197,12 +199,22 @@ static inline void nshm__let_go(nshm_handle *h) {
     if (h->companion) CloseHandle(h->companion);
     for (int i = 0; i < 3; i++)
         if (h->bell[i]) CloseHandle(h->bell[i]);
+    free(h->committed);
+    h->committed = NULL;
     h->data = h->section = h->companion = h->bell[0] = h->bell[1] = h->bell[2] = NULL;
 }
 /* All of the section, writable or not. */
 static inline int nshm__view(nshm_handle *h) {
     h->data = MapViewOfFile(h->section, FILE_MAP_READ | (h->readonly ? 0 : FILE_MAP_WRITE), 0, 0, 0);
     return h->data ? 0 : nshm__failed();
+}
+/* Have the first n bytes memory?  What has it never loses it while it is mapped; to touch what has none would end this process. */
+static inline int nshm__has_memory(const nshm_handle *h, uint64_t n) {
+    const char *at = (const char *)h->data;
+    MEMORY_BASIC_INFORMATION region;
+    for (uint64_t done = 0; done < n; done += region.RegionSize)
+        if (!VirtualQuery(at + done, &region, sizeof region) || region.State != MEM_COMMIT || !region.RegionSize) return 0;
+    return 1;
 }
 static inline int nshm__bells_open(nshm_handle *h) {
     wchar_t name[64];
@@ -213,10 +225,20 @@ static inline int nshm__bells_open(nshm_handle *h) {
     }
     return 0;
 }
+typedef struct {
+    void *base;
+    ULONG attributes;
+    int64_t size;
+} nshm__section_facts; /* SECTION_BASIC_INFORMATION */
+#ifdef __cplusplus
+extern "C"
+#endif
+LONG NTAPI NtQuerySection(HANDLE, int, void *, SIZE_T, SIZE_T *);
+
 /* What has that name, if it is a whole queue.  -EAGAIN: something is missing, as while it is made, or let go of; else nshm__failed. */
 static inline int nshm__find(const nshm_names *names, nshm_handle *h) {
-    DWORD rights = FILE_MAP_READ | (h->readonly ? 0 : FILE_MAP_WRITE);
-    MEMORY_BASIC_INFORMATION memory;
+    DWORD rights = SECTION_QUERY | FILE_MAP_READ | (h->readonly ? 0 : FILE_MAP_WRITE);
+    nshm__section_facts section;
     nshm_facts facts;
     int r = 0;
     h->companion = OpenFileMappingW(FILE_MAP_READ, FALSE, names->companion);
@@ -229,8 +251,9 @@ static inline int nshm__find(const nshm_names *names, nshm_handle *h) {
         else if (!(r = nshm__view(h))) {
             h->nonce = facts.identity;
             h->size = facts.size;
-            if (!VirtualQuery(h->data, &memory, sizeof memory) || memory.RegionSize < h->size || h->size < sizeof(nshm_queue_head)) r = -EUCLEAN;
-            else if (!nshm__peek(&((nshm_queue_head *)h->data)->magic, ACQUIRE)) r = -EAGAIN;
+            if (NtQuerySection(h->section, 0, &section, sizeof section, NULL) < 0 || (uint64_t)section.size < h->size || h->size < sizeof(nshm_queue_head))
+                r = -EUCLEAN;
+            else if (!nshm__has_memory(h, sizeof(nshm_queue_head)) || !nshm__peek(&((nshm_queue_head *)h->data)->magic, ACQUIRE)) r = -EAGAIN;
             else if ((r = nshm__bells_open(h)) == -ENOENT) r = -EAGAIN;
         }
     }
@@ -285,9 +308,11 @@ static inline int nshm__bells_make(nshm_rights *rights, nshm_handle *h) {
     }
     return 0;
 }
-/* What every operation touches has its pages before one needs them under a lock; those of chunks come as they are used. */
-static inline void nshm__queue_populate(char *from, uint64_t n) {
+/* What every operation touches is committed, and has its pages before one needs them under a lock. */
+static inline int nshm__queue_populate(char *from, uint64_t n) {
+    if (!VirtualAlloc(from, nshm_page_round(n), MEM_COMMIT, PAGE_READWRITE)) return nshm__failed();
     for (uint64_t at = 0; at < n; at += 4096) __atomic_fetch_or((uint32_t *)(void *)(from + at), 0, __ATOMIC_RELAXED);
+    return 0;
 }
 /* With the creation lock, and when there is nothing of that name. */
 static inline int nshm__queue_make(const nshm_names *names, nshm_rights *rights, unsigned mode, const nshm_queue_start *start, nshm_handle *h) {
@@ -307,11 +332,11 @@ static inline int nshm__queue_make(const nshm_names *names, nshm_rights *rights,
     facts.pid = GetCurrentProcessId();
     facts.mode = mode;
     if ((r = nshm__companion_make(names, rights, h)) || (r = nshm__remember(h->companion, &facts)) || (r = nshm__bells_make(rights, h))) return r;
-    h->section = CreateFileMappingW(INVALID_HANDLE_VALUE, &rights->section, PAGE_READWRITE, (DWORD)(o.size >> 32), (DWORD)o.size, names->section);
+    h->section = CreateFileMappingW(INVALID_HANDLE_VALUE, &rights->section, PAGE_READWRITE | (start->chunks ? SEC_RESERVE : SEC_COMMIT), (DWORD)(o.size >> 32),
+                                    (DWORD)o.size, names->section);
     if (h->section && GetLastError() != ERROR_ALREADY_EXISTS) {
-        if ((r = nshm__view(h))) return r;
+        if ((r = nshm__view(h)) || (r = nshm__queue_populate((char *)h->data, o.slots + (uint64_t)start->capacity * o.stride))) return r;
         nshm__queue_format(h->data, start, &o);
-        nshm__queue_populate((char *)h->data, o.slots + (uint64_t)start->capacity * o.stride);
         h->created = 1;
         return 0;
     }
@@ -329,7 +354,11 @@ static inline void nshm__handle_begin(nshm_scope *s, int flags, nshm_handle *h) 
 static inline int nshm__queue_begin(nshm_queue *q) {
     int r;
     q->scratch = NULL;
-    if ((r = nshm__queue_attach(q, q->handle.data, q->handle.size))) {
+    if (!(r = nshm__queue_attach(q, q->handle.data, q->handle.size))) {
+        if (!nshm__has_memory(&q->handle, (uint64_t)(q->slots - (char *)q->head) + (uint64_t)q->capacity * q->stride)) r = -EUCLEAN;
+        else if (!(q->handle.committed = (unsigned char *)calloc(1, q->chunks + 1))) r = -ENOMEM;
+    }
+    if (r) {
         free(q->scratch);
         nshm__let_go(&q->handle);
         return r;

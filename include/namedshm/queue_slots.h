@@ -89,6 +89,7 @@ static inline int nshm__queue_put_chunk(nshm_queue *q, uint32_t chunk, uint64_t 
 static inline int nshm__queue_next(nshm_queue *q, uint64_t position, nshm_queue_window *w) {
     uint64_t *slot = nshm__queue_slot(q, position), header = nshm__peek(slot, ACQUIRE), owner;
     uint32_t c;
+    int r;
     if (!nshm__queue_published(header, position)) return -EAGAIN;
     w->position = position;
     w->redelivered = 0;
@@ -102,6 +103,7 @@ static inline int nshm__queue_next(nshm_queue *q, uint64_t position, nshm_queue_
     w->length = nshm__peek(&q->chunk[c].length, RELAXED);
     w->data = q->data + c * q->chunk_size;
     if (!owner || w->length > q->message_max) return -EUCLEAN;
+    if ((r = nshm__queue_back(q, c))) return r;
     nshm__poke(&q->chunk[c].position, position, RELAXED);
     NSHM_STEP("owning");
     if (!nshm__trade(&q->chunk[c].owner, &owner, q->id | NSHM_CONSUMER, ACQ_REL)) return -EUCLEAN;

@@ -8,6 +8,7 @@
  *            nshm__queue_answerable, _answered          this thread may have got a wake-up that others need
  *            nshm__queue_space, nshm__queue_mix         whether threads of the users can have equal numbers
  *            nshm__queue_nap, nshm_now                  time
+ *            nshm__queue_back                           a chunk has memory, before this process touches it
  *   life     nshm__life_begin, nshm__life_end           this process's proof of life
  *            nshm__life_enter                           ... in the queue's table
  *            nshm__queue_lives, nshm__queue_may_tell    whether somebody lives, and whether "dead" is a proof

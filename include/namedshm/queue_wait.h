@@ -50,9 +50,14 @@ static inline int nshm__queue_try_take(nshm_queue *q, void *buffer, uint64_t roo
     if ((q->mode & NSHM_QUEUE_ACK) && (r = nshm__queue_again(q, w))) return r;
     return nshm__queue_take_some(q, buffer, room, w, n, deadline);
 }
+static inline int nshm__queue_lent(nshm_queue *q, uint32_t chunk) { /* a chunk of ours gets memory; or it is not ours any more */
+    int r = nshm__queue_back(q, chunk);
+    if (r) nshm__queue_give(q, chunk, NSHM_PRODUCER, 0);
+    return r;
+}
 static inline int nshm__queue_try_loan(nshm_queue *q, uint32_t *chunk) {
     if (nshm__queue_shut(q)) return -EPIPE;
-    return (*chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? 0 : -EAGAIN;
+    return (*chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? nshm__queue_lent(q, *chunk) : -EAGAIN;
 }
 
 /* ------------------------------------------------------------------------------------------------ attempts */
@@ -93,7 +98,7 @@ static inline int nshm__queue_loan_attempt(nshm_queue *q, nshm__effort *e) {
     if ((r = nshm__queue_sweep_after(q, NSHM_QUEUE_GLANCE / 2)) < 0) return r;
     for (uint32_t i = 0; (q->mode & NSHM_QUEUE_DROP_OLDEST) && i < q->capacity && nshm__queue_dry(q) && !nshm__queue_empty(q); i++)
         if ((r = nshm__queue_drop(q, e))) return r; /* those that lie in slots go as well, until one is found in a chunk */
-    return (e->chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? 0 : -EAGAIN;
+    return (e->chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? nshm__queue_lent(q, e->chunk) : -EAGAIN;
 }
 
 /* ------------------------------------------------------------------------------------------------ waiting */

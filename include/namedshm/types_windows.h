@@ -37,6 +37,7 @@ typedef struct nshm_handle {
     HANDLE section, companion;
     HANDLE bell[3]; /* auto-reset events, to sleep on: messages, room, chunks */
     void *data;
+    unsigned char *committed; /* of each chunk: this process has seen to that it has memory */
     uint64_t size, nonce;
     int readonly, created;
     struct nshm_handle *next; /* in nshm__queues */
