@@ -64,8 +64,10 @@ static inline void nshm__recall(HANDLE companion, nshm_facts *facts) {
 
 /* ------------------------------------------------------------------------------------------------ names
  * With their prefix.  A companion's must be a name itself: a long one ends in a digest instead of the name. */
+#define NSHM_NAMES_ROOM 540
+#define NSHM_BESIDE_ROOM 280
 typedef struct {
-    wchar_t section[540], companion[160], lock[160];
+    wchar_t section[NSHM_NAMES_ROOM], companion[NSHM_BESIDE_ROOM], lock[NSHM_BESIDE_ROOM];
 } nshm_names;
 enum { NSHM__PLAIN = 120, NSHM__LONGEST = 259 }; /* characters */
 
@@ -203,6 +205,12 @@ static inline void nshm__let_go(nshm_handle *h) {
     h->committed = NULL;
     h->data = h->section = h->companion = h->bell[0] = h->bell[1] = h->bell[2] = NULL;
 }
+/* The name goes now, the memory with the view: for a handle that is closed while others are in. */
+static inline void nshm__close_name(nshm_handle *h) {
+    CloseHandle(h->section);
+    CloseHandle(h->companion);
+    h->section = h->companion = NULL;
+}
 /* All of the section, writable or not. */
 static inline int nshm__view(nshm_handle *h) {
     h->data = MapViewOfFile(h->section, FILE_MAP_READ | (h->readonly ? 0 : FILE_MAP_WRITE), 0, 0, 0);
@@ -233,7 +241,7 @@ typedef struct {
 #ifdef __cplusplus
 extern "C"
 #endif
-LONG NTAPI NtQuerySection(HANDLE, int, void *, SIZE_T, SIZE_T *);
+LONG NTAPI NtQuerySection(HANDLE, ULONG, void *, SIZE_T, SIZE_T *);
 
 /* What has that name, if it is a whole queue.  -EAGAIN: something is missing, as while it is made, or let go of; else nshm__failed. */
 static inline int nshm__find(const nshm_names *names, nshm_handle *h) {
