@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
 static void at_step(const char *what);
@@ -36,7 +37,9 @@ static __attribute__((noreturn, format(printf, 1, 2))) void broken(const char *f
 
 static const char *running = "start";
 static int countdown, deadly; /* steps until this process ends itself, 0: never; and what a child was told */
+static void (*before_death)(void);
 static void die(void) {
+    if (before_death) before_death();
     TerminateProcess(GetCurrentProcess(), KILLED);
     Sleep(INFINITE);
 }
