@@ -635,7 +635,7 @@ cdef class QueueHandle:
         cdef int r
         if length > self.q.message_max:
             raise self.failure(-EMSGSIZE, "loan")
-        loan.timeout = timeout
+        loan.patience = timeout
         self.enter("loan")
         try:
             r = self.borrow(&loan.w, patience, &end, "loan")
@@ -869,7 +869,7 @@ cdef class QueueMessage(QueueWindow):
 @no_gc_clear
 cdef class QueueLoan(QueueWindow):
     cdef uint64_t sent
-    cdef object timeout
+    cdef public object patience  # seconds to wait for room at the end of the block
 
     def __setitem__(self, index, value):
         with PyMemoryView_FromObject(self) as view:
@@ -890,6 +890,10 @@ cdef class QueueLoan(QueueWindow):
             raise queue_errors.InvalidArgument(
                 f"Cannot put {n} bytes of a loan of {self.size}: borrow more", name=self.queue.name, call="loan")
         self.sent = n
+
+    @property
+    def lender(self):
+        return self.queue
 
     @property
     def ended(self):
@@ -937,7 +941,7 @@ cdef class QueueLoan(QueueWindow):
             return
         try:
             if kind is None:
-                self.commit(self.timeout)
+                self.commit(self.patience)
         finally:
             self.abandon()
 
