@@ -624,7 +624,7 @@ class Queue(QueueHandle, Holder):
 
     @spin.setter
     def spin(self, seconds: float) -> None:
-        self.spin_ns = int(spinning(seconds, "spin") * 1e9)
+        self.spin_for(int(spinning(seconds, "spin") * 1e9))
 
     def _facts(self) -> str:
         return f": up to {self.capacity} messages of {self.max_size} bytes" + (

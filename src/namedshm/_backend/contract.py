@@ -181,9 +181,11 @@ class QueueHandle(Protocol):
     def modes(self) -> tuple[bool, bool, bool]:
         """Whether it acknowledges, ends with its producers, drops the oldest."""
 
-    #: Nanoseconds that calls of this handle try before they sleep.
-    spin_ns: int
+    @property
+    def spin_ns(self) -> int:
+        """Nanoseconds that calls of this handle try before they sleep."""
 
+    def spin_for(self, nanoseconds: int, /) -> None: ...
     def put(self, data: Any, timeout: float | None = None) -> None: ...
     def put_nowait(self, data: Any) -> None: ...
     def put_many(self, messages: Any, timeout: float | None = None) -> int:

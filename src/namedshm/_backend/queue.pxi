@@ -188,9 +188,8 @@ cdef class QueueHandle:
     def spin_ns(self):
         return self.q.spin
 
-    @spin_ns.setter
-    def spin_ns(self, int64_t value):
-        self.q.spin = value
+    def spin_for(self, int64_t nanoseconds):
+        self.q.spin = nanoseconds
 
     # ---- the gate
     @final
