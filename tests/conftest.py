@@ -29,6 +29,7 @@ ALONE = {
     "crash": "storms and steppers measure how long others wait, and use both cores",
     "crash_sync": "the same",
     "crash_queue": "the same",
+    "crash_topic": "the same",
     "fuzz": "uses both cores",
     "rights": "other users, the machine's configuration and its table of segments",
     "unit/test_endurance.py": "counts what grows in this process and in the system",

@@ -29,14 +29,14 @@ def state(name: str) -> dict[str, Any]:
     Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
         ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
         many threads read, and the writer's number), ``{"waiting": int}`` of a condition; ``{}`` of any other section and
-        of a queue.
+        of a queue or a topic.
 
     Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
     """
     kind = describe(name).type
     if kind == "section":
         return _of_a_record(name)
-    if kind == "queue":
+    if kind in ("queue", "topic"):
         return {}
     handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:
