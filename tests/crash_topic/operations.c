@@ -224,8 +224,8 @@ static void what_is_damaged_is_not_opened(void) {
         for (unsigned k = 0; k < 4; k++) {
             words[i] = values[k];
             int r = nshm_topic_open(&scope, TOPIC_NAME, 0, &other);
-            int fits = (i == offsetof(nshm_topic_head, value_max) / 4 && values[k] == 3) ||
-                       (i == offsetof(nshm_topic_head, inline_max) / 4 && values[k] <= 3); /* all would lie where it lies */
+            int fits = values[k] <= 3 && (i == offsetof(nshm_topic_head, inline_max) / 4 || i == offsetof(nshm_topic_head, schema_size) / 4 ||
+                                          (i == offsetof(nshm_topic_head, value_max) / 4 && values[k])); /* nothing would lie beyond its end */
             must(was == values[k] || fits || r == (i == 2 ? -EPROTO : -EUCLEAN));
             if (!r) nshm_topic_close(&other);
         }
