@@ -14,7 +14,7 @@
  *         nshm_topic_window w;
  *         char buffer[256];
  *         nshm_topic_create(&local, "camera", 6, 0644, -1, 0, &start, &t);
- *         nshm_topic_publish(&t, "hello", 5, INT64_MAX);
+ *         nshm_topic_publish(&t, "hello", 5, INT64_MAX, NULL);
  *         if (!nshm_topic_latest(&t, 0, buffer, sizeof buffer, &w, INT64_MAX)) use(w.data, w.length);
  *         nshm_topic_close(&t);                                        (errors are not looked at here)
  *
@@ -77,8 +77,8 @@ static inline int nshm_topic_join(nshm_topic *t, uint32_t role);
 static inline void nshm_topic_close(nshm_topic *t);
 
 /* ------------------------------------------------------------------------------------------------ publishing
- * A value of `length` bytes, 0 to value_max. */
-static inline int nshm_topic_publish(nshm_topic *t, const void *data, uint64_t length, int64_t deadline);
+ * A value of `length` bytes, 0 to value_max.  *number: its number; NULL: never mind. */
+static inline int nshm_topic_publish(nshm_topic *t, const void *data, uint64_t length, int64_t deadline, uint64_t *number);
 /* Borrow a frame of value_max bytes, w->data, to be filled; then publish it, or give it back.  -EINVAL: the topic has no frames,
  * all values are short.  It waits only while all that `writers` allows are lent.  After an error in nshm_topic_commit it is still
  * borrowed. */
@@ -134,7 +134,7 @@ static inline int nshm_topic_commit(nshm_topic *t, nshm_topic_window *w, uint64_
     w->frame = NSHM_TOPIC_NONE;
     w->holder = 0;
     nshm__topic_unuse(t, NSHM_WRITER, (uint32_t)place);
-    nshm__topic_wake_some(t, wishes);
+    nshm__topic_wake_some(t, w->number, wishes);
     return 0;
 }
 static inline int nshm_topic_abandon(nshm_topic *t, nshm_topic_window *w) {
@@ -146,7 +146,7 @@ static inline int nshm_topic_abandon(nshm_topic *t, nshm_topic_window *w) {
     nshm__topic_unuse(t, NSHM_WRITER, (uint32_t)place);
     return r;
 }
-static inline int nshm_topic_publish(nshm_topic *t, const void *data, uint64_t length, int64_t deadline) {
+static inline int nshm_topic_publish(nshm_topic *t, const void *data, uint64_t length, int64_t deadline, uint64_t *number) {
     nshm_topic_window w;
     uint32_t wishes;
     int r;
@@ -155,13 +155,17 @@ static inline int nshm_topic_publish(nshm_topic *t, const void *data, uint64_t l
     if (length <= t->inline_max) {
         w.frame = NSHM_TOPIC_NONE;
         if ((r = nshm__topic_ready(t, NSHM_WRITER)) || (r = nshm__topic_publish(t, &w, data, length, deadline, &wishes))) return r;
-        nshm__topic_wake_some(t, wishes);
-        return 0;
+        nshm__topic_wake_some(t, w.number, wishes);
+    } else {
+        if ((r = nshm_topic_loan(t, &w, deadline))) return r;
+        nshm__topic_copy_in(w.data, data, length);
+        if ((r = nshm_topic_commit(t, &w, length, deadline))) {
+            nshm_topic_abandon(t, &w);
+            return r;
+        }
     }
-    if ((r = nshm_topic_loan(t, &w, deadline))) return r;
-    nshm__topic_copy_in(w.data, data, length);
-    if ((r = nshm_topic_commit(t, &w, length, deadline))) nshm_topic_abandon(t, &w);
-    return r;
+    if (number) *number = w.number;
+    return 0;
 }
 static inline int nshm_topic_end(nshm_topic *t) {
     int r;

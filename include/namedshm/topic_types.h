@@ -12,7 +12,9 @@
 #define NSHM_TOPIC_NAP 100000000 /* nanoseconds after which a sleeper looks again by itself: see "Kills" in namedshm_topic.h */
 #endif
 #define NSHM_TOPIC_SPIN 20000 /* nanoseconds to try before sleeping, unless the caller says otherwise */
+#ifndef NSHM_TOPIC_WAKES
 #define NSHM_TOPIC_WAKES 4    /* sleepers that a writer wakes; each of them wakes NSHM_TOPIC_PASSES more */
+#endif
 #define NSHM_TOPIC_PASSES 2
 #define NSHM_TOPIC_TRIES 64   /* a reader that was overtaken so often in one call gives up */
 

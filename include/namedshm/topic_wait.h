@@ -22,13 +22,14 @@
 
 static inline uint32_t nshm__topic_bit(uint64_t number) { return 1u << (number & 31); }
 
-/* After publishing.  `before`: the wishes, as read before `latest` changed. */
-static inline void nshm__topic_wake_some(const nshm_topic *t, uint32_t before) {
+/* After publishing a value of that number.  `before`: the wishes, as read before `latest` changed. */
+static inline void nshm__topic_wake_some(const nshm_topic *t, uint64_t number, uint32_t before) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (nshm__peek(t->wishes, RELAXED) == nshm__peek(&t->head->served, RELAXED)) return;
     NSHM_STEP("waking");
-    /* Not by bits: hardly anybody sleeps on the new value yet, and a number that is 32 older has the same bit. */
-    if (nshm__topic_wake(t, NSHM_TOPIC_WAKES, NSHM__EVERYBODY) <= 0) nshm__poke(&t->head->served, before, RELAXED);
+    /* Not those who have the new value already; unless there is nobody else, for a number that is 32 older has the same bit. */
+    if (nshm__topic_wake(t, NSHM_TOPIC_WAKES, ~nshm__topic_bit(number)) <= 0 && nshm__topic_wake(t, NSHM_TOPIC_WAKES, NSHM__EVERYBODY) <= 0)
+        nshm__poke(&t->head->served, before, RELAXED);
     NSHM_STEP("woke");
 }
 

@@ -27,10 +27,10 @@ static void fresh(uint32_t history, uint32_t inline_max, uint32_t pins, uint32_t
     start = starting(history, inline_max, pins, writers, value_max);
     make_topic(&t);
 }
-static int put(nshm_topic *to, uint64_t n) { return nshm_topic_publish(to, &n, sizeof n, 0); }
+static int put(nshm_topic *to, uint64_t n) { return nshm_topic_publish(to, &n, sizeof n, 0, NULL); }
 static int put_big(nshm_topic *to, uint64_t n) { /* 1,000 bytes, all of that number */
     for (int i = 0; i < 125; i++) memcpy(big + i * 8, &n, 8);
-    return nshm_topic_publish(to, big, 1000, 0);
+    return nshm_topic_publish(to, big, 1000, 0, NULL);
 }
 static int is(const void *data, uint64_t length, uint64_t n) { /* 8 bytes, or more, of that number */
     uint64_t word;
@@ -74,7 +74,8 @@ static void the_newest_is_read(void) {
     fresh(4, 16, 0, 1, 16);
     must(get() == -EAGAIN && !nshm_topic_number(&t));
     for (uint64_t i = 1; i <= 20; i++) {
-        must(!put(&t, i * 7) && get() == (int64_t)i * 7 && nshm_topic_number(&t) == i);
+        uint64_t content = i * 7, number = 0;
+        must(!nshm_topic_publish(&t, &content, 8, 0, &number) && number == i && get() == (int64_t)i * 7 && nshm_topic_number(&t) == i);
         must(nshm_topic_latest(&t, i, buffer, 16, &w, 0) == -EAGAIN);
         must(!nshm_topic_latest(&t, 0, buffer, 16, &w, 0) && w.number == i && w.missed == i - 1 && w.length == 8);
         must(w.time > 0 && w.time <= nshm_now() && w.data == buffer);
@@ -105,7 +106,7 @@ static void every_length(void) {
     static const uint64_t lengths[] = {0, 1, 7, 8, 9, 39, 40, 41, 4095, 4096, 4097, 9000};
     for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         uint64_t n = lengths[i];
-        must(!nshm_topic_publish(&t, big, n, 0));
+        must(!nshm_topic_publish(&t, big, n, 0, NULL));
         memset(buffer, 1, sizeof buffer);
         must(!nshm_topic_latest(&t, 0, buffer, n, &w, 0) && w.length == n && !memcmp(buffer, big, n) && buffer[n] == 1);
         if (n) must(nshm_topic_latest(&t, 0, buffer, n - 1, &w, 0) == -EMSGSIZE && w.length == n);
@@ -113,7 +114,7 @@ static void every_length(void) {
         must(!nshm_topic_pin(&t, 0, buffer, 40, &w, 0) && w.length == n && !memcmp(w.data, big, n) && nshm_topic_valid(&t, &w));
         must((w.data == buffer) == (n <= 40) && !nshm_topic_release(&t, &w) && !nshm_topic_release(&t, &w));
     }
-    must(nshm_topic_publish(&t, big, 9001, 0) == -EMSGSIZE);
+    must(nshm_topic_publish(&t, big, 9001, 0, NULL) == -EMSGSIZE);
 }
 static void a_window_is_valid_until_it_is_overtaken(void) {
     for (uint32_t k = 0; k < 2; k++) {
@@ -167,7 +168,7 @@ static void wrong_arguments(void) {
     start.mode = 0;
     must(nshm_topic_create(&scope, TOPIC_NAME, 0600, -1, NSHM_READONLY, &start, &t) == -EINVAL);
     fresh(1, 16, 0, 1, 16);
-    must(nshm_topic_publish(&t, big, 8, -1) == -EINVAL && nshm_topic_latest(&t, 0, buffer, 16, &w, -1) == -EINVAL);
+    must(nshm_topic_publish(&t, big, 8, -1, NULL) == -EINVAL && nshm_topic_latest(&t, 0, buffer, 16, &w, -1) == -EINVAL);
     must(nshm_topic_loan(&t, &w, 0) == -EINVAL && nshm_topic_pin(&t, 0, buffer, 16, &w, 0) == -EINVAL && nshm_topic_join(&t, 3) == -EINVAL);
     nshm_topic_close(&t);
     fresh(1, 16, 1, 1, 100);
@@ -236,7 +237,7 @@ static void what_is_damaged_is_not_opened(void) {
 }
 static void what_is_written_over_is_told(void) {
     fresh(4, 16, 1, 1, 100);
-    must(!put(&t, 1) && !nshm_topic_publish(&t, big, 100, 0));
+    must(!put(&t, 1) && !nshm_topic_publish(&t, big, 100, 0, NULL));
     nshm_topic_value *v = nshm__topic_value(&t, 2), was = *v;
     v->length = 101;
     must(nshm_topic_latest(&t, 0, buffer, sizeof buffer, &w, 0) == -EUCLEAN);
@@ -277,7 +278,7 @@ static void it_can_be_looked_at_without_a_right(void) {
     open_topic(&mine, NSHM_READONLY);
     nshm_topic_stat(&mine, &s);
     must(!s.published && !s.bytes && !s.time && s.free_frames == 8 && !s.loaned && !s.pinned && !s.ended && !nshm_topic_waiting(&mine));
-    must(!put(&t, 1) && !nshm_topic_publish(&t, big, 100, 0));
+    must(!put(&t, 1) && !nshm_topic_publish(&t, big, 100, 0, NULL));
     nshm_topic_window loan, pin;
     must(!nshm_topic_loan(&t, &loan, 0) && !nshm_topic_pin(&t, 0, NULL, 0, &pin, 0));
     nshm_topic_stat(&mine, &s);
@@ -504,7 +505,7 @@ static void participants_are_told(void) {
     nshm_topic_participant p;
     uint32_t cursor = 0;
     fresh(2, 16, 2, 2, 100);
-    must(nshm_topic_next_participant(&t, &cursor, &p) == -ENOENT && !put(&t, 1) && !nshm_topic_publish(&t, big, 100, 0));
+    must(nshm_topic_next_participant(&t, &cursor, &p) == -ENOENT && !put(&t, 1) && !nshm_topic_publish(&t, big, 100, 0, NULL));
     open_topic(&other, 0);
     must(!nshm_topic_pin(&other, 0, NULL, 0, &w, 0));
     cursor = 0;
