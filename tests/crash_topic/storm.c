@@ -161,6 +161,7 @@ static int read_one(nshm_topic *t, uint64_t *after) {
         return 0;
     }
     if (pins && w.holder && !below(20)) usleep(below(3000)); /* whatever happens meanwhile */
+    if (in_place && !below(4)) usleep(below(500));
     int good = whole(w.data, w.length, &it);
     if (in_place && !nshm_topic_valid(t, &w)) {
         count(OVERTAKEN);
