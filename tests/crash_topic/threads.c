@@ -2,8 +2,8 @@
  *
  *   threads VALUES SEED    so many from each writer
  *
- * Every byte of every frame is written plainly by who fills it, and read plainly by who pins it; what is copied is copied as the header does
- * for that sanitizer (nshm__topic_copy_out).  Each value is one number all over.
+ * Every byte of a frame that is pinned is read plainly.  What may be overtaken is copied as the header does it for that sanitizer
+ * (nshm__topic_copy_out), and so it has to be written (nshm__topic_copy_in).  Each value is one number all over.
  */
 #include "topics.h"
 
@@ -24,7 +24,7 @@ static void *write_on(void *which) {
             if (nshm_topic_publish(&t, words, LARGE, INT64_MAX, NULL)) wrong = 2;
         } else {
             if (nshm_topic_loan(&t, &w, INT64_MAX)) wrong = 3;
-            for (int k = 0; k < LARGE / 8; k++) ((uint64_t *)w.data)[k] = words[k];
+            nshm__topic_copy_in(w.data, words, LARGE);
             if (i % 8 ? nshm_topic_commit(&t, &w, LARGE, INT64_MAX) : nshm_topic_abandon(&t, &w)) wrong = 4;
         }
     }
