@@ -300,7 +300,11 @@ static void what_is_filled_is_published_when_it_is_committed(void) {
     must(get() == -EAGAIN && !nshm_topic_commit(&t, &second, 8, 0) && second.number == 1 && get() == 2);
     must(!nshm_topic_commit(&t, &first, 8, 0) && first.number == 2 && get() == 1);
     must(!nshm_topic_loan(&t, &first, 0) && !nshm_topic_abandon(&t, &first) && get() == 1 && !left_over(&t));
-    for (uint64_t i = 0; i < 50; i++) must(!put(&t, i) && !nshm_topic_loan(&t, &first, 0) && !nshm_topic_abandon(&t, &first));
+    for (uint64_t i = 0; i < 50; i++) { /* whatever is being filled, the history is there */
+        must(!put(&t, i) && !nshm_topic_loan(&t, &first, 0) && !nshm_topic_loan(&t, &second, 0));
+        must(!nshm_topic_next(&t, 0, buffer, 100, &w, 0) && w.number == nshm_topic_number(&t) - 1 && get() == (int64_t)i);
+        must(!nshm_topic_abandon(&t, &first) && !nshm_topic_abandon(&t, &second));
+    }
 }
 static void what_is_pinned_stays(void) {
     nshm_topic_window pins[3];
