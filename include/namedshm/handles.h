@@ -45,7 +45,7 @@ static inline int nshm_create(nshm_scope *s, uint16_t type, const char *name, si
     uint64_t stale_nonce = 0;
     nshm__blank(h);
     if (!n || n > NSHM_NAME_MAX) return n ? -ENAMETOOLONG : -EINVAL;
-    if (type == NSHM_SECTION || type == NSHM_QUEUE ? !size : size != NSHM_WORDS_SIZE || props) return -EINVAL;
+    if (type == NSHM_SECTION || type == NSHM_QUEUE || type == NSHM_TOPIC ? !size : size != NSHM_WORDS_SIZE || props) return -EINVAL;
     if ((r = nshm__enter())) return r;
     r = nshm__registry(s, 1, &p);
     /* Also without the right to create (-EPERM): the object may exist. */
@@ -152,7 +152,7 @@ static inline int nshm__duplicate(const nshm_handle *h, int readonly, nshm_handl
     to->token = to->data = NULL;
     to->created = 0;
     to->readonly = h->readonly || readonly;
-    if (h->token && !(to->token = nshm__attach(h->token_id, 1))) return -errno;
+    if (h->token && !(to->token = nshm__attach_token(h->type, h->token_id))) return -errno;
     if (h->data_id >= 0) {
         if (!(to->data = nshm__attach_data(h->type, h->size, h->props, h->data_id, to->readonly, to->token))) r = -errno;
         else r = nshm__place_data(h->type, h->size, h->props, &to->data);

@@ -40,7 +40,7 @@
 #define NSHM_REGISTRY_SPAN 1048576u
 #define NSHM_WORDS_SIZE 4096u /* data of a mutex, event or semaphore */
 
-enum { NSHM_SECTION = 1, NSHM_MUTEX = 2, NSHM_EVENT = 3, NSHM_SEMAPHORE = 4, NSHM_QUEUE = 5, NSHM_PARCEL = 8 };
+enum { NSHM_SECTION = 1, NSHM_MUTEX = 2, NSHM_EVENT = 3, NSHM_SEMAPHORE = 4, NSHM_QUEUE = 5, NSHM_TOPIC = 6, NSHM_PARCEL = 8 };
 
 /* properties of an object, fixed at creation */
 enum { NSHM_OBJ_READONLY = 1, NSHM_OBJ_EXECUTABLE = 2, NSHM_OBJ_RESERVE = 4, NSHM_OBJ_FILE = 8, NSHM_OBJ_HUGE = 16, NSHM_OBJ_ALL = 31 };

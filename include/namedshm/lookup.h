@@ -25,7 +25,7 @@ static inline int nshm__adopt(nshm_place *p, const nshm_record *f, uint32_t slot
     uint16_t type = f->type & (uint16_t)~NSHM_PARCEL;
     int64_t made;
     int e;
-    void *token = nshm__attach(f->token, 1), *data = NULL;
+    void *token = nshm__attach_token(type, f->token), *data = NULL;
     NSHM_STEP("adopt-token");
     if (!token) {
         e = errno;

@@ -32,6 +32,7 @@ static inline int nshm__make(nshm_place *p, uint16_t type, uint64_t size, unsign
     nshm_scope *s = p->scope;
     int r = nshm__nonce(s, &h->nonce);
     unsigned readers = (mode >> 2 | mode >> 1) & 011; /* whoever may read or write the data may hold the name */
+    unsigned holders = readers << 2 | (type == NSHM_TOPIC ? readers << 1 : 0); /* a topic's has a word that its readers write */
     /* What is read-only for all, others cannot even attach for writing. */
     unsigned bits = mode & (props & NSHM_OBJ_READONLY ? 044 : 066);
     if (r) return r;
@@ -50,7 +51,7 @@ static inline int nshm__make(nshm_place *p, uint16_t type, uint64_t size, unsign
     h->data_id = -1;
     if (token_room > NSHM_TOKEN_ROOM || size > NSHM_SIZE_MAX) return -EINVAL;
     if (!(nshm__recyclable(s, mode, props, group) && !token_room && nshm__take_spare(p, h))) {
-        r = nshm__segment(p, h->token_size, (int)(0600 | (readers & 077) << 2), SHM_NORESERVE | (props & NSHM_OBJ_FILE ? NSHM_FILE_MARK : 0),
+        r = nshm__segment(p, h->token_size, (int)(0600 | holders), SHM_NORESERVE | (props & NSHM_OBJ_FILE ? NSHM_FILE_MARK : 0),
                           group, NULL, &h->token_id, &h->token);
         if (r) return r;
     }

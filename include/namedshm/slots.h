@@ -61,7 +61,8 @@ static inline int nshm__sound(const nshm_record *f) {
         return 0;
     switch (f->type & ~NSHM_PARCEL) {
     case NSHM_SECTION: return f->size && f->size <= NSHM_SIZE_MAX && (f->props & NSHM_OBJ_FILE ? f->data == -1 : f->data >= 0);
-    case NSHM_QUEUE: return f->size && f->size <= NSHM_SIZE_MAX && f->data >= 0 && !(f->props & ~(uint32_t)NSHM_OBJ_HUGE);
+    case NSHM_QUEUE:
+    case NSHM_TOPIC: return f->size && f->size <= NSHM_SIZE_MAX && f->data >= 0 && !(f->props & ~(uint32_t)NSHM_OBJ_HUGE);
     case NSHM_MUTEX:
     case NSHM_EVENT:
     case NSHM_SEMAPHORE: return f->size == NSHM_WORDS_SIZE && f->data >= 0 && !f->props;

@@ -44,7 +44,7 @@ static inline int nshm__recycle(nshm_handle *h) {
     nshm_registry *t = p->registry;
     nshm_record *rec;
     int r = -1;
-    if (!h->created || !nshm__recyclable(p->scope, h->mode, h->props, h->group) || h->slot >= NSHM_CAPACITY || p->let_go) return r;
+    if (!h->created || h->type == NSHM_TOPIC || !nshm__recyclable(p->scope, h->mode, h->props, h->group) || h->slot >= NSHM_CAPACITY || p->let_go) return r;
     rec = &t->record[h->slot];
     if (p->spare.at || __atomic_load_n(&rec->nonce, __ATOMIC_RELAXED) != h->nonce || nshm__here(p) != 1 || nshm__lock(t, 0)) return r;
     if (rec->nonce == h->nonce) {

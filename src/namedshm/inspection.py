@@ -30,7 +30,7 @@ def state(name: str) -> dict[str, Any]:
         ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
         many threads read, and the writer's number), ``{"waiting": int}`` of a condition, ``{"messages": int, "capacity": int,
         "producers": int, "consumers": int, "shut_down": bool}`` of a queue (of the last two but one: handles of living
-        processes); ``{}`` of any other section.
+        processes); ``{}`` of any other section and of a topic.
 
     Raises: NotFound; AccessDenied if this user may not wait for it, or may not look at the queue; InvalidName.
     """
@@ -39,6 +39,8 @@ def state(name: str) -> dict[str, Any]:
         return _of_a_record(name)
     if kind == "queue":
         return _of_a_queue(name)
+    if kind == "topic":
+        return {}
     handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:
         return _STATES[kind](*handle.look())

@@ -27,7 +27,7 @@ import arm64  # noqa: E402
 
 PROGRAMS = sorted(
     [
-        *(file for suite in ("crash", "crash_sync", "crash_queue") for file in (TESTS / suite).glob("*.c")),
+        *(file for suite in ("crash", "crash_sync", "crash_queue", "crash_topic") for file in (TESTS / suite).glob("*.c")),
         *(TESTS.parent / "benchmarks").glob("*.c"),
     ]
 )
@@ -43,7 +43,7 @@ def compile(language: str, *arguments: str | Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("header", ["namedshm.h", "namedshm_sync.h", "namedshm_queue.h"])
+@pytest.mark.parametrize("header", ["namedshm.h", "namedshm_sync.h", "namedshm_queue.h", "namedshm_topic.h"])
 @pytest.mark.parametrize(("language", "standard"), [("c", "c11"), ("c", "gnu17"), ("c++", "c++17"), ("c++", "c++20")])
 def test_the_headers_compile_without_a_warning(tmp_path: Path, header: str, language: str, standard: str) -> None:
     source = tmp_path / "unit"

@@ -128,6 +128,10 @@ FORMATS = {
         "namedshm_queue.h",
         {"nshm_queue_head": 20, "nshm_queue_end": 3, "nshm_queue_entry": 4, "nshm_queue_chunk": 2},
     ),
+    "format-topic.md": (
+        "namedshm_topic.h",
+        {"nshm_topic_head": 20, "nshm_topic_place": 4, "nshm_topic_frame": 1, "nshm_topic_value": 3},
+    ),
 }
 
 

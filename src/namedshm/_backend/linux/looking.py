@@ -42,9 +42,9 @@ def objects(is_global: bool | None) -> list[ObjectInfo]:
                 ObjectInfo(
                     name=f"Global\\{bare}" if scope else bare,
                     type=kind,
-                    size=size if kind in ("section", "queue") else 0,
+                    size=size if kind in ("section", "queue", "topic") else 0,
                     handles=handles,
-                    mappings=mappings if kind in ("section", "queue") and data >= 0 else None,
+                    mappings=mappings if kind in ("section", "queue", "topic") and data >= 0 else None,
                     creator_pid=pid,
                     creator_uid=uid,
                     created=float(born),

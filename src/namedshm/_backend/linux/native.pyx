@@ -17,7 +17,7 @@ from namedshm._gate cimport (
 
 cdef extern from "namedshm.h" nogil:
     enum:
-        NSHM_SECTION, NSHM_MUTEX, NSHM_EVENT, NSHM_SEMAPHORE, NSHM_QUEUE, NSHM_PARCEL
+        NSHM_SECTION, NSHM_MUTEX, NSHM_EVENT, NSHM_SEMAPHORE, NSHM_QUEUE, NSHM_TOPIC, NSHM_PARCEL
         NSHM_READONLY, NSHM_EXCLUSIVE
         NSHM_OBJ_READONLY, NSHM_OBJ_EXECUTABLE, NSHM_OBJ_RESERVE, NSHM_OBJ_FILE, NSHM_OBJ_HUGE, NSHM_UNCOUNTED
         NSHM_CAPACITY
@@ -149,7 +149,9 @@ OBJ_RESERVE = NSHM_OBJ_RESERVE
 OBJ_FILE = NSHM_OBJ_FILE
 OBJ_HUGE = NSHM_OBJ_HUGE
 UNCOUNTED = NSHM_UNCOUNTED
-TYPES = {NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM_SEMAPHORE: "semaphore", NSHM_QUEUE: "queue"}
+TYPES = {
+    NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM_SEMAPHORE: "semaphore", NSHM_QUEUE: "queue", NSHM_TOPIC: "topic"
+}
 
 #: Set by backend.py: makes the exception for a negative errno.
 explain = None
