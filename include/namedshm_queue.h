@@ -26,7 +26,7 @@
  *     queue_lock.h     the lock of an end, and sleeping on it       queue_wait.h   waiting
  *     queue_slots.h    the ring: publishing and moving on           queue_make.h   making, opening, closing
  *     queue_chunks.h   who owns which chunk                         queue_look.h   statistics
- *     queue_life.h     a process's proof of life
+ *     queue_life.h     a process's proof of life                    queue_quick.h  one try that waits for nothing
  *
  * Messages up to inline_max bytes lie in the ring's slots; longer ones in chunks of a pool, and so do all messages of a queue with
  * acknowledgement.  Order is given when a message is put, not when its chunk is lent: a loan that is held, stopped or dead stands in
@@ -105,13 +105,15 @@ static inline int nshm_queue_shut_down(nshm_queue *q, uint32_t how);
 /* ------------------------------------------------------------------------------------------------ looking
  * Messages that are there to be taken, about. */
 static inline uint32_t nshm_queue_count(const nshm_queue *q);
+/* How it was shut down: 0, or NSHM_QUEUE_DRAIN and NSHM_QUEUE_STOP, or both. */
+static inline int nshm_queue_is_shut(const nshm_queue *q);
 static inline void nshm_queue_stat(const nshm_queue *q, nshm_queue_statistics *s);
 /* The participant in the first used entry at or after *cursor, which begins with 0; -ENOENT at the end. */
 static inline int nshm_queue_next_participant(const nshm_queue *q, uint32_t *cursor, nshm_queue_participant *p);
 
 #include "namedshm/queue_look.h"
 #include "namedshm/queue_make.h"
-#include "namedshm/queue_wait.h"
+#include "namedshm/queue_quick.h"
 
 /* ------------------------------------------------------------------------------------------------ the code of these functions */
 static inline int nshm_queue_loan(nshm_queue *q, nshm_queue_window *w, int64_t deadline) {

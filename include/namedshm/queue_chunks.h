@@ -44,10 +44,10 @@ static inline int nshm__queue_dry(nshm_queue *q) {
 static inline void nshm__queue_offer(nshm_queue *q, uint32_t c) { __atomic_fetch_or(&q->bits[c / 64], 1ull << c % 64, __ATOMIC_RELAXED); }
 
 /* Give a chunk of ours up.  `role`: what we are to it.  `to`: 0, free; or NSHM__NOBODY and a role.  -EUCLEAN: it is not ours. */
-static inline int nshm__queue_give(nshm_queue *q, uint32_t c, uint32_t role, uint64_t to) {
+static inline int nshm__queue_give_by(nshm_queue *q, uint32_t c, uint32_t role, uint64_t to, int64_t deadline) {
     uint32_t *lock = to ? &q->head->put.lock : &q->head->pool.lock; /* who sleeps for it */
     uint64_t mine = q->id | role;
-    int r = nshm__queue_lock(lock, 0), ok;
+    int r = nshm__queue_lock(lock, deadline), ok;
     if (r) return r;
     ok = nshm__trade(&q->chunk[c].owner, &mine, to, RELEASE); /* release: we have done with it */
     NSHM_STEP("given");
@@ -55,6 +55,9 @@ static inline int nshm__queue_give(nshm_queue *q, uint32_t c, uint32_t role, uin
     if (ok && to) nshm__poke(&q->head->returned, 1, RELEASE);
     nshm__queue_unlock(lock, 1);
     return ok ? 0 : -EUCLEAN;
+}
+static inline int nshm__queue_give(nshm_queue *q, uint32_t c, uint32_t role, uint64_t to) {
+    return nshm__queue_give_by(q, c, role, to, 0);
 }
 /* Does a consumer other than this handle have messages that it has not acknowledged, or has one been returned?  A look at all of them. */
 static inline int nshm__queue_held(nshm_queue *q) {

@@ -49,7 +49,7 @@ static __attribute__((noinline, unused)) int nshm__queue_lock_slowly(uint32_t *l
             nshm__pause();
             continue;
         }
-        if (tries < 130) {
+        if (tries < 130 && deadline != NSHM__AT_ONCE) {
             sched_yield();
             continue;
         }

@@ -13,6 +13,7 @@ static inline uint32_t nshm_queue_count(const nshm_queue *q) {
     if (n <= 0) return nshm__queue_published(nshm__peek(nshm__queue_slot(q, got), ACQUIRE), got);
     return n > (int64_t)q->capacity ? q->capacity : (uint32_t)n;
 }
+static inline int nshm_queue_is_shut(const nshm_queue *q) { return nshm__queue_shut(q); }
 static inline void nshm_queue_stat(const nshm_queue *q, nshm_queue_statistics *s) {
     const nshm_queue_head *h = q->head;
     memset(s, 0, sizeof *s);

@@ -17,6 +17,7 @@
 #ifndef NSHM_QUEUE_PATIENCE
 #define NSHM_QUEUE_PATIENCE 10000000000 /* nanoseconds until a lock whose holder is stopped is an error, without a deadline */
 #endif
+#define NSHM__AT_ONCE 1 /* a deadline that is over: a lock is looked at for some microseconds, without letting others run */
 #define NSHM_QUEUE_SPIN 20000 /* nanoseconds to try before sleeping, unless the caller says otherwise */
 
 /* A process's proof of life for one registry: a segment that it alone has attached, and that no child inherits. */

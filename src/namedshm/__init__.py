@@ -13,6 +13,7 @@ The layers, from the top; imports only go down:
     arrays                     NumPy arrays by name; needs numpy
     arrow                      Arrow tables by name; needs pyarrow
     sync  inspection           Mutex, Event, Semaphore, RWLock, Condition, wait_any(), wait_all(), in _sync/; what is alive
+    queue                      Queue: messages by name
     records/                   a few named values, always consistent
     aio                        waits for asyncio
     copying                    copy(): large data, by several threads
@@ -22,7 +23,8 @@ The layers, from the top; imports only go down:
     _core  _copying            compiled: mapped bytes as a Python buffer; copies by several threads
 
 Beside them, for those above: _formats/ (what bytes mean; knows no names), _pickling/ (how things go to other processes by name),
-_holder (name, identity, close() of all that hold a name), _held (views that keep the name), _pages, _arrival, _arguments, _headers.
+_holder (name, identity, close() of all that hold a name), _held (views that keep the name), _compiled (descriptions of methods in
+C), _pages, _arrival, _arguments, _headers.
 The tests read all imports and hold them to this order.
 """
 
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from . import copying as copying
     from . import inspection as inspection
     from . import managers as managers
+    from . import queue as queue
     from . import records as records
     from . import shared_memory as shared_memory
     from . import sync as sync
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from .inspection import ObjectInfo as ObjectInfo
     from .inspection import describe as describe
     from .inspection import list_objects as list_objects
+    from .queue import Queue as Queue
     from .sync import Event as Event
     from .sync import Mutex as Mutex
     from .sync import Semaphore as Semaphore
@@ -93,6 +97,7 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "NotReady",
     "ObjectInfo",
     "OutOfResources",
+    "Queue",
     "Section",
     "Semaphore",
     "StaleObject",
@@ -117,6 +122,7 @@ _LAZY = {
     "ObjectInfo": "inspection",
     "describe": "inspection",
     "list_objects": "inspection",
+    "Queue": "queue",
     "Event": "sync",
     "Mutex": "sync",
     "Semaphore": "sync",
@@ -128,7 +134,7 @@ _LAZY = {
 
 
 #: Modules that are attributes of the package without having been imported.
-_MODULES = ("arrays", "arrow", "copying", "inspection", "managers", "records", "shared_memory", "sync", "win32")
+_MODULES = ("arrays", "arrow", "copying", "inspection", "managers", "queue", "records", "shared_memory", "sync", "win32")
 
 
 if not TYPE_CHECKING:  # to a checker there is what is imported above, and nothing else

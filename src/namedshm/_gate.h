@@ -70,4 +70,14 @@ static inline Py_ssize_t nshm_gate_close(nshm_gate *g) {
     } while (!nshm__gate_swap(g, &seen, (seen | NSHM_GATE_CLOSED) + NSHM_GATE_ONE));
     return seen / NSHM_GATE_ONE;
 }
+/* The same, but only if nobody is in: 1; 0: somebody is, and it stays open; -1: it was closed before. */
+static inline int nshm_gate_close_alone(nshm_gate *g) {
+    Py_ssize_t seen = 0;
+#if !defined(Py_GIL_DISABLED)
+    seen = nshm__gate_load(g);
+    if (seen) return seen & NSHM_GATE_CLOSED ? -1 : 0;
+#endif
+    if (nshm__gate_swap(g, &seen, NSHM_GATE_CLOSED + NSHM_GATE_ONE)) return 1;
+    return seen & NSHM_GATE_CLOSED ? -1 : 0;
+}
 #endif

@@ -8,3 +8,4 @@ cdef extern from "_gate.h":
     bint nshm_gate_enter(nshm_gate *)
     bint nshm_gate_leave(nshm_gate *)
     Py_ssize_t nshm_gate_close(nshm_gate *)
+    int nshm_gate_close_alone(nshm_gate *)

@@ -24,13 +24,13 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "namedshm"
 #: in them, unless a module of theirs has a place of its own.
 LAYERS = (
     ("errors", "_gate"),
-    ("names", "_arguments", "_headers", "_holder", "_core"),
+    ("names", "_arguments", "_compiled", "_headers", "_holder", "_core"),
     ("_copying", "_formats", "_pickling.when_imported", "_pickling.unavailable"),
     ("_backend",),
     ("_arrival", "_pages", "_pickling.openings"),
     ("section",),
     ("_held", "_pickling.behind", "aio", "copying", "_alive"),
-    ("_sync.objects", "_drop_in"),
+    ("_sync.objects", "_drop_in", "queue"),
     ("arrays", "arrow", "records", "managers"),
     ("_sync",),  # what is made of records
     ("sync", "inspection"),

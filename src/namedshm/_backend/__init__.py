@@ -24,8 +24,12 @@ elif sys.platform == "linux":
     from .linux import native
     from .linux.backend import LinuxBackend
     from .linux.native import SPIN as SPIN
+    from .linux.native import QueueHandle as QueueHandle
+    from .linux.native import QueueLoan as QueueLoan
+    from .linux.native import QueueMessage as QueueMessage
     from .linux.native import SyncHandle as SyncHandle
     from .linux.native import set_acquisitions as set_acquisitions
+    from .linux.native import set_queue_classes as set_queue_classes
 
     SectionHandle = native.Handle
     backend = LinuxBackend()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=Mapping)
     S = TypeVar("S", bound="SyncHandle")
+    Q = TypeVar("Q", bound="QueueHandle")
 
 #: Access of a handle: ``"read"`` or ``"write"`` (read and write).  Of a view also ``"copy"``: reads see the section, the first
 #: write to a page makes that page private (copy-on-write), as FILE_MAP_COPY does.
@@ -142,6 +143,77 @@ class SyncHandle(Protocol):
     def duplicate_as(self, access: SyncAccess) -> Self: ...
     def close(self) -> None:
         """Close the handle now.  A mutex owned by a thread stays owned.  Closing twice is a no-op."""
+
+
+class QueueHandle(Protocol):
+    """One open handle to a queue.  Threads may use it at once; each handle that puts or takes is one participant.
+
+    Messages are bytes.  Times are seconds, None for ever, 0 to try only; Ctrl-C and other signals are handled while a call waits.
+    The classes that ``set_queue_classes`` was given are raised as Full (no room, or no chunk), Empty (no message) and ShutDown.
+    The other errors: ClosedHandle; AccessDenied (of a read-only handle all that changes the queue); InvalidArgument (a message
+    longer than ``max_size``); TypeError (no buffer in one piece, or text); OutOfResources (as many take part as there is room for;
+    a process was stopped in the midst).
+    """
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def created(self) -> bool: ...
+    @property
+    def identity(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+
+    # As it was made, whoever made it; private copies, valid also when it is closed.
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def max_size(self) -> int: ...
+    @property
+    def slot_size(self) -> int: ...
+    @property
+    def chunks(self) -> int: ...
+    @property
+    def max_participants(self) -> int: ...
+    @property
+    def modes(self) -> tuple[bool, bool, bool]:
+        """Whether it acknowledges, ends with its producers, drops the oldest."""
+
+    #: Nanoseconds that calls of this handle try before they sleep.
+    spin_ns: int
+
+    def put(self, data: Any, timeout: float | None = None) -> None: ...
+    def put_nowait(self, data: Any) -> None: ...
+    def put_many(self, messages: Any, timeout: float | None = None) -> int:
+        """How many were put: all.  Full and ShutDown say in ``done`` how many were before."""
+
+    def get(self, timeout: float | None = None) -> bytes: ...
+    def get_nowait(self) -> bytes: ...
+    def get_many(self, most: int, timeout: float | None = None) -> list[bytes]:
+        """The first message, and with it as many as are there."""
+
+    def get_into(self, buffer: Any, timeout: float | None = None) -> int: ...
+    def take(self, timeout: float | None = None) -> Any:
+        """A message where it lies: of the class that ``set_queue_classes`` was given, a subclass of native's."""
+
+    def loan(self, size: int | None = None, timeout: float | None = None) -> Any:
+        """Memory for a message to be written where it will lie; as above."""
+
+    def take_part(self, role: Literal["producer", "consumer"]) -> None: ...
+    def shutdown(self, immediate: bool = False) -> None: ...
+    def look(self) -> tuple[int, int]:
+        """(messages that can be taken, how it was shut down: 0 not, bit 0 for putting, bit 1 for taking).  A reader may."""
+
+    def figures(self) -> tuple[int, ...]:
+        """The fields of ``queue.Statistics``, in that order."""
+
+    def participants_now(self) -> list[tuple[int, int, int, bool | None]]:
+        """(pid, user or 0, roles: 1 producer and 2 consumer added up, whether it lives or None if that could not be told)."""
+
+    def close(self) -> None:
+        """Leave and close.  Who waits with this handle in another thread is told that it is closed.  Twice is a no-op."""
 
 
 class PolledWait(Protocol):
@@ -299,6 +371,35 @@ class Backend(Protocol):
         """
 
     def open_sync(self, cls: type[S], kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> S: ...
+
+    def create_queue(
+        self,
+        cls: type[Q],
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        capacity: int,
+        slot: int,
+        chunks: int,
+        participants: int,
+        modes: int,
+        max_size: int,
+    ) -> Q:
+        """Make a queue, or with ``exist_ok`` open a living one, whose settings stay as they are.
+
+        Args:
+            cls: the backend's QueueHandle or a subclass of it: what is made.
+            mode, group: as for :meth:`create_section`; who takes part needs both bits, who looks the read bit.
+            capacity: messages, a power of two.
+            slot: bytes; messages up to that long lie in the ring itself.
+            chunks, participants: as in ``namedshm_queue.h``.
+            modes: 1 acknowledges, 2 ends with its producers, 4 drops the oldest, added up.
+            max_size: bytes of a message.
+        """
+
+    def open_queue(self, cls: type[Q], name: Name, access: Access) -> Q:
+        """Open a living queue; with access ``"read"`` it can be looked at."""
 
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         """Wait for one (the lowest signaled index, only that one is taken) or all (atomically) of 1 to 64 handles.

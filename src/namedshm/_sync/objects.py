@@ -6,6 +6,7 @@ from namedshm import aio, errors
 from namedshm._arguments import check_on_abandoned, seconds, spinning
 from namedshm._arrival import opened
 from namedshm._backend import SPIN, SyncHandle, backend, set_acquisitions
+from namedshm._compiled import describing
 from namedshm._holder import Holder, reference
 from namedshm._pickling.unavailable import unpickling
 from namedshm.names import Name
@@ -41,17 +42,7 @@ MAXIMUM_SEMAPHORE = 0x7FFFFFFF
 
 
 def compiled(method: Any) -> Callable[[F], F]:
-    """Decorates the description of a compiled method: the method itself, named, documented and annotated so.
-
-    No Python frame is between the caller and C: the body says what the method does, and is never run.
-    """
-
-    def describe(written: F) -> F:
-        method.__module__, method.__name__, method.__qualname__ = PUBLIC, written.__name__, written.__qualname__
-        method.__doc__, method.__annotations__ = written.__doc__, written.__annotations__
-        return method  # type: ignore[no-any-return]  # as good as what it is described by
-
-    return describe
+    return describing(method, PUBLIC)
 
 
 class Acquisition:

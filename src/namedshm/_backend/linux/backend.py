@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Kind,
         ObjectInfo,
         PolledWait,
+        QueueHandle,
         Reserve,
         SectionHandle,
         SyncAccess,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         Watcher,
     )
 
+    Q = TypeVar("Q", bound=QueueHandle)
     S = TypeVar("S", bound=SyncHandle)
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
@@ -157,6 +159,30 @@ class LinuxBackend:
 
     def open_sync(self, cls: type[S], kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> S:
         return native.open_sync(cls, kind, name, access)
+
+    def create_queue(
+        self,
+        cls: type[Q],
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        capacity: int,
+        slot: int,
+        chunks: int,
+        participants: int,
+        modes: int,
+        max_size: int,
+    ) -> Q:
+        target: Any = Hidden() if name is None else name
+        if not target.is_global:
+            mode, group = 0o600, None
+        return native.create_queue(
+            cls, target, exist_ok, mode, _group(group), capacity, slot, chunks, participants, modes, max_size
+        )
+
+    def open_queue(self, cls: type[Q], name: Name, access: Access) -> Q:
+        return native.open_queue(cls, name, access)
 
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return native.wait(handles, all, timeout, spin)

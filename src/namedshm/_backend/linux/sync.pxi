@@ -39,7 +39,7 @@ cdef extern from "namedshm_sync.h" nogil:
     void nshm__pause()
     int nshm__signaled(nshm_waitee *)
 
-from namedshm._arguments import check_on_abandoned, seconds
+from namedshm._arguments import check_on_abandoned
 
 KINDS = {"mutex": NSHM_MUTEX, "event": NSHM_EVENT, "semaphore": NSHM_SEMAPHORE}
 cdef size_t SYNC_SIZE = 4096
@@ -62,19 +62,6 @@ cdef int64_t LOOK = 500_000_000
 cdef int64_t SETTLE = 10_000_000_000
 
 ctypedef int (*changer)(nshm_waitee *) noexcept nogil
-
-
-# Nanoseconds of a timeout: 0 for none, INT64_MAX for ever.  Converting may run Python code: before anything is looked at.
-cdef int64_t nanoseconds(object timeout, str call, object name) except -1:
-    cdef object length
-    if timeout is None:
-        return INT64_MAX
-    if type(timeout) is int and timeout == 0:  # a try: the most frequent one
-        return 0
-    if type(timeout) is float and 0 <= timeout <= 9e9:  # what seconds() would give back as it is
-        return <int64_t>(<double>timeout * 1e9)
-    length = seconds(timeout, call, name)
-    return INT64_MAX if length is None else <int64_t>(<double>length * 1e9)
 
 
 @no_gc_clear
