@@ -3,11 +3,11 @@
 A messenger is made in the process that starts the others, which are forked: what must be inherited is made there.  What a library opens by
 name is opened in the process that uses it.  Messages are bytes, all of one size.
 
-    sender(me), receiver()          calls that send and receive one.  False: it is full; None: it is empty; then they are called again
-    spinner()                       a receiver that never sleeps
-    many_sender(me), many_receiver()    the same for several at once, lists; many_sender gives how many were sent
-    leave()                         in a process that has sent: all that it sent is on its way, and stays so when it ends
-    close()                         where it was made, after the others have ended
+    sender(me), receiver()              calls that send and receive one; False: it is full, None: it is empty, to be called again
+    spinner()                           a receiver that never sleeps
+    many_sender(me), many_receiver()    the same for several at once: lists; a many_sender says how many were sent
+    leave()                             before a process ends that used it: what it has sent arrives nevertheless
+    close()                             where it was made, after the others have ended
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Messenger:
     producers: int | None = None  # how many there can be
     batches = waits = spins = False  # can send several at once; can sleep until there is a message; can look without sleeping
     carries = True  # False: it only wakes the other
+    whole = True  # False: of a large message only the ends are written
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -95,6 +96,109 @@ class Messenger:
         if batch and not cls.batches:
             return "one message at a time"
         return ""
+
+
+# ---------------------------------------------------------------------------------------------------- namedshm
+class Named(Messenger):
+    module = "namedshm"
+    waits = spins = batches = True
+    ack = False
+
+    def make(self) -> None:
+        import namedshm
+
+        self.queue = namedshm.Queue.create(self.name, self.line.capacity, self.line.size, ack=self.ack)
+
+    def open(self) -> Any:
+        import namedshm
+
+        self.end = namedshm.Queue.open(self.name)
+        if self.line.spin is not None:
+            self.end.spin = self.line.spin
+        return self.end
+
+    def sender(self, me: int) -> Send:
+        put: Send = self.open().put
+        return put
+
+    def receiver(self) -> Receive:
+        get: Receive = self.open().get
+        return get
+
+    def spinner(self) -> Receive:
+        queue = self.open()
+        queue.spin = 1
+        get: Receive = queue.get
+        return get
+
+    def many_sender(self, me: int) -> SendMany:
+        put: SendMany = self.open().put_many
+        return put
+
+    def many_receiver(self) -> Receive:
+        return partial(self.open().get_many, 64)
+
+    def leave(self) -> None:
+        self.end.close()
+
+    def close(self) -> None:
+        self.queue.close()
+
+
+class NamedInto(Named):
+    """Copied out into memory that is there, not into new bytes."""
+
+    batches = False
+
+    def receiver(self) -> Receive:
+        get, buffer = self.open().get_into, bytearray(self.line.size)
+        view = memoryview(buffer)
+
+        def receive() -> memoryview:
+            get(buffer)
+            return view
+
+        return receive
+
+
+class NamedTake(Named):
+    """Read where it lies, and then released: with acknowledgement that is what acknowledges."""
+
+    batches = False
+
+    def receiver(self) -> Receive:
+        take, large = self.open().take, self.line.large
+        held: Any = None
+
+        def receive() -> Any:
+            nonlocal held
+            if held is not None:
+                held.release()
+            held = take()
+            return held if large else bytes(held)
+
+        return receive
+
+
+class NamedWindows(NamedTake):
+    """Nothing is copied: a producer that computes its message where it will lie.  Here the first bytes and the last ones."""
+
+    whole = False
+
+    def sender(self, me: int) -> Send:
+        loan, size = self.open().loan, self.line.size
+
+        def send(message: bytes) -> None:
+            window = loan(size)
+            window[:16] = message[:16]
+            window[size - 16 :] = message[size - 16 :]
+            window.commit()
+
+        return send
+
+
+class NamedAck(NamedTake):
+    ack = True
 
 
 # ---------------------------------------------------------------------------------------------------- the standard library
@@ -357,10 +461,10 @@ class Iceoryx2(Messenger):
         self.publisher = builder.backpressure_strategy(iceoryx2.BackpressureStrategy.RetryUntilDelivered).create()
         loan = self.publisher.loan_slice_uninit
 
-        def send(message: bytes) -> None:
+        def send(message: bytes) -> bool:
             sample = loan(size)
             move(sample.payload_ptr, message, size)
-            sample.assume_init().send()
+            return sample.assume_init().send() != 0  # receivers: 0 while it has not found the one that is there
 
         return send
 
@@ -382,6 +486,11 @@ class Iceoryx2(Messenger):
 
         return receive
 
+    def leave(self) -> None:
+        """Let go of what has files, or they stay."""
+        for part in ("publisher", "subscriber", "notifier", "listener", "node"):
+            self.__dict__.pop(part, None)
+
 
 class Iceoryx2Events(Iceoryx2):
     """Each message is followed by a notification, for which the receiver waits."""
@@ -399,9 +508,11 @@ class Iceoryx2Events(Iceoryx2):
         self.notifier = self.event().notifier_builder().create()
         notify = self.notifier.notify
 
-        def send_and_tell(message: bytes) -> None:
-            send(message)
-            notify()
+        def send_and_tell(message: bytes) -> bool:
+            sent: bool = send(message)
+            if sent:
+                notify()
+            return sent
 
         return send_and_tell
 
@@ -412,7 +523,7 @@ class Iceoryx2Events(Iceoryx2):
 
         def receive() -> Any:
             while (message := take()) is None:
-                wait(lambda *told: None)
+                wait()
             return message
 
         return receive
@@ -509,6 +620,9 @@ class Cloudtoid(Messenger):
         receive = self.receiver()
         return lambda: [receive()]
 
+    def leave(self) -> None:
+        self.mine.close()
+
     def close(self) -> None:
         shutil.rmtree(self.folder)
 
@@ -577,7 +691,15 @@ class Subetha(Messenger):
         return send
 
     def spinner(self) -> Receive:
-        receive: Receive = self.open().pop
+        pop: Receive = self.open().pop
+        size = self.line.size
+        if size == self.most:
+            return pop
+
+        def receive() -> bytes | None:  # its messages have one size, shorter ones are filled up
+            message: bytes | None = pop()
+            return message[:size] if message is not None else None
+
         return receive
 
     def many_sender(self, me: int) -> SendMany:

@@ -1,12 +1,12 @@
 /* messaging_floor.c - messages between processes in C: the numbers to compare with.
  *
- *   messaging_floor one-way HOW SIZE CAPACITY BATCH PRODUCERS SECONDS     nanoseconds per message
+ *   messaging_floor one-way HOW SIZE CAPACITY BATCH PRODUCERS COPY SECONDS     nanoseconds per message; COPY 1: out of the queue, too
  *   messaging_floor round-trip HOW SIZE SPIN SECONDS                      nanoseconds per round trip; SPIN: nanoseconds before sleeping
  *
  * HOW, one way:  memcpy   one process, from a buffer into another: no message at all
  *                ring     a bare ring for one producer and one consumer: no lock, no sleep, nothing survives a kill.  Of two producers
  *                         each has one, and the consumer looks at both by turns
- *                queue    namedshm_queue.h; with BATCH above 1 by put_many and take_many
+ *                queue    namedshm_queue.h; with BATCH above 1 by put_many and take_many, which the ring has not
  *                ack      the same with acknowledgement
  * Round trip:    ring     two of them, spinning
  *                queue    two of them
@@ -14,14 +14,13 @@
  *                spin     two words, spinning
  *
  * Each message has its number at three places: first, last, and one that is another for each message.  The consumer looks at the first
- * two, and at the third of small ones and of every 16th.  (To read all of a large message would take longer than to send it.)  Up to
- * 4 KiB a message is copied out, a larger one is looked at where it lies.  The clock is the consumer's: it runs from when a ring has been
+ * two, and at the third of small ones and of every 16th.  (To read all of a large message can take longer than to send it.)  The clock is the consumer's: it runs from when a ring has been
  * filled twice, for SECONDS.  Exit 9: a message was lost, doubled, in disorder or torn.
  */
 #include "namedshm_queue.h"
 #include <stdio.h>
 #include <sys/wait.h>
-#define COPIED 4096
+#define SMALL 4096
 #define PRODUCERS 4
 #define BATCH 64
 
@@ -34,7 +33,7 @@ typedef struct {
 static flags *shared;
 static size_t size;
 static uint32_t capacity;
-static int batch, producers;
+static int batch, producers, copied;
 
 static void fail(const char *what) {
     fprintf(stderr, "messaging_floor: %s\n", what);
@@ -71,7 +70,7 @@ static void look(const char *m, uint64_t want) {
     uint64_t found[3];
     memcpy(&found[0], m, 8);
     memcpy(&found[1], m + size - 8, 8);
-    memcpy(&found[2], size <= COPIED || want % 16 == 0 ? third(m, want) : m, 8);
+    memcpy(&found[2], size <= SMALL || want % 16 == 0 ? third(m, want) : m, 8);
     for (int k = 0; k < 3; k++)
         if (found[k] != want) fail("a message is lost, doubled, in disorder or torn");
 }
@@ -177,9 +176,9 @@ static int running(stopwatch *w, uint64_t got) { /* called now and then */
     return now - w->start < w->length || !w->counted;
 }
 static void consume_ring(stopwatch *w) {
-    char *copy = (char *)malloc(COPIED);
+    char *copy = messages(1);
     uint64_t got = 0, next[PRODUCERS] = {0};
-    uint64_t often = size <= COPIED ? BATCH : 1;
+    uint64_t often = size <= SMALL ? BATCH : 1;
     line_up();
     for (int k = 0;; k = k + 1 < producers ? k + 1 : 0) {
         char *m = ring_next(rings[k]);
@@ -187,7 +186,7 @@ static void consume_ring(stopwatch *w) {
             nshm__pause();
             continue;
         }
-        if (size <= COPIED) m = (char *)memcpy(copy, m, size);
+        if (copied) m = (char *)memcpy(copy, m, size);
         look(m, next[k]++);
         ring_got(rings[k]);
         if (++got % often == 0 && !running(w, got)) break;
@@ -197,19 +196,20 @@ static void consume_ring(stopwatch *w) {
 static void consume_queue(stopwatch *w) {
     nshm_queue q;
     nshm_queue_window window[BATCH];
-    char *copy = (char *)malloc(BATCH * COPIED);
-    uint64_t got = 0, looked = 0, often = size <= COPIED ? BATCH : 1, next[PRODUCERS] = {0};
+    char *copy = (char *)malloc(BATCH * SMALL), *out = messages(1);
+    uint64_t got = 0, looked = 0, often = size <= SMALL ? BATCH : 1, next[PRODUCERS] = {0};
     queue_open(0, &q, NSHM_QUEUE_SPIN);
     line_up();
     do {
-        int r = batch == 1 ? nshm_queue_take(&q, copy, BATCH * COPIED, window, INT64_MAX)
-                           : nshm_queue_take_many(&q, copy, BATCH * COPIED, window, batch, INT64_MAX);
+        int r = batch == 1 ? nshm_queue_take(&q, copy, BATCH * SMALL, window, INT64_MAX)
+                           : nshm_queue_take_many(&q, copy, BATCH * SMALL, window, batch, INT64_MAX);
         if (r < 0) fail("taking");
         if (batch == 1) r = 1;
         for (int k = 0; k < r; k++) {
             char *m = (char *)window[k].data;
             uint64_t v;
             if (window[k].length != size) fail("a message has another length");
+            if (copied && window[k].chunk != NSHM_QUEUE_NONE) m = (char *)memcpy(out, m, size);
             memcpy(&v, m, 8);
             if (v >> 56 >= (uint64_t)producers) fail("a message is torn");
             look(m, next[v >> 56]++ | (v >> 56) << 56);
@@ -226,7 +226,7 @@ static void consume_queue(stopwatch *w) {
 static double copying(double seconds) {
     char *from = messages(1), *to = messages(1);
     int64_t start = nshm_now(), end = start + (int64_t)(seconds * 1e9);
-    uint64_t n = 0, often = size <= COPIED ? 1024 : 1;
+    uint64_t n = 0, often = size <= SMALL ? 1024 : 1;
     take_side(0);
     do {
         for (uint64_t k = 0; k < often; k++) {
@@ -238,7 +238,7 @@ static double copying(double seconds) {
     return (double)(nshm_now() - start) / (double)n;
 }
 static void make_queue(int which, nshm_queue *q, uint32_t mode) {
-    int inlined = size <= COPIED - 8 && !mode;
+    int inlined = size <= SMALL - 8 && !mode;
     nshm_queue_start start = {capacity, inlined ? (uint32_t)size : 64, inlined ? 0 : capacity + capacity / 2 + 4, 16, mode, size};
     snprintf(name[which], sizeof name[which], "floor-%d-%d", (int)getpid(), which);
     if (nshm_queue_create(&scope, name[which], strlen(name[which]), 0600, -1, 0, &start, q)) fail("making the queue");
@@ -295,7 +295,7 @@ static int receive(int me, char *m) { /* 0: it is over */
         ring_got(rings[me]);
     } else if (!strcmp(way, "queue")) {
         nshm_queue_window w;
-        int r = nshm_queue_take(&ends[me], m, COPIED, &w, INT64_MAX);
+        int r = nshm_queue_take(&ends[me], m, SMALL, &w, INT64_MAX);
         if (r == -EPIPE) return 0;
         if (r || nshm_queue_release(&ends[me], &w)) fail("taking");
     } else
@@ -312,7 +312,7 @@ static double round_trip(double seconds) {
     enum { GROUP = 16, MOST = 1 << 20 };
     double *times = (double *)calloc(MOST, sizeof *times);
     nshm_queue made[2];
-    char m[COPIED], back[COPIED];
+    char m[SMALL], back[SMALL];
     int n = 0;
     uint64_t i = 0;
     memset(m, 7, sizeof m);
@@ -364,16 +364,17 @@ int main(int argc, char **argv) {
     shared = (flags *)page(sizeof *shared);
     size = (size_t)atol(argv[3]);
     nshm_scope_init(&scope, 0, "messaging-floor", -1, 1);
-    if (!strcmp(what, "one-way") && argc == 8) {
+    if (!strcmp(what, "one-way") && argc == 9) {
         capacity = (uint32_t)atol(argv[4]);
         batch = atoi(argv[5]);
         producers = atoi(argv[6]);
-        if (size < 16 || size % 8 || batch < 1 || batch > BATCH || (batch > 1 && size > COPIED) || producers < 1 || producers > PRODUCERS) return 1;
-        result = strcmp(how, "memcpy") ? one_way(how, atof(argv[7])) : copying(atof(argv[7]));
+        copied = atoi(argv[7]);
+        if (size < 16 || size % 8 || batch < 1 || batch > BATCH || (batch > 1 && size > SMALL) || producers < 1 || producers > PRODUCERS) return 1;
+        result = strcmp(how, "memcpy") ? one_way(how, atof(argv[8])) : copying(atof(argv[8]));
     } else if (!strcmp(what, "round-trip") && argc == 6) {
         capacity = 64;
         batch = producers = 1;
-        if (size < 16 || size % 8 || size > COPIED) return 1;
+        if (size < 16 || size % 8 || size > SMALL) return 1;
         way = how;
         spin = atoll(argv[4]);
         result = round_trip(atof(argv[5]));

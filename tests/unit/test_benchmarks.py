@@ -143,13 +143,13 @@ def test_wrong_arguments_are_refused(folder: Path, arguments: tuple[str, ...], t
 
 def test_help_names_every_benchmark_with_its_first_sentence() -> None:
     output = _benchmarks(ROOT, "--help")
-    for name in ("arrays", "copying", "lifecycle", "sync", "tables"):
+    for name in ("arrays", "copying", "lifecycle", "messaging", "sync", "tables"):
         assert f"\n  {name:12}What " in output
     assert "_contenders" not in output
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="benchmarks compare with libraries of Linux")
-@pytest.mark.parametrize("name", ["arrays", "copying", "lifecycle", "sync", "tables"])
+@pytest.mark.parametrize("name", ["arrays", "copying", "lifecycle", "messaging", "sync", "tables"])
 def test_each_benchmark_runs(tmp_path: Path, name: str) -> None:
     """With little data and one round; whatever the figures are."""
     file = tmp_path / "facts.json"
