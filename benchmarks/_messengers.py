@@ -1,7 +1,7 @@
 """Ways of getting messages from some processes to another, for messaging.py: each as a careful user of that library writes it.
 
-A messenger is made in the process that starts the others, which are forked: what must be inherited is made there.  What a library opens by
-name is opened in the process that uses it.  Messages are bytes, all of one size.
+A messenger is made in the process that starts the others, which are forked: what must be inherited is made there.  What a library
+opens by name is opened in the process that uses it.  Messages are bytes, all of one size.
 
     sender(me), receiver()              calls that send and receive one; False: it is full, None: it is empty, to be called again
     spinner()                           a receiver that never sleeps

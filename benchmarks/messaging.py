@@ -1,15 +1,15 @@
 """What messages between processes cost: one way, by two producers, there and back, and as work that is acknowledged.
 
-Every measurement has processes of its own: one that receives, and one or two that send, which are started and joined up before a
-clock runs.  The clock is the receiver's: it starts when a queue was filled twice and counts what arrives in a tenth of a second; then
-the senders are told to stop, and send how many messages they have sent.  So each queue is watched in the same state, and what it lost is known.
+Every measurement has processes of its own: one that receives, and one or two that send, all ready before a clock runs.  The clock
+is the receiver's: it starts when a queue was filled twice, and counts what arrives in a tenth of a second.  Then the senders are told
+to stop, and say how many messages they have sent.  So each queue is watched in the same state, and what it lost is known.
 
-Messages come from a few that are made before, filled with random bytes; the receiver knows them, and in which order they have to come.
-It compares small ones wholly, and of large ones the number, and of some the ends and a piece somewhere.  A library that has lost,
-doubled or torn any is marked.
+Messages come from a few that are made before, filled with random bytes; the receiver knows them, and in which order they have to
+come.  It compares small ones wholly; of large ones the number, and of some the ends and a piece somewhere.  A library that has
+lost, doubled or torn any is marked.
 
-Senders have the lower half of the processors, the receiver has the upper one: libraries with threads of their own have room for them, and
-two processes never come to share a processor by accident.
+Senders have the lower half of the processors, the receiver has the upper one: a library's own threads have room, and sender and
+receiver never share a processor by accident.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import ForkProcess
 from typing import Any, NoReturn
 
 from . import _messengers as ways
@@ -109,13 +109,13 @@ def work(job: Job, upper: bool, parent: Connection) -> NoReturn:
 class Workers:
     """The processes of one measurement: one that receives, whose result counts, and those that send.
 
-    Each is ready once before the start; a sender once more before it leaves its queue, which it may when the receiver is done: with some
-    libraries messages that are on their way end with the sender.
+    Each is ready once before the start; a sender once more before it leaves its queue, which it may when the receiver is done: in
+    some libraries messages that are on their way end with the sender.
     """
 
     def __init__(self, who: str, receiver: Job, senders: list[Job]) -> None:
         self.who, self.deadline = who, time.monotonic() + PATIENCE
-        self.running: dict[Connection, BaseProcess] = {}
+        self.running: dict[Connection, ForkProcess] = {}
         try:
             for number, job in enumerate([receiver, *senders]):  # who is to be found is there first
                 mine, theirs = FORK.Pipe()
@@ -289,7 +289,7 @@ def receive_all(receive: Receive, ledger: Ledger, keep_on: Callable[[int], None]
     expected = ledger.cycles[0]
     try:
         while True:
-            for number in range(often):
+            for number in range(often):  # noqa: B007  # the last one counts
                 while (message := receive()) is None:
                     pass
                 if differs(message, next(expected)):
@@ -306,7 +306,7 @@ def receive_mixed(receive: Receive, ledger: Ledger, keep_on: Callable[[int], Non
     differs, expected, number = ledger.differs, ledger.cycles, 0
     try:
         while True:
-            for number in range(often):
+            for number in range(often):  # noqa: B007  # the last one counts
                 while (message := receive()) is None:
                     pass
                 if differs(message, next(expected[message[0]])):
@@ -441,9 +441,7 @@ def round_trip(who: str, way: type[Messenger], line: Line, spinning: bool, secon
 # ------------------------------------------------------------------------------------------------------------ the tables
 def contenders(table: Table, found: dict[str, type[Messenger]], line: Line, seconds: float, *, batch: bool = False) -> None:
     for who, way in found.items():
-        if line.large and who in LONG_ONLY or not line.large and who in LARGE_ONLY:
-            continue
-        if line.size <= 64 and who in LONG_ONLY:
+        if who in (() if line.large else LARGE_ONLY) or (line.size <= 64 and who in LONG_ONLY):
             continue
         if reason := way.why_not(line, batch=batch):
             table.left_out[who] = reason
@@ -475,7 +473,9 @@ def round_trip_table(floor: Callable[..., float], spinning: bool, seconds: float
         table.contenders["two words (C)"] = partial(floor, "round-trip", "spin", TRIP, spin, seconds)
     table.contenders[first] = partial(floor, "round-trip", reference, TRIP, spin, seconds)
     table.contenders[C_QUEUE] = partial(floor, "round-trip", "queue", TRIP, spin, seconds)
-    found = SPINNING if spinning else {"two posix_ipc.Semaphores, no message": ways.PosixSemaphore, **BLOCKING}
+    found: dict[str, type[Messenger]] = (
+        SPINNING if spinning else {"two posix_ipc.Semaphores, no message": ways.PosixSemaphore, **BLOCKING}
+    )
     for who, way in found.items():
         if reason := way.why_not(line):
             table.left_out[who] = reason
