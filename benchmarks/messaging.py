@@ -1,8 +1,8 @@
 """What messages between processes cost: one way, by two producers, there and back, and as work that is acknowledged.
 
 Every measurement has processes of its own: one that receives, and one or two that send, all ready before a clock runs.  The clock
-is the receiver's: it starts when a queue was filled twice, and counts what arrives in a tenth of a second.  Then the senders are told
-to stop, and say how many messages they have sent.  So each queue is watched in the same state, and what it lost is known.
+is the receiver's: it starts when a queue was filled twice, and counts what arrives in a tenth of a second.  Then the senders are
+told to stop, and say how many messages they have sent.  So each queue is watched in the same state, and its losses are known.
 
 Messages come from a few that are made before, filled with random bytes; the receiver knows them, and in which order they have to
 come.  It compares small ones wholly; of large ones the number, and of some the ends and a piece somewhere.  A library that has
