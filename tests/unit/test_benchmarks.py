@@ -237,7 +237,7 @@ def test_a_library_whose_messages_do_not_arrive_as_they_were_sent_is_marked(
             return _every(17, change)(super().sender(me))
 
     table = _runner.Table("changed", _runner.NS, floor=None, ours=None)
-    taken = messaging.one_way(table, "changing", Changing, _messengers.Line(size, 16), batch=False, seconds=0.02)
+    taken = messaging.OneWay(table, "changing", Changing, _messengers.Line(size, 16), batch=False, seconds=0.02)()
     assert taken > 0
     assert table.remarks.get("changing", "").find(told) >= 0
     assert bool(table.remarks) == bool(told)
