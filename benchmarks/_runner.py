@@ -30,11 +30,19 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 #: Distributions whose versions are told, where they are installed.
-LIBRARIES = ("namedshm", "numpy", "pyarrow", "posix_ipc", "sysv_ipc", "membridge", "vineyard", "ray")
+LIBRARIES = (
+    *("namedshm", "numpy", "pyarrow", "posix_ipc", "sysv_ipc", "membridge", "vineyard", "ray"),
+    *("faster-fifo", "pyzmq", "eclipse-zenoh", "iceoryx2", "kickmsg", "cloudtoid-interprocess", "subetha-ipc"),
+)
 
 
 class LeftOut(Exception):
     """A benchmark cannot be run here; the text says why."""
+
+
+class GivesUp(Exception):
+    """A contender cannot do what is asked of it; the text says why.  The table goes on without it, unless it is what others are
+    compared with."""
 
 
 # ---------------------------------------------------------------------------------------------------- what a benchmark uses
@@ -82,7 +90,8 @@ class Ratio:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.low:.2f}..{self.high:.2f})"
+        median, low, high = (f"{value:,.{2 if value < 100 else 0}f}" for value in (self.median, self.low, self.high))
+        return f"{median} ({low}..{high})"
 
 
 @dataclass
@@ -100,13 +109,23 @@ class Table:
     warm_up: int = 0  # rounds before, whose values are dropped
     contenders: dict[str, Callable[[], float]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  # contender: why
+    remarks: dict[str, str] = field(default_factory=dict)  # contender: what its figures must not be read without
     values: dict[str, list[float]] = field(default_factory=dict)
 
     def measure(self, rounds: int) -> None:
         self.values = {who: [] for who in self.contenders}
         for number in range(-self.warm_up, rounds):
             for who, measure in self.contenders.items():
-                value = measure()
+                if who in self.left_out:
+                    continue
+                try:
+                    value = measure()
+                except GivesUp as error:
+                    if who in (self.floor, self.ours):
+                        raise
+                    self.left_out[who] = str(error)
+                    del self.values[who]
+                    continue
                 if number >= 0:
                     self.values[who].append(value)
 
@@ -125,7 +144,9 @@ class Table:
         for who, values in self.values.items():
             amounts = (self.unit.text(value) for value in (self.unit.best(values), statistics.median(values)))
             ratios = ("1" if who == to else str(self.ratio(who, to)) for to in columns.values())
-            lines.append(f"{who:40}" + "".join(f"{text:>14}" for text in amounts) + "".join(f"{text:>22}" for text in ratios))
+            shown = f"{who} *" if who in self.remarks else who
+            lines.append(f"{shown:40}" + "".join(f"{text:>14}" for text in amounts) + "".join(f"{text:>22}" for text in ratios))
+        lines += [f"* {who}: {remark}" for who, remark in self.remarks.items()]
         lines += [f"left out: {who}: {why}" for who, why in self.left_out.items()]
         return "\n".join(lines)
 
@@ -135,6 +156,7 @@ class Table:
             "unit": self.unit.name,
             **self.references(),
             "left_out": self.left_out,
+            "remarks": self.remarks,
             "contenders": {
                 who: {
                     "values": [value / self.unit.scale for value in values],

@@ -6,9 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+Send = Callable[[bytes], object]
 
 ROOT = Path(__file__).resolve().parents[2]
 if not (ROOT / "benchmarks").is_dir():
@@ -58,6 +61,27 @@ def tables(settings):
 
 if __name__ == "__main__":
     print(5000)
+'''
+FALTERING = '''
+"""Some do not do what they are asked."""
+
+from ._runner import MS, GivesUp, Table
+
+
+def tables(settings):
+    def falters():
+        table.remarks["lossy"] = "half of it was lost"
+        if len(table.values["bare"]) == 2:
+            raise GivesUp("tired")
+        return 1e6
+
+    def fails():
+        raise GivesUp("never began")
+
+    table = Table("faltering", MS, floor="bare", ours=None, rounds=3)
+    table.contenders.update({"bare": lambda: 2e6, "falters": falters, "lossy": lambda: 1e6})
+    yield table
+    yield Table("floor", MS, floor="bare", ours=None, contenders={"bare": fails})
 '''
 LACKING = "import a_library_that_is_not_there\n"
 
@@ -134,6 +158,16 @@ def test_a_benchmark_that_fails_ends_the_run_with_its_error(folder: Path) -> Non
     assert "RuntimeError: no turn for me" in _benchmarks(folder, "broken", expected=1)
 
 
+def test_a_contender_that_gives_up_is_left_out_unless_others_are_compared_with_it(folder: Path) -> None:
+    (folder / "benchmarks" / "faltering.py").write_text(FALTERING, "utf-8")
+    output = _benchmarks(folder, "faltering", expected=1)
+    lines = [line.split() for line in output.splitlines()]
+    assert ["bare", "2.00", "ms", "2.00", "ms", "1"] in lines
+    assert ["lossy", "*", "1.00", "ms", "1.00", "ms", "0.50", "(0.50..0.50)"] in lines
+    assert "\n* lossy: half of it was lost\nleft out: falters: tired\n" in output
+    assert "GivesUp: never began" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"), [(("nosuch",), "no benchmark 'nosuch', but lacking, queue, tiny"), (("--rounds", "0"), "1")]
 )
@@ -143,13 +177,13 @@ def test_wrong_arguments_are_refused(folder: Path, arguments: tuple[str, ...], t
 
 def test_help_names_every_benchmark_with_its_first_sentence() -> None:
     output = _benchmarks(ROOT, "--help")
-    for name in ("arrays", "copying", "lifecycle", "sync", "tables"):
+    for name in ("arrays", "copying", "lifecycle", "messaging", "sync", "tables"):
         assert f"\n  {name:12}What " in output
     assert "_contenders" not in output
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="benchmarks compare with libraries of Linux")
-@pytest.mark.parametrize("name", ["arrays", "copying", "lifecycle", "sync", "tables"])
+@pytest.mark.parametrize("name", ["arrays", "copying", "lifecycle", "messaging", "sync", "tables"])
 def test_each_benchmark_runs(tmp_path: Path, name: str) -> None:
     """With little data and one round; whatever the figures are."""
     file = tmp_path / "facts.json"
@@ -160,3 +194,50 @@ def test_each_benchmark_runs(tmp_path: Path, name: str) -> None:
     for table in tables:
         assert all(len(found["values"]) == 1 and found["values"][0] > 0 for found in table["contenders"].values()), table
         assert {table[column] for column in ("floor", "namedshm") if column in table} <= set(table["contenders"]), table
+
+
+# ---------------------------------------------------------------------------------------------------- messages that are checked
+def _every(number: int, change: Callable[[Send, bytes], object]) -> Callable[[Send], Send]:
+    """A sender that does something else with every so many messages."""
+
+    def change_some(send: Send) -> Send:
+        sent = 0
+
+        def send_or_change(message: bytes) -> object:
+            nonlocal sent
+            sent += 1
+            return send(message) if sent % number or message[0] >= 128 else change(send, message)  # 128: the last one
+
+        return send_or_change
+
+    return change_some
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="benchmarks compare with libraries of Linux")
+@pytest.mark.parametrize("size", [64, 65536])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda send, message: send(message), ""),
+        (lambda send, message: None, "of the messages were lost"),
+        (lambda send, message: (send(message), send(message)), "came twice"),
+        (lambda send, message: send(message[:20] + bytes(len(message) - 20)), "torn"),
+        (lambda send, message: send(bytes((message[0], (message[1] + 2) % 16)) + message[2:]), "torn"),
+    ],
+    ids=["whole", "lost", "doubled", "torn", "misnumbered"],
+)
+def test_a_library_whose_messages_do_not_arrive_as_they_were_sent_is_marked(
+    monkeypatch: pytest.MonkeyPatch, size: int, change: Callable[[Send, bytes], object], told: str
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import _messengers, _runner, messaging
+
+    class Changing(_messengers.Pipe):
+        def sender(self, me: int) -> Send:
+            return _every(17, change)(super().sender(me))
+
+    table = _runner.Table("changed", _runner.NS, floor=None, ours=None)
+    taken = messaging.OneWay(table, "changing", Changing, _messengers.Line(size, 16), batch=False, seconds=0.02)()
+    assert taken > 0
+    assert table.remarks.get("changing", "").find(told) >= 0
+    assert bool(table.remarks) == bool(told)
