@@ -88,6 +88,8 @@ else:
     class _ShutDown(Exception):
         """The standard library has it since Python 3.13."""
 
+    _ShutDown.__name__ = _ShutDown.__qualname__ = "ShutDown"
+
 
 class ShutDown(errors.NamedShmError, _ShutDown):
     """The queue was shut down; or, made with ``end_with_producers``, it is empty and all who put are gone.
@@ -268,9 +270,6 @@ class Queue(QueueHandle, Holder):
     """
 
     __slots__ = ()
-
-    def __init__(self, *arguments: object, **options: object) -> None:
-        raise TypeError("Queue objects are made by Queue.create() and Queue.open()")
 
     # -------------------------------------------------------------------------------------------------- making, opening
     @classmethod

@@ -17,6 +17,12 @@ from namedshm.queue import Empty, Full, Queue, ShutDown
 Make = Callable[..., Queue]
 
 
+def dropped(make: Callable[..., object], *arguments: object) -> None:
+    """Make something, and let nothing refer to it."""
+    make(*arguments)
+    gc.collect()
+
+
 def used(q: Queue) -> int:
     """Chunks that are not free."""
     return q.chunks - q.statistics().free_chunks
@@ -133,7 +139,7 @@ def test_what_could_still_be_written_is_not_put(make: Make, kind: str) -> None:
     del kept
     loan.commit()
     assert q.get()[0 if kind != "slice" else 2] == 1
-    with pytest.raises(BufferError), q.loan(10) as window:  # noqa: PT012
+    with pytest.raises(BufferError), q.loan(10) as window:
         kept = of(window)
     assert q.empty()
     kept[0] = 1  # the memory is its own as long as it lives
@@ -145,8 +151,7 @@ def test_what_could_still_be_written_is_not_put(make: Make, kind: str) -> None:
 def test_a_loan_that_is_dropped_puts_nothing_and_says_so(make: Make) -> None:
     q = make(4, 1000)
     with pytest.warns(ResourceWarning, match="nothing was put"):
-        q.loan(3)
-        gc.collect()
+        dropped(q.loan, 3)
     assert q.empty()
     assert used(q) == 0
 
@@ -229,8 +234,7 @@ def test_a_message_that_is_dropped_is_lost_and_says_so(make: Make) -> None:
     q = make(4, 5000)
     q.put(bytes(5000))
     with pytest.warns(ResourceWarning, match="lost"):
-        q.take()
-        gc.collect()
+        dropped(q.take)
     assert used(q) == 0
     with pytest.raises(Empty):
         q.get(0)
@@ -308,8 +312,7 @@ def test_one_that_is_dropped_comes_again(make: Make) -> None:
     q = make(8, 100, ack=True)
     q.put(b"one")
     with pytest.warns(ResourceWarning, match="comes again"):
-        q.take()
-        gc.collect()
+        dropped(q.take)
     assert q.get(5) == b"one"
 
 

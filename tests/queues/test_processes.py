@@ -170,9 +170,7 @@ def test_with_acknowledgement_a_killed_consumer_loses_nothing(make: Make, peers:
         q.get(0.01)
 
 
-def test_without_acknowledgement_what_a_killed_consumer_had_taken_is_gone_and_its_memory_is_not(
-    make: Make, peers: _Lender
-) -> None:
+def test_without_acknowledgement_what_a_killed_consumer_had_taken_is_gone_and_its_memory_is_not(make: Make, peers: _Lender) -> None:
     q = make(16, 5000, chunks=16)
     q.put_many([bytes([number]) * 5000 for number in range(10)])
     peer = peers(name=q.name)

@@ -262,7 +262,7 @@ class ObjectInfo(NamedTuple):
     """A snapshot of one living object, taken without opening it."""
 
     name: str  # with Global\ prefix where it applies
-    type: Literal["section", "mutex", "event", "semaphore", "queue"]  # "queue": of C and C++ programs
+    type: Literal["section", "mutex", "event", "semaphore", "queue"]
     size: int  # bytes; 0 for synchronisation objects
     handles: int | None  # open handles in all processes; None: the system does not tell
     mappings: int | None  # attachments of the memory, by handles and views together; None: not told

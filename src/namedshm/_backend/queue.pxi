@@ -134,6 +134,9 @@ cdef class QueueHandle:
     def __cinit__(self, *args, **kwargs):
         nshm_gate_shut(&self.gate)
 
+    def __init__(self, *args, **kwargs):
+        raise TypeError("Queue objects are made by Queue.create() and Queue.open()")
+
     # Takes what a C call made; nothing in here gives the GIL away before it is owned.
     @final
     cdef int own(self, object name, str access, bint created, object identity) except -1:
