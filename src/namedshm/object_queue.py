@@ -53,6 +53,7 @@ MAX_SIZE = 64 << 20
 #: Objects a queue holds of which no limit was wished.
 MANY = 4096
 
+_SMALL = 4096  # bytes; of a pickle that has its eight bytes put in front
 _JOINED = 16384  # bytes; a message that is shorter is put together first and put at once
 _BESIDE = 1024  # bytes; a buffer that is shorter goes in the pickle
 _AT_ONCE = 65536  # bytes; copying fewer takes less time than starting to copy well
@@ -61,45 +62,39 @@ _FIRST_NAP, _LONGEST_NAP = 0.0005, 0.01  # seconds between two looks of join()
 
 
 # ------------------------------------------------------------------------------------------------------------ pickling
-class _Pickler(pickle.Pickler):
-    """As multiprocessing pickles for other processes: it knows what only those can receive (sockets, connections)."""
-
-    def __init__(self, file: Any, keep: Callable[[pickle.PickleBuffer], bool]) -> None:
-        super().__init__(file, 5, buffer_callback=keep)
-        self.dispatch_table = {**copyreg.dispatch_table, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]  # what its register() fills
-
-
-class _ArrayPickler(_Pickler):
-    """The same, and it asks of everything whether it is an array that goes by name (``_pickling/arrays_by_name.py``)."""
+class _ArrayPickler(pickle.Pickler):
+    """Asks of everything whether it is an array that goes by name (``_pickling/arrays_by_name.py``)."""
 
     def reducer_override(self, thing: object) -> Any:
         asked = getattr(ForkingPickler, "reducer_override", None)
         return NotImplemented if asked is None else asked(self, thing)
 
 
-class _Pieces:
+class _Pieces(list["bytes | bytearray | memoryview"]):
     """A file that keeps what is written: large bytes are not copied, they are the object's own."""
 
-    __slots__ = ("write",)
-
-    write: Callable[[Any], object]
+    write = list.append
 
 
-def _dump(thing: object) -> tuple[list[Any], list[memoryview]]:
-    """The pickle, in pieces, and the buffers beside it.  Raises what pickling raises."""
-    pieces: list[Any] = []
-    buffers: list[memoryview] = []
+class _Buffers(list[memoryview]):
+    """Those that go beside the pickle."""
 
-    def keep(buffer: pickle.PickleBuffer) -> bool:
+    def keep(self, buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
         if len(raw) < _BESIDE:
-            return True
-        buffers.append(raw)
+            return True  # in the pickle
+        self.append(raw)
         return False
 
-    file = _Pieces()
-    file.write = pieces.append
-    (_ArrayPickler if "numpy" in sys.modules else _Pickler)(file, keep).dump(thing)
+
+def _dump(thing: object) -> tuple[_Pieces, _Buffers]:
+    """The pickle, in pieces, and the buffers beside it.  Raises what pickling raises."""
+    pieces, buffers = _Pieces(), _Buffers()
+    kind = _ArrayPickler if "numpy" in sys.modules else pickle.Pickler
+    pickler = kind(pieces, 5, buffer_callback=buffers.keep)
+    # As multiprocessing pickles for other processes: with what only those can receive (sockets, connections).
+    pickler.dispatch_table = {**copyreg.dispatch_table, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]  # what its register() fills
+    pickler.dump(thing)
     return pieces, buffers
 
 
@@ -226,7 +221,13 @@ class ObjectQueue(Holder):
             what pickling it raises; ClosedHandle (a ValueError), AccessDenied, OutOfResources as :meth:`namedshm.Queue.put`.
         """
         queue = self._queue
-        pieces, size = object_frame.lay_out(*_dump(obj))
+        pickled, buffers = _dump(obj)
+        if not buffers and len(pickled) == 1 and len(pickled[0]) <= _SMALL:  # most objects
+            frame = object_frame.PLAIN + pickled[0]
+            if len(frame) <= queue.max_size:
+                queue.put(frame, timeout if block else 0)
+                return
+        pieces, size = object_frame.lay_out(pickled, buffers)
         if size > queue.max_size:
             raise errors.InvalidArgument(
                 f"Cannot put an object of {size} bytes into {label('queue', queue.name)}: its objects have {queue.max_size} bytes at "
@@ -236,12 +237,9 @@ class ObjectQueue(Holder):
             )
         patience = timeout if block else 0
         if size <= _JOINED:
-            if len(pieces) == 2 and pieces[1][0] == 8:  # most objects
-                queue.put(object_frame.PLAIN + pieces[1][1], patience)
-            else:
-                frame = unfilled(size)
-                _written(frame, pieces)
-                queue.put(frame, patience)
+            joined = unfilled(size)
+            _written(joined, pieces)
+            queue.put(joined, patience)
             return
         patience = seconds(patience, "put", queue.name)
         deadline = None if patience is None else time.monotonic() + patience
@@ -271,7 +269,7 @@ class ObjectQueue(Holder):
             is out of the queue; what unpickling raises; ClosedHandle (a ValueError), AccessDenied, OutOfResources as
             :meth:`namedshm.Queue.get`.
         """
-        message = self._queue.get_or_take(timeout if block else 0)
+        message = self._queue._get_or_take(timeout if block else 0)
         if type(message) is bytes:
             if message.startswith(object_frame.PLAIN):
                 return pickle.loads(message[8:])

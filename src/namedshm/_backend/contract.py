@@ -198,7 +198,7 @@ class QueueHandle(Protocol):
     def take(self, timeout: float | None = None) -> Any:
         """A message where it lies: of the class that ``set_queue_classes`` was given, a subclass of native's."""
 
-    def get_or_take(self, timeout: float | None = None) -> Any:
+    def _get_or_take(self, timeout: float | None = None) -> Any:
         """The bytes of a message that lay in a slot; of one in a chunk the same as :meth:`take`."""
 
     def loan(self, size: int | None = None, timeout: float | None = None) -> Any:

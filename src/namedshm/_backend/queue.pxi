@@ -628,7 +628,7 @@ cdef class QueueHandle:
         message.hold(self, message.w.length, NSHM_CONSUMER)
         return message
 
-    def get_or_take(self, timeout=None):
+    def _get_or_take(self, timeout=None):
         """The bytes of a message that lay in a slot, or a window on one in a chunk: what costs least of both."""
         cdef int64_t patience = QUEUE_FOR_EVER if timeout is None else nanoseconds(timeout, "get", self.name)
         cdef nshm_queue_window w
@@ -895,7 +895,7 @@ cdef class QueueMessage(QueueWindow):
 cdef class QueueLoan(QueueWindow):
     cdef uint64_t sent
     cdef object timeout
-    cdef bint sending  # by commit_lent()
+    cdef bint sending  # by _commit_lent()
 
     def __setitem__(self, index, value):
         with PyMemoryView_FromObject(self) as view:
@@ -945,7 +945,7 @@ cdef class QueueLoan(QueueWindow):
             raise self.queue.failure(r, "put")
         self.leave()
 
-    def commit_lent(self, timeout=None):
+    def _commit_lent(self, timeout=None):
         """commit() though there are buffers: they keep the memory mapped, and show what lies in it then."""
         cdef int64_t patience = nanoseconds(timeout, "commit", None), end = -1
         cdef int r
