@@ -273,12 +273,12 @@ class ObjectQueue(Holder):
         if type(message) is bytes:
             if message.startswith(object_frame.PLAIN):
                 return pickle.loads(message[8:])
-            return self._loaded(memoryview(message), _own)
+            return self._loaded(memoryview(message), _own, None)
         return self._got(message)
 
     def _got(self, message: Message) -> Any:
         with message:
-            return self._loaded(memoryview(message), _own)
+            return self._loaded(memoryview(message), _own, message)
 
     def get_nowait(self) -> Any:
         """``get(False)``."""
@@ -301,14 +301,16 @@ class ObjectQueue(Holder):
         """
         return Taken(self, timeout)
 
-    def _loaded(self, view: memoryview, own: Callable[[memoryview], Any] | None) -> Any:
+    def _loaded(self, view: memoryview, own: Callable[[memoryview], Any] | None, message: Message | None) -> Any:
         """The object in a message; the views of it are released, but what the object itself refers to if it owns nothing."""
         slices: list[memoryview] = []
         try:
             try:
                 pickled, buffers = object_frame.parts(view)
             except ValueError as error:
-                raise self._no_object(view, error) from None
+                if message is not None:  # it will never be an object: with acknowledgement, too, it does not come again
+                    message.release()
+                raise self._no_object(bytes(view[:8]), error) from None
             slices = [pickled, *buffers]
             return pickle.loads(pickled, buffers=buffers if own is None else map(own, buffers))
         finally:
@@ -316,8 +318,7 @@ class ObjectQueue(Holder):
                 one.release()
             view.release()
 
-    def _no_object(self, view: memoryview, reason: ValueError) -> errors.InvalidContent:
-        first = bytes(view[:8])
+    def _no_object(self, first: bytes, reason: ValueError) -> errors.InvalidContent:
         found = "" if first.startswith(object_frame.MAGIC) else f". It is {messages.kind(first)}"
         return errors.InvalidContent(
             f"A message of {label('queue', self.name)} cannot be got as an object, and is out of the queue: {reason}{found}",
@@ -416,10 +417,7 @@ class Taken:
             raise ValueError("An object is taken once: call take() for the next one")
         message = self._message = self._queue.queue.take(self._timeout)
         try:
-            return self._queue._loaded(memoryview(message), None)
-        except errors.InvalidContent:
-            message.release()
-            raise
+            return self._queue._loaded(memoryview(message), None, message)
         except BaseException as error:
             message.__exit__(type(error), error, None)
             raise
@@ -478,12 +476,9 @@ class JoinableObjectQueue(ObjectQueue):
 
     def _got(self, message: Message) -> Any:
         try:
-            found = self._loaded(memoryview(message), _own)
-        except errors.InvalidContent:
-            message.release()
-            raise
+            found = self._loaded(memoryview(message), _own, message)
         except BaseException:
-            message.give_back()
+            message.give_back()  # a no-op if it was released
             raise
         self._mine().append((threading.get_ident(), message))
         return found
