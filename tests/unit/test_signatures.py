@@ -31,7 +31,7 @@ RAW = (
         "pulse_event",
         "release_mutex",
     ),
-    *("release_semaphore", "reset_event", "set_event", "try_acquire", "wait_event", "figures", "participants_now"),
+    *("release_semaphore", "reset_event", "set_event", "try_acquire", "wait_event", "figures", "participants_now", "spin_for"),
 )
 
 

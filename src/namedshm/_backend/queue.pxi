@@ -188,9 +188,8 @@ cdef class QueueHandle:
     def spin_ns(self):
         return self.q.spin
 
-    @spin_ns.setter
-    def spin_ns(self, int64_t value):
-        self.q.spin = value
+    def spin_for(self, int64_t nanoseconds):
+        self.q.spin = nanoseconds
 
     # ---- the gate
     @final
@@ -660,7 +659,7 @@ cdef class QueueHandle:
         cdef int r
         if length > self.q.message_max:
             raise self.failure(-EMSGSIZE, "loan")
-        loan.timeout = timeout
+        loan.patience = timeout
         self.enter("loan")
         try:
             r = self.borrow(&loan.w, patience, &end, "loan")
@@ -894,8 +893,8 @@ cdef class QueueMessage(QueueWindow):
 @no_gc_clear
 cdef class QueueLoan(QueueWindow):
     cdef uint64_t sent
-    cdef object timeout
-    cdef bint sending  # by _commit_lent()
+    cdef public object patience  # seconds to wait for room at the end of the block
+    cdef bint sending            # by _commit_lent()
 
     def __setitem__(self, index, value):
         with PyMemoryView_FromObject(self) as view:
@@ -916,6 +915,10 @@ cdef class QueueLoan(QueueWindow):
             raise queue_errors.InvalidArgument(
                 f"Cannot put {n} bytes of a loan of {self.size}: borrow more", name=self.queue.name, call="loan")
         self.sent = n
+
+    @property
+    def lender(self):
+        return self.queue
 
     @property
     def ended(self):
@@ -984,7 +987,7 @@ cdef class QueueLoan(QueueWindow):
             return
         try:
             if kind is None:
-                self.commit(self.timeout)
+                self.commit(self.patience)
         finally:
             self.abandon()
 
