@@ -13,6 +13,7 @@ The layers, from the top; imports only go down:
     arrays                     NumPy arrays by name; needs numpy
     arrow                      Arrow tables by name; needs pyarrow
     sync  inspection           Mutex, Event, Semaphore, RWLock, Condition, wait_any(), wait_all(), in _sync/; what is alive
+    object_queue               ObjectQueue: Python objects by name; in the place of multiprocessing.Queue
     queue                      Queue: messages by name
     records/                   a few named values, always consistent
     aio                        waits for asyncio
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from . import copying as copying
     from . import inspection as inspection
     from . import managers as managers
+    from . import object_queue as object_queue
     from . import queue as queue
     from . import records as records
     from . import shared_memory as shared_memory
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from .inspection import ObjectInfo as ObjectInfo
     from .inspection import describe as describe
     from .inspection import list_objects as list_objects
+    from .object_queue import JoinableObjectQueue as JoinableObjectQueue
+    from .object_queue import ObjectQueue as ObjectQueue
     from .queue import Queue as Queue
     from .sync import Event as Event
     from .sync import Mutex as Mutex
@@ -89,6 +93,7 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "InvalidArgument",
     "InvalidContent",
     "InvalidName",
+    "JoinableObjectQueue",
     "LimitExceeded",
     "Mutex",
     "NamedShmError",
@@ -96,6 +101,7 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "NotOwned",
     "NotReady",
     "ObjectInfo",
+    "ObjectQueue",
     "OutOfResources",
     "Queue",
     "Section",
@@ -122,6 +128,8 @@ _LAZY = {
     "ObjectInfo": "inspection",
     "describe": "inspection",
     "list_objects": "inspection",
+    "JoinableObjectQueue": "object_queue",
+    "ObjectQueue": "object_queue",
     "Queue": "queue",
     "Event": "sync",
     "Mutex": "sync",
@@ -134,7 +142,9 @@ _LAZY = {
 
 
 #: Modules that are attributes of the package without having been imported.
-_MODULES = ("arrays", "arrow", "copying", "inspection", "managers", "queue", "records", "shared_memory", "sync", "win32")
+_MODULES = (
+    *("arrays", "arrow", "copying", "inspection", "managers", "object_queue", "queue", "records", "shared_memory", "sync", "win32"),
+)
 
 
 if not TYPE_CHECKING:  # to a checker there is what is imported above, and nothing else

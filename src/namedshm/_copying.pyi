@@ -54,3 +54,6 @@ def populate(mapping: Mapping, offset: int, length: int, write: bool, threads: i
 
     Pages of a reserved section that are not committed are left out.  Signals, threads and closing as in :meth:`Pair.move_by`.
     """
+
+def unfilled(size: int, /) -> bytearray:
+    """A bytearray whose bytes are anything, to be filled at once."""

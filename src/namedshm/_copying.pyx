@@ -12,6 +12,7 @@ A fork in the midst of it (by a signal handler or the progress callback; another
 child without helpers, and with units that nobody will finish.  The child must not wait for them: `forks` tells.
 """
 from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release, PyBUF_SIMPLE, PyBUF_WRITABLE
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
@@ -279,6 +280,11 @@ def populate(Mapping m not None, Py_ssize_t offset, Py_ssize_t length, bint writ
     finally:
         m._leave()
     return failure
+
+
+def unfilled(Py_ssize_t size):
+    """A bytearray whose bytes are anything: it is going to be filled, and need not be filled with zeros before."""
+    return PyByteArray_FromStringAndSize(NULL, size)
 
 
 cdef job *new_job(char *to, Py_ssize_t size, Pager pager) except NULL:

@@ -7,6 +7,8 @@ A :class:`NamedArray` is an ``ndarray`` whose elements are in a section.  It and
 tensors made from it) keep the name and the memory; when the last of all processes goes, both do.  Pickling one sends the name,
 identity and place, never the elements.  What is computed from it is an ordinary array.
 
+A queue (:class:`namedshm.Queue`) takes arrays over: :func:`send`, :func:`receive`; without a copy :func:`loan`, :func:`take`.
+
 The section's bytes are a ``.npy`` file (``_formats/npy.py``), so any language that reads those can open it; they appear at once
 (``_formats/publication.py``).  What is read from a section that others can write to is checked, and evaluated by nobody.
 """
@@ -16,7 +18,9 @@ from __future__ import annotations
 import copyreg
 import functools
 import operator
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
 try:
@@ -30,25 +34,27 @@ except ImportError as _error:
 from . import errors
 from . import section as sections
 from ._arguments import seconds
-from ._formats import npy
+from ._formats import messages, npy
 from ._formats.array_layout import Layout, decode, layout
 from ._formats.publication import SIZE
 from ._formats.publication import publish as publish_content
 from ._held import HeldView, hold, published
-from ._holder import Holder, sendable
+from ._holder import Holder, label, sendable
 from ._pickling.behind import behind
 from ._pickling.unavailable import unpickling
 from ._pickling.when_imported import when_imported
 from .copying import copy
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import EllipsisType
     from typing import TypeAlias
 
     from ._backend.contract import Access, HugePages, ViewAccess
+    from .queue import Message, Queue
     from .section import Section, View
 
-__all__ = ["NamedArray", "create", "open", "publish", "replace"]
+__all__ = ["NamedArray", "create", "loan", "open", "publish", "receive", "replace", "send", "take"]
 
 T = TypeVar("T", bound=np.generic)
 T_co = TypeVar("T_co", bound=np.generic, covariant=True)
@@ -385,9 +391,205 @@ def open(name: str, access: ViewAccess = "write", *, wait: float | None = 0, tim
     return _read(sections.open(name, "read" if access == "copy" else access, wait=wait), timeout, access)
 
 
+# -------------------------------------------------------------------------------------------------------- through a queue
+def send(
+    queue: Queue,
+    array: npt.ArrayLike,
+    timeout: float | None = None,
+    *,
+    order: Literal["C", "F"] | None = None,
+    threads: int | None = None,
+) -> None:
+    """Put an array into a queue: its elements are copied there, and are the queue's; ``array`` is not needed any more.
+
+    Args:
+        queue: a :class:`namedshm.Queue`, made with a ``max_size`` of the elements and 128 bytes; more for a dtype with fields.
+        array: anything ``numpy.asarray`` takes; no Python objects.
+        timeout: seconds to wait for room; None for ever.
+        order: as in :func:`create`; None keeps the array's own.
+        threads: as in :func:`publish`.
+
+    Raises:
+        InvalidArgument: a dtype that a ``.npy`` header cannot say; it is longer than ``max_size``.
+        and what :meth:`namedshm.Queue.put` raises.
+    """
+    source, layout, header = _source(queue.name, array, order, "send")
+    size = layout.offset + layout.size
+    _fits(queue, layout, size, "send")
+    if size <= queue.slot_size:
+        queue.put(header + source.astype(layout.dtype, copy=False).tobytes("F" if layout.fortran else "C"), timeout)
+        return
+    with queue.loan(size, timeout) as window:
+        memory = np.frombuffer(memoryview(window), np.uint8)
+        memory[: len(header)] = np.frombuffer(header, np.uint8)
+        _copy(_within(memory, layout), source, threads, None)
+        del memory
+
+
+def receive(queue: Queue, timeout: float | None = None, *, threads: int | None = None) -> np.ndarray[Any, Any]:
+    """Get the next array of a queue: an ordinary one, with elements of its own.
+
+    Args:
+        timeout: seconds to wait for one; None for ever.
+        threads: how many copy; None: as many as pay.
+
+    Raises:
+        InvalidContent: the message is no array; it is out of the queue then.
+        and what :meth:`namedshm.Queue.get` raises.
+    """
+    message = queue._get_or_take(timeout)
+    if isinstance(message, bytes):
+        return _copied(_announced(queue, message), memoryview(message), threads)
+    with message, memoryview(message) as view:
+        return _copied(_told(queue, message), view, threads)
+
+
+@contextmanager
+def take(queue: Queue, timeout: float | None = None) -> Iterator[np.ndarray[Any, Any]]:
+    """The next array of a queue where it lies, without a copy: it is read-only, and the queue's again after the block.
+
+        with arrays.take(frames) as frame:
+            show(frame)
+
+    With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.  What
+    refers to the array for longer than the block keeps the memory, and the acknowledgement waits for it: ``copy()`` what is to stay.
+
+    Args:
+        timeout: seconds to wait for one; None for ever.
+
+    Raises: at the beginning of the block, as :func:`receive`.
+    """
+    with queue.take(timeout) as message:
+        yield _within(np.frombuffer(memoryview(message), np.uint8), _told(queue, message))
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def loan(
+        queue: Queue,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        *,
+        order: Literal["C", "F"] = "C",
+        timeout: float | None = None,
+    ) -> AbstractContextManager[npt.NDArray[np.float64]]: ...
+    @overload
+    def loan(
+        queue: Queue,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: _DType[T],
+        *,
+        order: Literal["C", "F"] = "C",
+        timeout: float | None = None,
+    ) -> AbstractContextManager[npt.NDArray[T]]: ...
+    @overload
+    def loan(
+        queue: Queue,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: npt.DTypeLike,
+        *,
+        order: Literal["C", "F"] = "C",
+        timeout: float | None = None,
+    ) -> AbstractContextManager[np.ndarray[Any, Any]]: ...
+
+
+@contextmanager
+def loan(
+    queue: Queue,
+    shape: SupportsIndex | Sequence[SupportsIndex],
+    dtype: npt.DTypeLike = float,
+    *,
+    order: Literal["C", "F"] = "C",
+    timeout: float | None = None,
+) -> Iterator[np.ndarray[Any, Any]]:
+    """An array in the queue's own memory, to be filled: it is sent at the end of the block, and an exception abandons it.
+
+        with arrays.loan(frames, (1080, 1920, 3), "uint8") as frame:
+            camera.readinto(frame)
+
+    At first its elements are anything.  After the block it can neither be written nor relied on: the memory is the queue's.
+
+    Args:
+        shape, dtype, order: as in :func:`create`.
+        timeout: seconds to wait for a free chunk at the beginning, and for room at the end; None for ever.
+
+    Raises: as :func:`send`, at the beginning and at the end of the block; at the end BufferError: a slice or another view of the
+        array is still there, and could change what was sent.  Then nothing is sent.
+    """
+    layout, header = _layout(queue.name, shape, dtype, order, "loan")
+    size = layout.offset + layout.size
+    _fits(queue, layout, size, "loan")
+    window = queue.loan(size, timeout)
+    try:
+        memory = np.frombuffer(memoryview(window), np.uint8)
+        memory[: len(header)] = np.frombuffer(header, np.uint8)
+        array = _within(memory, layout)
+        users = sys.getrefcount(memory)
+        yield array
+        # Views of the array refer to its memory and not to it: so does NumPy when it makes one of another.  The array itself is
+        # in the variable that the block named, and stays there; so it is made read-only, and the memory mapped until it is gone.
+        if sys.getrefcount(memory) > users:
+            raise BufferError(
+                "A view of this array is still there, and could change it after it was sent: delete it (del) before the block ends"
+            )
+        array.flags.writeable = False
+        del memory, array
+        window._commit_lent(timeout)
+    finally:
+        window.abandon()
+
+
+def _fits(queue: Queue, layout: Layout, size: int, call: str) -> None:
+    if size > queue.max_size:
+        raise errors.InvalidArgument(
+            f"Cannot {call} an array of shape {npy.short(layout.shape)} and dtype {npy.short(layout.dtype)}: with its header it has "
+            f"{size} bytes, messages of {label('queue', queue.name)} {queue.max_size} at most. Create it with a larger max_size",
+            name=queue.name,
+            call=call,
+        )
+
+
+def _told(queue: Queue, message: Message) -> Layout:
+    """What a message holds.  One that is no array never will be: with acknowledgement, too, it does not come again."""
+    try:
+        return _announced(queue, message)
+    except errors.InvalidContent:
+        message.release()
+        raise
+
+
+def _announced(queue: Queue, message: Message | bytes) -> Layout:
+    first = message[:8]
+    try:
+        if not first.startswith(npy.MAGIC):
+            raise ValueError(f"it is {messages.kind(first)}")
+        found = decode(message, first)
+        _within(np.frombuffer(memoryview(message), np.uint8), found)  # more dimensions, or longer ones, than NumPy has
+        return found
+    except (ValueError, OverflowError) as error:
+        raise errors.InvalidContent(
+            f"A message of {label('queue', queue.name)} is no array that can be used, and is out of the queue: {error}",
+            name=queue.name,
+            call="receive",
+        ) from None
+
+
+def _copied(found: Layout, view: memoryview, threads: int | None) -> np.ndarray[Any, Any]:
+    memory = np.empty(found.size, np.uint8)
+    if found.size:
+        copy(memory.data, view[found.offset : found.offset + found.size], threads=threads)
+    return _within(memory, found._replace(offset=0))
+
+
+def _within(memory: np.ndarray[Any, Any], layout: Layout) -> np.ndarray[Any, Any]:
+    """The array in these bytes."""
+    return np.ndarray(layout.shape, layout.dtype, memory, layout.offset, None, "F" if layout.fortran else "C")
+
+
 # -------------------------------------------------------------------------------------------------------- inside
-def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[Layout, bytes]:
+def _layout(name: str | None, shape: Any, dtype: Any, order: object, call: str = "create") -> tuple[Layout, bytes]:
     """The layout and header of a new array; every reason why there cannot be one is an InvalidArgument."""
+    what = f"create an array {name!r}" if call == "create" else f"{call} an array"
     try:
         resolved = np.dtype(dtype)
         lengths = tuple(map(operator.index, [shape] if hasattr(shape, "__index__") else shape))
@@ -401,24 +603,27 @@ def _layout(name: str | None, shape: Any, dtype: Any, order: object) -> tuple[La
         return layout(np.empty(0, resolved).dtype, lengths, order)  # 'S' and 'U' get a length there
     except (TypeError, ValueError, OverflowError, SyntaxError) as error:
         raise errors.InvalidArgument(
-            f"Cannot create an array {name!r} of shape {npy.short(shape)} and dtype {npy.short(dtype)}: {error}",
+            f"Cannot {what} of shape {npy.short(shape)} and dtype {npy.short(dtype)}: {error}",
             name=name,
-            call="create",
+            call=call,
         ) from None
 
 
-def _source(name: str | None, array: npt.ArrayLike, order: Literal["C", "F"] | None) -> tuple[np.ndarray[Any, Any], Layout, bytes]:
+def _source(
+    name: str | None, array: npt.ArrayLike, order: Literal["C", "F"] | None, call: str = "create"
+) -> tuple[np.ndarray[Any, Any], Layout, bytes]:
     """What is to be published, and where it goes."""
     if isinstance(array, np.ma.MaskedArray):
+        what = f"publish {name!r}" if call == "create" else f"{call} this"
         raise errors.InvalidArgument(
-            f"Cannot publish {name!r}: a masked array has a mask, a .npy file has none. Publish its data and its mask",
+            f"Cannot {what}: a masked array has a mask, a .npy file has none. Take its data and its mask, one by one",
             name=name,
-            call="publish",
+            call="publish" if call == "create" else call,
         )
     source = np.asarray(array)
     if order is None:
         order = "F" if source.flags.fnc else "C"
-    return source, *_layout(name, source.shape, source.dtype, order)
+    return source, *_layout(name, source.shape, source.dtype, order, call)
 
 
 def _fill(handle: Section, layout: Layout, header: bytes, write: Callable[[NamedArray[Any]], None]) -> NamedArray[Any]:
@@ -443,7 +648,7 @@ def _fill(handle: Section, layout: Layout, header: bytes, write: Callable[[Named
 
 
 def _copy(
-    target: NamedArray[Any],
+    target: np.ndarray[Any, Any],
     source: np.ndarray[Any, Any],
     threads: int | None,
     progress: Callable[[int, int], object] | None,

@@ -8,12 +8,15 @@ speaks Arrow, and copies nothing.  A :class:`NamedTable` keeps the name; so does
 besides keeping its memory.  A published table does not change: ``replace`` publishes a new one under its name, and its readers keep
 what they have; on Windows publish under another name.
 
+A queue (:class:`namedshm.Queue`) takes tables over: :func:`send`, :func:`receive`; without a copy :func:`take`.
+
 The section's bytes are an Arrow IPC file (``_formats/arrow_ipc.py`` says how it is laid out and checked); they appear at once
 (``_formats/publication.py``).
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 try:
@@ -26,20 +29,21 @@ except ImportError as _error:
 from . import errors
 from . import section as sections
 from ._arguments import seconds
-from ._formats import publication
+from ._formats import messages, publication
 from ._formats.arrow_ipc import MAGIC, Damaged, Recorder, check, lay_out
 from ._held import hold, published
-from ._holder import Holder
+from ._holder import Holder, label
 from ._pickling.unavailable import unpickling
 from .copying import copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ._backend.contract import Access, HugePages
+    from .queue import Message, Queue
     from .section import Section, View
 
-__all__ = ["NamedTable", "open", "publish", "replace"]
+__all__ = ["NamedTable", "open", "publish", "receive", "replace", "send", "take"]
 
 _READING = pa.ipc.IpcReadOptions(use_threads=False)  # there is nothing to compute
 _LONGEST_REASON = 300  # characters; names of columns can be of any length
@@ -207,9 +211,118 @@ def open(
         AccessDenied, WrongType, InvalidName, InvalidArgument, OutOfResources: as :func:`namedshm.open`.
     """
     timeout = seconds(timeout, "open", name)
-    if validate not in ("structure", "full"):
-        raise errors.InvalidArgument(f"validate {validate!r}: use 'structure' or 'full'", name=name, call="open")
+    _check_validate(name, validate, "open")
     return _read(sections.open(name, "read", wait=wait), timeout, validate, populate)
+
+
+# -------------------------------------------------------------------------------------------------------- through a queue
+def send(queue: Queue, data: Any, timeout: float | None = None, *, threads: int | None = None) -> None:
+    """Put a table into a queue: it is copied there, and is the queue's; ``data`` is not needed any more.
+
+    Args:
+        queue: a :class:`namedshm.Queue`, whose ``max_size`` is that of the table's Arrow file at least.
+        data: a table or record batches, as for :func:`publish`.
+        timeout: seconds to wait for room; None for ever.
+        threads: as in :func:`publish`.
+
+    Raises:
+        InvalidArgument: Arrow's file format cannot hold the data; it is longer than ``max_size``.
+        TypeError: ``data`` is nothing of Arrow's.
+        and what :meth:`namedshm.Queue.put` raises, and what a reader raises.
+    """
+    pieces, size = _encode(None, _as_table(None, data))
+    if size > queue.max_size:
+        raise errors.InvalidArgument(
+            f"Cannot send a table of {size} bytes: messages of {label('queue', queue.name)} have {queue.max_size} at most. Send it in "
+            "parts (table.slice), or create the queue with a larger max_size",
+            name=queue.name,
+            call="send",
+        )
+    if size <= queue.slot_size:
+        joined = bytearray(size)
+        _place(memoryview(joined), pieces, size, threads)
+        queue.put(joined, timeout)
+        return
+    with queue.loan(size, timeout) as window, memoryview(window) as memory:
+        _place(memory, pieces, size, threads)
+
+
+def _place(memory: memoryview, pieces: list[tuple[int, Any]], size: int, threads: int | None) -> None:
+    """All of a file, in memory that holds anything: what is between its pieces is zero."""
+    end = 0
+    for at, piece in [*pieces, (size, b"")]:
+        data = memoryview(piece).cast("B")
+        memory[end:at] = bytes(at - end)
+        end = at + len(data)
+        if len(data) >= _AHEAD:
+            copy(memory[at:end], data, threads=threads)
+        else:
+            memory[at:end] = data
+
+
+def receive(
+    queue: Queue,
+    timeout: float | None = None,
+    *,
+    validate: Literal["structure", "full"] = "structure",
+    threads: int | None = None,
+) -> Any:
+    """Get the next table of a queue: a ``pyarrow.Table`` with buffers of its own.
+
+    Args:
+        timeout: seconds to wait for one; None for ever.
+        validate: as in :func:`open`; what is checked is the own copy, which nobody can change.
+        threads: how many copy; None: as many as pay.
+
+    Raises:
+        InvalidContent: the message is no Arrow table; it is out of the queue then.
+        and what :meth:`namedshm.Queue.get` raises.
+    """
+    _check_validate(queue.name, validate, "receive")
+    with queue.take(timeout) as message, memoryview(message) as view:
+        own = pa.allocate_buffer(len(view))
+        if len(view):
+            copy(memoryview(own), view, threads=threads)
+        return _found(queue, message, own, validate)
+
+
+@contextmanager
+def take(queue: Queue, timeout: float | None = None, *, validate: Literal["structure", "full"] = "structure") -> Iterator[Any]:
+    """The next table of a queue where it lies, without a copy: it is the queue's again after the block.
+
+        with arrow.take(trades) as table:
+            total = pyarrow.compute.sum(table["price"])
+
+    With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.  What
+    refers to the table for longer than the block keeps the memory, and the acknowledgement waits for it.
+
+    Args:
+        timeout: seconds to wait for one; None for ever.
+        validate: as in :func:`open`.  A hostile producer may change what was checked: take over with :func:`receive` what comes
+            from one.
+
+    Raises: at the beginning of the block, as :func:`receive`.
+    """
+    _check_validate(queue.name, validate, "take")
+    with queue.take(timeout) as message:
+        yield _found(queue, message, pa.py_buffer(memoryview(message)), validate)
+
+
+def _found(queue: Queue, message: Message, memory: Any, validate: str) -> Any:
+    """The table in a message.  One that is no table never will be: with acknowledgement, too, it does not come again."""
+    first = bytes(memory[:8])
+    try:
+        if first != MAGIC:
+            raise Damaged(f"it is {messages.kind(first)}")
+        return _table(memoryview(memory).cast("B"), memory, validate)
+    except Exception as error:  # see _read
+        message.release()
+        text = str(error)[:_LONGEST_REASON].rstrip(".")
+        raise errors.InvalidContent(
+            f"A message of {label('queue', queue.name)} is no Arrow table that can be used, and is out of the queue: {text}",
+            name=queue.name,
+            call="receive",
+        ) from (None if isinstance(error, Damaged) else error)
 
 
 # -------------------------------------------------------------------------------------------------------- inside
@@ -317,6 +430,20 @@ def _share(progress: Callable[[int, int], object], before: int, size: int) -> Ca
     return lambda done, _: progress(before + done, size)
 
 
+def _check_validate(name: str | None, validate: str, call: str) -> None:
+    if validate not in ("structure", "full"):
+        raise errors.InvalidArgument(f"validate {validate!r}: use 'structure' or 'full'", name=name, call=call)
+
+
+def _table(content: memoryview, buffer: Any, validate: str) -> Any:
+    """The table of a file: ``content``, which ``buffer`` is for pyarrow.  Raises Damaged, and whatever pyarrow says."""
+    size = check(content)
+    with pa.ipc.open_file(buffer[:size], options=_READING) as reader:
+        table = reader.read_all()
+    table.validate(full=validate == "full")
+    return table
+
+
 def _read(section: Section, timeout: float | None, validate: str, populate: bool) -> NamedTable:
     try:
         view = hold(section)
@@ -326,11 +453,7 @@ def _read(section: Section, timeout: float | None, validate: str, populate: bool
         if populate:
             view.populate()
         try:
-            size = check(memoryview(view))
-            file = pa.py_buffer(view)[:size]
-            with pa.ipc.open_file(file, options=_READING) as reader:
-                table = reader.read_all()
-            table.validate(full=validate == "full")
+            table = _table(memoryview(view), pa.py_buffer(view), validate)
         except Damaged as error:
             raise _invalid(section, error) from None
         except Exception as error:  # whatever pyarrow, or an extension type that is registered with it, says of damaged bytes
@@ -347,7 +470,8 @@ def _restore(name: str, identity: int, access: Access) -> NamedTable:
 
 
 def _unfit(name: str | None, reason: object, remedy: str) -> errors.InvalidArgument:
-    return errors.InvalidArgument(f"Cannot publish the table {name!r}: {reason}. {remedy}", name=name, call="publish")
+    what = "share this table" if name is None else f"publish the table {name!r}"
+    return errors.InvalidArgument(f"Cannot {what}: {reason}. {remedy}", name=name, call="publish")
 
 
 def _invalid(section: Section, reason: object) -> errors.InvalidContent:

@@ -11,22 +11,21 @@ Everything is at module level because processes by spawn import this module agai
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import multiprocessing.managers
 import multiprocessing.shared_memory
-import os
 import re
 import subprocess
 import sys
 import types
-import unittest
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import test._test_multiprocessing as suite
 import test.support.script_helper as script_helper
+
+from cpython_outcomes import tell
 
 import namedshm
 from namedshm import managers, shared_memory
@@ -65,45 +64,5 @@ suite.install_tests_in_module_dict(found, METHOD, only_type="processes")
 case = WithProcessesTestSharedMemory = found["WithProcessesTestSharedMemory"]
 
 
-class Result(unittest.TestResult):
-    def __init__(self) -> None:
-        super().__init__()
-        self.outcomes: dict[str, list[str]] = {}
-
-    def startTest(self, test: unittest.TestCase) -> None:
-        super().startTest(test)
-        self.outcomes[test._testMethodName] = ["passed", ""]
-
-    def addError(self, test: Any, error: Any) -> None:
-        self._not_passed(test, "failed", error[1])
-
-    def addFailure(self, test: Any, error: Any) -> None:
-        self._not_passed(test, "failed", error[1])
-
-    def addSubTest(self, test: Any, subtest: Any, error: Any) -> None:
-        if error is not None:
-            self._not_passed(test, "failed", error[1])
-
-    def addSkip(self, test: Any, reason: str) -> None:
-        self._not_passed(test, "skipped", reason)
-
-    def _not_passed(self, test: Any, outcome: str, reason: object) -> None:
-        name = getattr(test, "_testMethodName", str(test))
-        text = f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else str(reason)
-        self.outcomes[name] = [outcome, text]
-
-
-def main() -> None:
-    found["setUpModule"]()
-    result = Result()
-    try:
-        unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
-    finally:
-        found["tearDownModule"]()
-    print(json.dumps(result.outcomes))
-
-
 if __name__ == "__main__":
-    main()
-    sys.stdout.flush()
-    os._exit(0)  # multiprocessing's helpers end by themselves when their pipes do
+    tell(case, found)

@@ -200,6 +200,9 @@ class QueueHandle(Protocol):
     def take(self, timeout: float | None = None) -> Any:
         """A message where it lies: of the class that ``set_queue_classes`` was given, a subclass of native's."""
 
+    def _get_or_take(self, timeout: float | None = None) -> Any:
+        """The bytes of a message that lay in a slot; of one in a chunk the same as :meth:`take`."""
+
     def loan(self, size: int | None = None, timeout: float | None = None) -> Any:
         """Memory for a message to be written where it will lie; as above."""
 

@@ -627,6 +627,31 @@ cdef class QueueHandle:
         message.hold(self, message.w.length, NSHM_CONSUMER)
         return message
 
+    def _get_or_take(self, timeout=None):
+        """The bytes of a message that lay in a slot, or a window on one in a chunk: what costs least of both."""
+        cdef int64_t patience = QUEUE_FOR_EVER if timeout is None else nanoseconds(timeout, "get", self.name)
+        cdef nshm_queue_window w
+        cdef QueueMessage message
+        cdef object got
+        cdef bint mine = False  # the window is, and nobody has it yet
+        self.enter("get")
+        try:
+            got = self.fetch(&w, patience, "get")
+            if got is None:
+                mine = True
+                message = <QueueMessage?>message_class.__new__(message_class)
+                mine = False
+                message.w = w
+                message.hold(self, w.length, NSHM_CONSUMER)
+                return message
+        except BaseException:
+            if mine:  # no memory: with acknowledgement it comes again
+                self.give_up(&w, NSHM_CONSUMER, self.q.mode & NSHM_QUEUE_ACK)
+            self.leave()
+            raise
+        self.leave()
+        return got
+
     def loan(self, size=None, timeout=None):
         cdef uint64_t length = self.q.message_max if size is None else whole(size, "loan", self.name)
         cdef int64_t patience = nanoseconds(timeout, "loan", self.name), end = -1
@@ -869,6 +894,7 @@ cdef class QueueMessage(QueueWindow):
 cdef class QueueLoan(QueueWindow):
     cdef uint64_t sent
     cdef public object patience  # seconds to wait for room at the end of the block
+    cdef bint sending            # by _commit_lent()
 
     def __setitem__(self, index, value):
         with PyMemoryView_FromObject(self) as view:
@@ -921,6 +947,27 @@ cdef class QueueLoan(QueueWindow):
         if r:
             raise self.queue.failure(r, "put")
         self.leave()
+
+    def _commit_lent(self, timeout=None):
+        """commit() though there are buffers: they keep the memory mapped, and show what lies in it then."""
+        cdef int64_t patience = nanoseconds(timeout, "commit", None), end = -1
+        cdef int r
+        if nshm_gate_closed(&self.gate) or self.sending:
+            raise self.refusal()
+        self.sending = True  # the gate cannot be closed yet: after an error the loan is as it was
+        try:
+            if nshm_gate_closed(&self.queue.gate):
+                raise self.queue.failure(-EBADF, "put")
+            if not nshm_queue_is_mine(&self.queue.q, &self.w, NSHM_PRODUCER):
+                raise queue_errors.InvalidArgument(
+                    "This loan is the parent process's, which forked: only there it can be put", name=self.queue.name, call="put")
+            r = self.queue.send(&self.w, self.sent, patience, &end, "put")
+            if r:
+                raise self.queue.failure(r, "put")
+        finally:
+            self.sending = False
+        if nshm_gate_close(&self.gate) >= 0:
+            self.leave()  # the chunk is the queue's: nothing is given up with the last one
 
     def abandon(self):
         cdef int r

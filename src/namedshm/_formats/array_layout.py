@@ -17,7 +17,7 @@ from numpy.lib.format import descr_to_dtype
 from . import npy
 
 if TYPE_CHECKING:
-    from namedshm._core import Mapping
+    from .npy import Content
 
 __all__ = ["Layout", "decode", "layout"]
 
@@ -56,11 +56,11 @@ def layout(dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> tuple[La
     return Layout(dtype, shape, fortran, len(header), math.prod(shape) * dtype.itemsize), header
 
 
-def decode(view: Mapping, first: bytes) -> Layout:
-    """What the header of a section says, if all of it is true.
+def decode(view: Content, first: bytes) -> Layout:
+    """What the header of a section or a message says, if all of it is true.
 
     Args:
-        view: the whole section.
+        view: all of it.
         first: its first eight bytes, as they were published.
 
     Raises: ValueError; the text says what is not true.
@@ -69,7 +69,7 @@ def decode(view: Mapping, first: bytes) -> Layout:
         found = _parse(first, *npy.text(view, first))
         if found.offset + found.size > len(view):
             raise ValueError(
-                f"{found.size} bytes of elements from byte {found.offset} on were announced, the section has {len(view)} bytes"
+                f"{found.size} bytes of elements from byte {found.offset} on were announced, and there are {len(view)} bytes"
             )
     except npy.REFUSALS as error:
         raise ValueError(str(error)) from None

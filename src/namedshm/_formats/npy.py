@@ -21,8 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
-    from namedshm._core import Mapping
+    class Content(Protocol):
+        """A mapped section, or a message: its slices are bytes."""
+
+        def __len__(self) -> int: ...
+        def __getitem__(self, index: slice, /) -> bytes: ...
+
 
 __all__ = ["REFUSALS", "check_shape", "encode", "parse", "short", "text"]
 
@@ -68,11 +74,11 @@ def encode(descr: object, shape: tuple[int, ...], fortran: bool) -> bytes:
     return MAGIC + version + length.to_bytes(digits, "little") + data + b" " * padding + b"\n"
 
 
-def text(view: Mapping, first: bytes) -> tuple[int, bytes]:
-    """Where the text of a section's header begins, and a copy of it.
+def text(view: Content, first: bytes) -> tuple[int, bytes]:
+    """Where the text of a header begins, and a copy of it.
 
     Args:
-        view: the whole section.
+        view: the whole section, or message.
         first: its first eight bytes, as they were published.
 
     Raises: ValueError.
@@ -85,7 +91,7 @@ def text(view: Mapping, first: bytes) -> tuple[int, bytes]:
     start = len(first) + digits
     length = int.from_bytes(view[len(first) : start], "little")
     if start + length > len(view):
-        raise ValueError(f"its header would be {start + length} bytes long, the section has {len(view)}")
+        raise ValueError(f"its header would be {start + length} bytes long, and there are {len(view)}")
     if length > _LONGEST:
         raise ValueError(f"its header is {length} bytes long, more than {_LONGEST}")
     return start, view[start : start + length]
