@@ -28,7 +28,7 @@
  *     handles.h      create, open, duplicate, close                  parcels.h    handing a handle to another process
  *     naming.h       taking a name away, and giving it to another    look.h       what there is
  *     files.h        where the file of a section is                  freeing.h    freeing a record, also after a death
- *     arrivals.h     waiting until a name appears
+ *     arrivals.h     waiting until a name appears                 common.h     what is the same on every system
  *
  * Objects, all of them System V shared memory segments marked IPC_RMID while attached (shmctl(2): such a segment lives
  * until its last detachment, and on Linux it can still be attached by id), so exit, exec and SIGKILL all release them:

@@ -21,12 +21,17 @@
  *
  * This file has the public functions and what they promise; the parts in namedshm/ have the code and why it is safe:
  *
- *     queue_layout.h   the memory format (docs/format-queue.md)     queue_sweep.h  what the dead left
- *     queue_types.h    what callers hold; limits                    queue_join.h   taking part, and leaving
- *     queue_lock.h     the lock of an end, and sleeping on it       queue_wait.h   waiting
- *     queue_slots.h    the ring: publishing and moving on           queue_make.h   making, opening, closing
- *     queue_chunks.h   who owns which chunk                         queue_look.h   statistics
- *     queue_life.h     a process's proof of life                    queue_quick.h  one try that waits for nothing
+ *     queue_layout.h   the memory format (docs/format-queue.md)     queue_sweep.h   what the dead left
+ *     queue_types.h    what callers hold; limits                    queue_join.h    taking part, and leaving
+ *     queue_slots.h    the ring: publishing and moving on           queue_wait.h    waiting
+ *     queue_chunks.h   who owns which chunk                         queue_look.h    statistics
+ *     queue_format.h   writing the format, and reading it           queue_quick.h   one try that waits for nothing
+ *     queue_watch.h    for event loops; on Linux                    queue_system.h  what each system has to give, in these:
+ *
+ *     queue_lock.h     queue_lock_windows.h    the lock of an end, and sleeping on it
+ *     queue_life.h     queue_life_windows.h    a process's proof of life
+ *     queue_make.h     queue_make_windows.h    making, opening, closing
+ *                      types_windows.h         what callers hold there; on Linux all of namedshm.h
  *
  * Messages up to inline_max bytes lie in the ring's slots; longer ones in chunks of a pool, and so do all messages of a queue with
  * acknowledgement.  Order is given when a message is put, not when its chunk is lent: a loan that is held, stopped or dead stands in
@@ -60,7 +65,9 @@
  */
 #ifndef NAMEDSHM_QUEUE_H
 #define NAMEDSHM_QUEUE_H
+#ifndef _WIN32
 #include "namedshm.h"
+#endif
 #include "namedshm/queue_types.h"
 
 /* ------------------------------------------------------------------------------------------------ making, opening, closing
@@ -112,8 +119,15 @@ static inline void nshm_queue_stat(const nshm_queue *q, nshm_queue_statistics *s
 static inline int nshm_queue_next_participant(const nshm_queue *q, uint32_t *cursor, nshm_queue_participant *p);
 
 #include "namedshm/queue_look.h"
+#ifdef _WIN32
+#include "namedshm/queue_make_windows.h"
+#else
 #include "namedshm/queue_make.h"
+#endif
 #include "namedshm/queue_quick.h"
+#ifndef _WIN32
+#include "namedshm/queue_watch.h"
+#endif
 
 /* ------------------------------------------------------------------------------------------------ the code of these functions */
 static inline int nshm_queue_loan(nshm_queue *q, nshm_queue_window *w, int64_t deadline) {
@@ -204,7 +218,7 @@ static inline int nshm_queue_shut_down(nshm_queue *q, uint32_t how) {
     nshm_queue_head *h = q->head;
     if (how != NSHM_QUEUE_DRAIN && how != NSHM_QUEUE_STOP) return -EINVAL;
     if (q->handle.readonly) return -EACCES;
-    nshm__tid();
+    nshm__queue_introduce();
     __atomic_fetch_or(&h->shut, how, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* who arms a word after we looked at it sees this: see nshm__queue_sleep */
     nshm__queue_alert(&h->put.lock, INT_MAX);

@@ -393,7 +393,7 @@ def build(verbose: bool = True) -> Path:
         work = home() / "build"
         work.mkdir(parents=True, exist_ok=True)
         _stage_sources()
-        shared = sorted([*PACKAGE.rglob("*.px[di]"), *PACKAGE.rglob("*.h")])
+        shared = sorted([*PACKAGE.rglob("*.px[di]"), *PACKAGE.rglob("*.h"), *(REPO / "include").rglob("*.h")])
         for module, libraries in EXTENSIONS.items():
             source = SOURCE / (module.replace(".", "/") + ".pyx")
             target = site() / (module.replace(".", "/") + f".{PYTHON_TAG}-win_amd64.pyd")
@@ -412,6 +412,7 @@ def build(verbose: bool = True) -> Path:
                     *CFLAGS,
                     f"-I{python / 'include'}",
                     f"-I{PACKAGE}",
+                    f"-I{REPO / 'include'}",
                     *("-o", str(part), str(generated), str(python / "libs" / f"python{PYTHON_TAG[2:]}.lib")),
                     *(f"-l{library}" for library in libraries),
                 ]

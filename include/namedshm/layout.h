@@ -38,7 +38,6 @@
 #define NSHM_TOKEN_SPAN 65536u /* a token's size is random: 1 to this, plus its room */
 #define NSHM_TOKEN_ROOM 65536u /* most room in a token, for the location of a file */
 #define NSHM_REGISTRY_SPAN 1048576u
-#define NSHM_SIZE_MAX (1ULL << 62)
 #define NSHM_WORDS_SIZE 4096u /* data of a mutex, event or semaphore */
 
 enum { NSHM_SECTION = 1, NSHM_MUTEX = 2, NSHM_EVENT = 3, NSHM_SEMAPHORE = 4, NSHM_QUEUE = 5, NSHM_PARCEL = 8 };
@@ -86,11 +85,6 @@ typedef struct {
 } nshm_registry;
 #define NSHM_REGISTRY_SIZE sizeof(nshm_registry)
 
-#ifdef __cplusplus
-#define NSHM__ASSERT static_assert
-#else
-#define NSHM__ASSERT _Static_assert
-#endif
 NSHM__ASSERT(sizeof(nshm_record) == 1152, "registry layout");
 NSHM__ASSERT(offsetof(nshm_registry, lock) == 4088 && offsetof(nshm_registry, gap) == 4096, "registry layout");
 NSHM__ASSERT(offsetof(nshm_registry, hash) == 8192, "registry layout");
@@ -120,8 +114,6 @@ typedef struct {
 enum { NSHM__UNNAMED = 0, NSHM__IN_LOCAL = 1, NSHM__IN_GLOBAL = 2 };
 #define NSHM_NOTE 1056u /* offset within nshm_record.name; a multiple of 8, as nshm__put needs */
 NSHM__ASSERT(NSHM_NOTE > NSHM_NAME_MAX && NSHM_NOTE + sizeof(nshm_note) <= sizeof(((nshm_record *)0)->name), "note layout");
-
-static inline size_t nshm_page_round(uint64_t n) { return (size_t)((n + 4095u) & ~(uint64_t)4095u); }
 
 /* Bytes of the data segment: the object's exact size.  A reserved section's pages are followed by one bit for each, set when the
  * page is committed. */

@@ -7,11 +7,11 @@
  *         leaves a bit wrong, which costs a look at the words.
  *         The lowest free chunk comes first: the same few are used, and warm, and the others never get pages.
  *         No lock is needed but for who sleeps for a chunk: giving one back is an unlock of the pool.
- * Needs:  queue_lock.h.
+ * Needs:  queue_system.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_CHUNKS_H
 #define NAMEDSHM_PART_QUEUE_CHUNKS_H
-#include "queue_lock.h"
+#include "queue_system.h"
 
 /* Of a message that was returned: no entry has that number, so whoever looks for what the dead left finds it. */
 #define NSHM__NOBODY (0xffffffull << 8)

@@ -12,16 +12,6 @@
 #define NAMEDSHM_PART_QUEUE_JOIN_H
 #include "queue_sweep.h"
 
-/* Thread numbers may be used twice from now on: sleepers are woken, and sleep again without keeping the word pending. */
-static inline void nshm__queue_mix(nshm_queue *q) {
-    nshm_queue_head *h = q->head;
-    uint32_t space = nshm__peek(&h->space, RELAXED);
-    if (space == nshm__me.space || space == NSHM_MIXED) return;
-    nshm__poke(&h->space, NSHM_MIXED, SEQ_CST);
-    nshm__queue_alert(&h->put.lock, INT_MAX);
-    nshm__queue_alert(&h->get.lock, INT_MAX);
-    nshm__queue_alert(&h->pool.lock, INT_MAX);
-}
 /* Under the get lock: write our entry.  -ENFILE: the table is full. */
 static inline int nshm__queue_enter(nshm_queue *q, uint32_t roles) {
     nshm_queue_head *h = q->head;
@@ -31,10 +21,7 @@ static inline int nshm__queue_enter(nshm_queue *q, uint32_t roles) {
         uint32_t generation = nshm__peek(&h->generation, RELAXED) + 1;
         if (!generation) generation = 1;
         nshm__poke(&h->generation, generation, RELAXED);
-        nshm__poke(&e->token, q->life->id, RELAXED);
-        nshm__poke(&e->token_size, q->life->size, RELAXED);
-        nshm__poke(&e->maker, q->handle.place->global ? q->handle.place->scope->uid : 0, RELAXED);
-        nshm__poke(&e->pid, getpid(), RELAXED);
+        nshm__life_enter(q, e);
         NSHM_STEP("joining");
         nshm__poke(&e->word, (uint64_t)generation << 8 | roles, RELEASE);
         NSHM_STEP("joined");
@@ -74,9 +61,7 @@ static inline int nshm_queue_join(nshm_queue *q, uint32_t roles) {
     int r, swept = 0;
     if (!roles || roles & ~(uint32_t)(NSHM_PRODUCER | NSHM_CONSUMER)) return -EINVAL;
     if (q->handle.readonly) return -EACCES;
-    nshm__tid();
-    if (!nshm__me.head) return -ENOSYS;
-    if (nshm__me.head->list_op_pending) return -EDEADLK; /* see nshm__queue_ready */
+    if ((r = nshm__queue_able())) return r;
     if ((r = nshm__life_begin(q->handle.place, &life))) return r;
     nshm__queue_mix(q);
     do {
@@ -87,10 +72,9 @@ static inline int nshm_queue_join(nshm_queue *q, uint32_t roles) {
     if (life) nshm__life_end(life); /* the handle had one already, or gets none */
     return r;
 }
-/* Before each operation: do we take part with that role?  One load of each of two words, and of this thread's pending word: which
- * is set if we are a signal handler that interrupted one of these operations. */
-static inline int nshm__queue_ready(nshm_queue *q, uint32_t role) {
-    if (nshm__tid() && nshm__me.head && nshm__me.head->list_op_pending) return -EDEADLK;
+/* Before each operation: do we take part with that role?  One load of each of two words, beside what the system asks. */
+static inline __attribute__((always_inline)) int nshm__queue_ready(nshm_queue *q, uint32_t role) {
+    if (nshm__queue_within()) return -EDEADLK;
     if (nshm__peek(&q->forks, ACQUIRE) == nshm__peek(&nshm__forks, RELAXED) && (nshm__peek(&q->roles, ACQUIRE) & role)) return 0;
     return nshm_queue_join(q, role);
 }
@@ -101,7 +85,7 @@ static inline void nshm__queue_leave(nshm_queue *q) {
     int64_t until = nshm_now() + 1000000000; /* then whoever looks for the dead has to do it */
     int r;
     if (q->forks != nshm__peek(&nshm__forks, ACQUIRE) || !q->roles) return;
-    nshm__tid();
+    nshm__queue_introduce();
     while ((r = nshm__queue_lock(&h->get.lock, until)) == -EINTR) {}
     if (!r) {
         if (nshm__peek(&q->entries[q->entry].word, RELAXED) >> 8 == q->id >> 32) nshm__poke(&q->entries[q->entry].word, 0, RELEASE);

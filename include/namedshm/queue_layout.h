@@ -3,11 +3,11 @@
  * Owns:   the bytes of a queue's data, and what computes an address from them.  Whoever changes any of it raises NSHM_QUEUE_VERSION.
  *         What computes an address is copied and checked once, when the queue is opened; what is read later is checked after it was
  *         copied.
- * Needs:  layout.h.
+ * Needs:  common.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_LAYOUT_H
 #define NAMEDSHM_PART_QUEUE_LAYOUT_H
-#include "layout.h"
+#include "common.h"
 
 #define NSHM_QUEUE_MAGIC 0x314555455551484eULL /* "NHQUEUE1" */
 #define NSHM_QUEUE_VERSION 1u

@@ -1,4 +1,4 @@
-/* namedshm/queue_life.h - a process's proof of life, and whether others live.
+/* namedshm/queue_life.h - a process's proof of life, and whether others live: on Linux.
  *
  * A process that takes part in a queue has a segment attached that nobody else attaches and no forked child inherits; the queue's table
  * names it.  The kernel lets go of it when the process's memory goes, after it has given up all that its threads had locked.  So who is
@@ -14,6 +14,13 @@
 #include "making.h"
 #include "queue_types.h"
 
+struct nshm__life { /* for one registry */
+    nshm_place *place;
+    void *at;
+    uint32_t size;
+    int id, users; /* handles that took part with it */
+    struct nshm__life *next;
+};
 static nshm__life *nshm__lives_here; /* of this process, one for each registry: the guard protects the list */
 static uint32_t nshm__forks;         /* raised in each forked child, which has to take part anew */
 static pthread_once_t nshm__life_once = PTHREAD_ONCE_INIT;
@@ -93,6 +100,14 @@ static inline void nshm__life_end(nshm__life *life) {
     nshm__exit();
 }
 
+/* Under the get lock: the proof goes into our entry, before its word does. */
+static inline void nshm__life_enter(const nshm_queue *q, nshm_queue_entry *e) {
+    const nshm_place *p = q->handle.place;
+    nshm__poke(&e->token, q->life->id, RELAXED);
+    nshm__poke(&e->token_size, q->life->size, RELAXED);
+    nshm__poke(&e->maker, p->global ? p->scope->uid : 0, RELAXED);
+    nshm__poke(&e->pid, getpid(), RELAXED);
+}
 /* Does the process of this entry live?  1; 0: it is dead, if the queue's registry was seen to be here; negative: could not tell. */
 static inline int nshm__queue_lives(const nshm_queue *q, const nshm_queue_entry *e) {
     int64_t ctime;

@@ -1,4 +1,4 @@
-/* namedshm/queue_lock.h - the lock of an end, and sleeping on it.
+/* namedshm/queue_lock.h - the lock of an end, and sleeping on it: on Linux.
  *
  * The word of an end: 0, or the holder's thread id, and two flags.
  *
@@ -26,6 +26,29 @@
 #define NSHM__SLEEPERS ((uint32_t)FUTEX_WAITERS)
 #define NSHM__STALE ((uint32_t)FUTEX_OWNER_DIED)
 #define NSHM__FLAGS (NSHM__SLEEPERS | NSHM__STALE)
+
+/* ------------------------------------------------------------------------------------------------ this thread
+ * Before the first lock: what the kernel calls this thread. */
+static inline void nshm__queue_introduce(void) { nshm__tid(); }
+/* Are we a signal handler that interrupted an operation of its own thread?  That one's word is pending, and would be no more. */
+static inline int nshm__queue_within(void) { return nshm__tid() && nshm__me.head && nshm__me.head->list_op_pending; }
+/* Can this thread lock?  0; -ENOSYS; -EDEADLK. */
+static inline int nshm__queue_able(void) {
+    nshm__tid();
+    if (!nshm__me.head) return -ENOSYS;
+    return nshm__me.head->list_op_pending ? -EDEADLK : 0;
+}
+/* Nanoseconds.  Not 0: a signal handler ran. */
+static inline int nshm__queue_nap(long length) {
+    struct timespec nap = {0, length};
+    return nanosleep(&nap, NULL);
+}
+
+/* Before a chunk is touched.  Its pages come as that is done. */
+static inline int nshm__queue_back(const nshm_queue *q, uint32_t c) {
+    (void)q, (void)c;
+    return 0;
+}
 
 static inline int nshm__queue_wake(uint32_t *word, int n) { return (int)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
@@ -117,6 +140,8 @@ static inline void nshm__queue_unlock(uint32_t *lock, int n) {
 static inline void nshm__queue_answerable(const nshm_queue *q, uint32_t *word) {
     if (nshm__peek(&q->head->space, RELAXED) == nshm__me.space && nshm__me.space != NSHM_MIXED) nshm__pending(word);
 }
+/* The end of that. */
+static inline void nshm__queue_answered(void) { nshm__pending(NULL); }
 /* Something is there.  Who looked before, and is about to sleep, looks again; n of those who sleep are woken. */
 static inline void nshm__queue_alert(uint32_t *word, int n) {
     uint32_t v = nshm__peek(word, RELAXED);
@@ -124,26 +149,49 @@ static inline void nshm__queue_alert(uint32_t *word, int n) {
     NSHM_STEP("passing on");
     if (v & NSHM__SLEEPERS) nshm__queue_wake(word, n);
 }
-/* Sleep until the word's lock is given up.  `nothing` looks again after the flags are set.  1: woken, or there is something;
- * 0: look again; -ETIMEDOUT, -EINTR.  The word stays pending: see nshm__queue_answerable. */
-static inline int nshm__queue_sleep(nshm_queue *q, uint32_t *word, int (*nothing)(nshm_queue *), int64_t until) {
-    struct timespec end = {until / 1000000000, until % 1000000000};
+/* Set the flags of who is about to sleep, and look again with `nothing`.  1: there is something; 0: sleep as long as the word is *value. */
+static inline int nshm__queue_arm(nshm_queue *q, uint32_t *word, int (*nothing)(nshm_queue *), uint32_t *value) {
     uint32_t v, armed;
-    nshm__queue_answerable(q, word);
-    NSHM_STEP("falling asleep");
     v = nshm__peek(word, ACQUIRE);
     do armed = (v | NSHM__SLEEPERS) & ~NSHM__STALE; /* acquire in any case, also where another sleeper has armed it */
     while (v != armed && !__atomic_compare_exchange_n(word, &v, armed, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    *value = armed;
     NSHM_STEP("armed");
     /* Published before the word was armed: that unlock comes before in the word's order, and we acquired it.  Published after this
      * look: the unlock changes the word, or comes later and sees SLEEPERS. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* for `shut`, which is stored outside of any lock */
-    if (!nothing(q) || nshm__peek(&q->head->shut, RELAXED)) return 1;
+    return !nothing(q) || nshm__peek(&q->head->shut, RELAXED);
+}
+/* Sleep until the word's lock is given up.  1: woken, or there is something; 0: look again; -ETIMEDOUT, -EINTR.  The word stays
+ * pending: see nshm__queue_answerable. */
+static inline int nshm__queue_sleep(nshm_queue *q, uint32_t *word, int (*nothing)(nshm_queue *), int64_t until) {
+    struct timespec end = {until / 1000000000, until % 1000000000};
+    uint32_t armed;
+    nshm__queue_answerable(q, word);
+    NSHM_STEP("falling asleep");
+    if (nshm__queue_arm(q, word, nothing, &armed)) return 1;
     NSHM_STEP("sleeping");
     if (!syscall(SYS_futex, word, FUTEX_WAIT_BITSET, armed, &end, NULL, FUTEX_BITSET_MATCH_ANY)) {
         NSHM_STEP("woken");
         return 1;
     }
     return errno == EAGAIN ? 0 : errno == EINTR || errno == ETIMEDOUT ? -errno : -EUCLEAN;
+}
+
+/* ------------------------------------------------------------------------------------------------ PID namespaces
+ * Who makes a queue: which one its threads' numbers are of. */
+static inline uint32_t nshm__queue_space(void) {
+    nshm__tid();
+    return nshm__me.space;
+}
+/* Who takes part.  Thread numbers may be used twice from now on: sleepers are woken, and sleep again without keeping the word pending. */
+static inline void nshm__queue_mix(nshm_queue *q) {
+    nshm_queue_head *h = q->head;
+    uint32_t space = nshm__peek(&h->space, RELAXED);
+    if (space == nshm__me.space || space == NSHM_MIXED) return;
+    nshm__poke(&h->space, NSHM_MIXED, SEQ_CST);
+    nshm__queue_alert(&h->put.lock, INT_MAX);
+    nshm__queue_alert(&h->get.lock, INT_MAX);
+    nshm__queue_alert(&h->pool.lock, INT_MAX);
 }
 #endif

@@ -4,11 +4,11 @@
  *         So a death under either lock needs no repair: what was not published does not exist, and a put cursor that was left
  *         behind is moved over what is published.
  *         A message in a chunk: the chunk is its consumer's before the cursor moves, else it would be left with its producer.
- * Needs:  queue_lock.h.
+ * Needs:  queue_system.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_SLOTS_H
 #define NAMEDSHM_PART_QUEUE_SLOTS_H
-#include "queue_lock.h"
+#include "queue_system.h"
 
 static inline uint64_t *nshm__queue_slot(const nshm_queue *q, uint64_t position) {
     return (uint64_t *)(q->slots + (position & (q->capacity - 1)) * q->stride);
@@ -89,6 +89,7 @@ static inline int nshm__queue_put_chunk(nshm_queue *q, uint32_t chunk, uint64_t 
 static inline int nshm__queue_next(nshm_queue *q, uint64_t position, nshm_queue_window *w) {
     uint64_t *slot = nshm__queue_slot(q, position), header = nshm__peek(slot, ACQUIRE), owner;
     uint32_t c;
+    int r;
     if (!nshm__queue_published(header, position)) return -EAGAIN;
     w->position = position;
     w->redelivered = 0;
@@ -102,6 +103,7 @@ static inline int nshm__queue_next(nshm_queue *q, uint64_t position, nshm_queue_
     w->length = nshm__peek(&q->chunk[c].length, RELAXED);
     w->data = q->data + c * q->chunk_size;
     if (!owner || w->length > q->message_max) return -EUCLEAN;
+    if ((r = nshm__queue_back(q, c))) return r;
     nshm__poke(&q->chunk[c].position, position, RELAXED);
     NSHM_STEP("owning");
     if (!nshm__trade(&q->chunk[c].owner, &owner, q->id | NSHM_CONSUMER, ACQ_REL)) return -EUCLEAN;

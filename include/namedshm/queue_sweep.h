@@ -12,12 +12,11 @@
  * Each step is one store, so a kill leaves a part, which the next sweep does.
  *
  * Owns:   the scratch area of a handle, one thread at a time.
- * Needs:  queue_chunks.h, queue_life.h, queue_slots.h.
+ * Needs:  queue_chunks.h, queue_slots.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_SWEEP_H
 #define NAMEDSHM_PART_QUEUE_SWEEP_H
 #include "queue_chunks.h"
-#include "queue_life.h"
 #include "queue_slots.h"
 
 typedef struct {
@@ -71,7 +70,7 @@ static inline int nshm__queue_orphaned(const nshm_queue *q, const nshm__scratch 
 /* The message in an orphan becomes ours: 1 or 0. */
 static inline int nshm__queue_adopt(nshm_queue *q, uint32_t c, nshm_queue_window *w) {
     uint64_t owner = nshm__peek(&q->chunk[c].owner, ACQUIRE), length = nshm__peek(&q->chunk[c].length, RELAXED);
-    if ((owner & 0xff) != NSHM_CONSUMER || length > q->message_max) return 0;
+    if ((owner & 0xff) != NSHM_CONSUMER || length > q->message_max || nshm__queue_back(q, c)) return 0;
     if (!nshm__trade(&q->chunk[c].owner, &owner, q->id | NSHM_CONSUMER, ACQ_REL)) return 0;
     NSHM_STEP("adopted");
     w->chunk = c;

@@ -1,12 +1,16 @@
 /* namedshm/queue_types.h - what a caller of namedshm_queue.h holds, its limits, and how the parts read and write shared words.
  *
  * Owns:   nothing shared.  What computes an address is in private copies (nshm_queue).
- * Needs:  queue_layout.h, types.h.
+ * Needs:  queue_layout.h, types.h, types_windows.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_TYPES_H
 #define NAMEDSHM_PART_QUEUE_TYPES_H
 #include "queue_layout.h"
+#ifdef _WIN32
+#include "types_windows.h"
+#else
 #include "types.h"
+#endif
 
 #ifndef NSHM_QUEUE_NAP
 #define NSHM_QUEUE_NAP 100000000 /* nanoseconds after which a sleeper looks again by itself: see "Kills" in namedshm_queue.h */
@@ -20,14 +24,7 @@
 #define NSHM__AT_ONCE 1 /* a deadline that is over: a lock is looked at for some microseconds, without letting others run */
 #define NSHM_QUEUE_SPIN 20000 /* nanoseconds to try before sleeping, unless the caller says otherwise */
 
-/* A process's proof of life for one registry: a segment that it alone has attached, and that no child inherits. */
-typedef struct nshm__life {
-    nshm_place *place;
-    void *at;
-    uint32_t size;
-    int id, users; /* handles that took part with it */
-    struct nshm__life *next;
-} nshm__life;
+typedef struct nshm__life nshm__life; /* a process's proof of life: see queue_life.h */
 
 /* A handle to a queue.  Its threads may use it at once; it stays where it is while it is open. */
 typedef struct {

@@ -50,9 +50,14 @@ static inline int nshm__queue_try_take(nshm_queue *q, void *buffer, uint64_t roo
     if ((q->mode & NSHM_QUEUE_ACK) && (r = nshm__queue_again(q, w))) return r;
     return nshm__queue_take_some(q, buffer, room, w, n, deadline);
 }
+static inline int nshm__queue_lent(nshm_queue *q, uint32_t chunk) { /* a chunk of ours gets memory; or it is not ours any more */
+    int r = nshm__queue_back(q, chunk);
+    if (r) nshm__queue_give(q, chunk, NSHM_PRODUCER, 0);
+    return r;
+}
 static inline int nshm__queue_try_loan(nshm_queue *q, uint32_t *chunk) {
     if (nshm__queue_shut(q)) return -EPIPE;
-    return (*chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? 0 : -EAGAIN;
+    return (*chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? nshm__queue_lent(q, *chunk) : -EAGAIN;
 }
 
 /* ------------------------------------------------------------------------------------------------ attempts */
@@ -93,7 +98,7 @@ static inline int nshm__queue_loan_attempt(nshm_queue *q, nshm__effort *e) {
     if ((r = nshm__queue_sweep_after(q, NSHM_QUEUE_GLANCE / 2)) < 0) return r;
     for (uint32_t i = 0; (q->mode & NSHM_QUEUE_DROP_OLDEST) && i < q->capacity && nshm__queue_dry(q) && !nshm__queue_empty(q); i++)
         if ((r = nshm__queue_drop(q, e))) return r; /* those that lie in slots go as well, until one is found in a chunk */
-    return (e->chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? 0 : -EAGAIN;
+    return (e->chunk = nshm__queue_borrow(q)) != NSHM_QUEUE_NONE ? nshm__queue_lent(q, e->chunk) : -EAGAIN;
 }
 
 /* ------------------------------------------------------------------------------------------------ waiting */
@@ -123,13 +128,12 @@ static inline int nshm__queue_spin(nshm_queue *q, nshm__effort *e) {
 }
 /* After a sleep, and an attempt in vain: 0: go on; else what the wait ends with.  `vain`: how often in a row that was so. */
 static inline int nshm__queue_give_in(nshm_queue *q, nshm__effort *e, int slept, int vain) {
-    struct timespec nap = {0, 50000};
     int r;
     if (slept == -EINTR || slept == -EUCLEAN) return slept;
     if (slept && (r = nshm__queue_over(q, e))) return r;
     if (e->deadline != INT64_MAX && nshm_now() >= e->deadline) return -ETIMEDOUT;
     /* It says that there is something, and there is not: somebody writes over the queue. */
-    return vain > 1000 && nanosleep(&nap, NULL) ? -EINTR : 0;
+    return vain > 1000 && nshm__queue_nap(50000) ? -EINTR : 0;
 }
 /* After an attempt that said -EAGAIN.  What a later one says; or -EAGAIN without a deadline, -ETIMEDOUT, -EINTR, -EPIPE. */
 static __attribute__((noinline, unused)) int nshm__queue_wait(nshm_queue *q, nshm__effort *e) {
@@ -145,7 +149,7 @@ static __attribute__((noinline, unused)) int nshm__queue_wait(nshm_queue *q, nsh
     nshm__queue_answerable(q, e->word);
     if (!e->nothing(q)) nshm__queue_alert(e->word, 1); /* for the next one */
     NSHM_STEP("passed on");
-    nshm__pending(NULL);
+    nshm__queue_answered();
     return r;
 }
 

@@ -18,13 +18,6 @@ struct nshm__waitv { /* struct futex_waitv, which older versions of linux/futex.
     uint32_t flags, reserved;
 };
 static inline int nshm__result(long r) { return r < 0 ? -errno : 0; }
-static inline void nshm__pause(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 static inline int64_t nshm_now(void) {
     struct timespec t;

@@ -1,28 +1,20 @@
-/* namedshm/system.h - what the parts need of Linux and of the compiler, and the hook for tests.
+/* namedshm/system.h - what the parts need of Linux and of the compiler.
  *
  * Owns:   nothing.
- * Needs:  no other part.
+ * Needs:  common.h.
  */
 #ifndef NAMEDSHM_PART_SYSTEM_H
 #define NAMEDSHM_PART_SYSTEM_H
 
 #ifdef _WIN32
-#error "namedshm.h is for Linux; on Windows use CreateFileMappingW and its relatives: the objects are the same."
+#error "namedshm.h is for Linux; on Windows use CreateFileMappingW and its relatives: the objects are the same.  namedshm_queue.h is for both."
 #endif
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include <errno.h>
-#include <limits.h>
+#include "common.h"
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -48,10 +40,5 @@
 #endif
 #ifndef NS_GET_USERNS
 #define NS_GET_USERNS _IO(0xb7, 0x1)
-#endif
-
-/* Test programs define this before they include namedshm.h: a call that can stop or kill the process at the named step. */
-#ifndef NSHM_STEP
-#define NSHM_STEP(what) ((void)0)
 #endif
 #endif

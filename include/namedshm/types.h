@@ -7,10 +7,6 @@
 #define NAMEDSHM_PART_TYPES_H
 #include "layout.h"
 
-enum { NSHM_LOCAL = 0, NSHM_GLOBAL = 1 };
-/* flags of create and open */
-enum { NSHM_READONLY = 1, NSHM_EXCLUSIVE = 2 };
-
 /* A token that belongs to no object now, kept for this process's next create (spare.h).  Touched with the guard held. */
 typedef struct {
     void *at;

@@ -28,21 +28,35 @@ def state(name: str) -> dict[str, Any]:
 
     Returns: ``{"locked": bool, "owner": int | None}`` of a mutex (the owner's thread number), ``{"set": bool}`` of an event,
         ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
-        many threads read, and the writer's number), ``{"waiting": int}`` of a condition; ``{}`` of any other section and
-        of a queue.
+        many threads read, and the writer's number), ``{"waiting": int}`` of a condition, ``{"messages": int, "capacity": int,
+        "producers": int, "consumers": int, "shut_down": bool}`` of a queue (of the last two but one: handles of living
+        processes); ``{}`` of any other section.
 
-    Raises: NotFound; AccessDenied if this user may not wait for it; InvalidName.
+    Raises: NotFound; AccessDenied if this user may not wait for it, or may not look at the queue; InvalidName.
     """
     kind = describe(name).type
     if kind == "section":
         return _of_a_record(name)
     if kind == "queue":
-        return {}
+        return _of_a_queue(name)
     handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:
         return _STATES[kind](*handle.look())
     finally:
         handle.close()
+
+
+def _of_a_queue(name: str) -> dict[str, Any]:
+    from .queue import Queue  # as below
+
+    with Queue.open(name, "read") as queue:
+        return {
+            "messages": queue.qsize(),
+            "capacity": queue.capacity,
+            "producers": queue.producers,
+            "consumers": queue.consumers,
+            "shut_down": queue.is_shut_down,
+        }
 
 
 def _of_a_record(name: str) -> dict[str, Any]:

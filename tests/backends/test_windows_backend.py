@@ -5,10 +5,7 @@ Skipped where the programs for it are missing; with CI=true that is a failure.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -16,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,59 +23,11 @@ from helpers.peer import born
 if sys.platform != "linux":
     pytest.skip("on Windows its tests are run as they are: pytest tests/wine tests/conformance", allow_module_level=True)
 
+from .tool import REPO, tool
+
 pytestmark = pytest.mark.timeout(900)  # the first test of all makes a Wine prefix and downloads a Python
 
-REPO = Path(__file__).resolve().parents[2]
 REPLAY = REPO.parent / "shared" / "conformance" / "replay.py"
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("windows_tool", REPO / "tools" / "windows.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["windows_tool"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tool: Any = _load()
-
-
-def _processes(prefix: Path) -> dict[int, str]:
-    """Living processes of a Wine prefix: number and command."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and f"WINEPREFIX={prefix}\0".encode() in (entry / "environ").read_bytes():
-                found[int(entry.name)] = (entry / "comm").read_text().strip()
-    return found
-
-
-def _reap() -> None:
-    """Take leave of Wine's background processes: where this process adopts orphans they end as its children."""
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            with contextlib.suppress(OSError):
-                comm = Path(f"/proc/{child}/comm").read_text().strip()
-                if comm.startswith("wine") or comm.endswith(".exe"):
-                    os.waitpid(int(child), 0)
-
-
-@pytest.fixture(scope="module")
-def wine() -> Iterator[Any]:
-    reason = tool.missing()
-    if reason and required("CI"):
-        pytest.fail(reason)
-    elif reason:
-        pytest.skip(reason)
-    tool.setup(verbose=False)
-    tool.build(verbose=False)
-    with tool.session() as wine:
-        yield wine
-    _reap()
-    if wine.stopped:  # else another run is at work in the prefix
-        assert not _processes(wine.prefix)
 
 
 def _popen(wine: Any, *command: str) -> subprocess.Popen[bytes]:

@@ -33,8 +33,12 @@ def forbid(call: int, number: int) -> None:
         Instruction(RETURN, 0, 0, FAIL | number),
         Instruction(RETURN, 0, 0, ALLOW),
     )
+    install(Program(4, instructions))
+
+
+def install(program: Program) -> None:
+    """Let the kernel look at each system call of this process and its children from now on.  Raises: OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    program = Program(4, instructions)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
         raise OSError(ctypes.get_errno(), "no seccomp filter here")
 

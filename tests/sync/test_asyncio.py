@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from helpers.facts import has_fork
 from helpers.peer import _Lender, run_python
+from helpers.threads import InThread
 from helpers.turns import until
 
 import namedshm
-
-from .conftest import InThread
 
 PATIENCE = 30.0
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from helpers.facts import has_fork, on_linux
 from helpers.peer import Peer
+from helpers.threads import InThread
 from helpers.turns import until
 
 import namedshm
@@ -20,7 +21,6 @@ from namedshm._sync.condition import _Stay
 from namedshm.records import Record
 from namedshm.sync import Condition
 
-from .conftest import InThread
 from .steps import STRIDE, killed_before_each_line, victims
 
 OPENED = "from namedshm.sync import Condition; c = Condition(name)"

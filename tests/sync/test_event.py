@@ -6,10 +6,9 @@ import pickle
 
 import pytest
 from helpers.peer import _Lender
+from helpers.threads import InThread
 
 import namedshm
-
-from .conftest import InThread
 
 
 def test_an_auto_reset_event_is_consumed_by_one_wait(name: str) -> None:

@@ -10,11 +10,10 @@ import signal
 import pytest
 from helpers.facts import has_fork, has_global_lock, on_linux
 from helpers.peer import _Lender, run_python
+from helpers.threads import InThread
 
 import namedshm
 from namedshm import win32 as w
-
-from .conftest import InThread
 
 needs_fork = pytest.mark.skipif(not has_fork, reason="needs fork")
 needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals by a timer")

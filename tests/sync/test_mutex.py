@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from helpers.facts import has_fork, on_linux
 from helpers.peer import _Lender
+from helpers.threads import InThread
 
 import namedshm
-
-from .conftest import InThread
 
 
 def test_another_thread_does_not_get_what_is_owned(name: str, in_thread: type[InThread]) -> None:

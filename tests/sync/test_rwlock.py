@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from helpers.facts import has_fork, on_linux
 from helpers.peer import Peer
+from helpers.threads import InThread
 from helpers.turns import until
 
 import namedshm
 from namedshm.records import Record
 from namedshm.sync import RWLock
 
-from .conftest import InThread
 from .steps import STRIDE, killed_before_each_line
 
 OPENED = "from namedshm.sync import RWLock; lock = RWLock(name)"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from helpers.peer import _Lender
+from helpers.threads import InThread
 
 import namedshm
-
-from .conftest import InThread
 
 
 def test_it_gives_as_many_as_it_has(name: str) -> None:

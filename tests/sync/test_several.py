@@ -7,10 +7,9 @@ import time
 import pytest
 from helpers.facts import on_windows, on_wine
 from helpers.peer import _Lender
+from helpers.threads import InThread
 
 import namedshm
-
-from .conftest import InThread
 
 
 def test_the_lowest_signaled_index_is_taken_and_only_that_one(name: str) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from helpers.facts import on_linux
 from helpers.peer import _Lender
+from helpers.threads import InThread
 
 import namedshm
 
-from .conftest import InThread
 from .words import LOCK, RESERVED, STATE, Page
 
 pytestmark = pytest.mark.skipif(not on_linux, reason="on Windows the kernel takes several objects at once")

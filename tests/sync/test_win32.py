@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 from helpers.peer import Peer, _Lender
+from helpers.threads import InThread
 
 import namedshm
 from namedshm import win32
-
-from .conftest import InThread
 
 WAIT_TIMEOUT, WAIT_ABANDONED, WAIT_FAILED = 258, 0x80, 0xFFFFFFFF
 

@@ -79,6 +79,15 @@ def test_the_state_is_told_in_words_and_as_json(kind: str, name: str) -> None:
     held.close()
 
 
+def test_the_state_of_a_queue_is_told(name: str) -> None:
+    with namedshm.Queue.create(name, 4) as queue:
+        queue.put(b"x")
+        seen = look(name, 80)
+        assert dict(seen.rows())["state"] == "1 of 4 messages, 1 producer, no consumers"
+        told = {"messages": 1, "capacity": 4, "producers": 1, "consumers": 0, "shut_down": False}
+        assert json.loads(json.dumps(seen.as_json()))["state"] == told
+
+
 def test_the_owner_of_a_mutex_is_told(name: str) -> None:
     mutex = namedshm.Mutex(name, owned=True)
     if mutex.owner is None:

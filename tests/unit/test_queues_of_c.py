@@ -57,7 +57,11 @@ def test_a_queue_is_listed_as_one_and_opened_as_nothing_else(make: Callable[[str
         info = inspection.describe(name)
         assert (info.type, info.size, info.handles, info.mappings, info.creator_pid) == ("queue", size, 1, 1, process.pid)
         assert info in inspection.list_objects()
-        assert inspection.state(name) == {}
+        expected = {"messages": 1, "capacity": 16, "producers": 1, "consumers": 0, "shut_down": False}
+        assert inspection.state(name) == expected
+        with namedshm.Queue.open(name) as queue:
+            assert (queue.max_size, queue.slot_size, queue.chunks, queue.max_participants) == (10000, 64, 4, 8)
+            assert queue.get(0) == b"hello"
         with pytest.raises(namedshm.WrongType):
             namedshm.open(name)
         with pytest.raises(namedshm.WrongType):

@@ -15,8 +15,12 @@ if sys.platform == "win32":
     from .windows import native
     from .windows.backend import WindowsBackend
     from .windows.native import SPIN as SPIN
+    from .windows.native import QueueHandle as QueueHandle
+    from .windows.native import QueueLoan as QueueLoan
+    from .windows.native import QueueMessage as QueueMessage
     from .windows.native import SyncHandle as SyncHandle
     from .windows.native import set_acquisitions as set_acquisitions
+    from .windows.native import set_queue_classes as set_queue_classes
 
     SectionHandle = native.SectionHandle
     backend = WindowsBackend()

@@ -134,6 +134,9 @@ cdef class QueueHandle:
     def __cinit__(self, *args, **kwargs):
         nshm_gate_shut(&self.gate)
 
+    def __init__(self, *args, **kwargs):
+        raise TypeError("Queue objects are made by Queue.create() and Queue.open()")
+
     # Takes what a C call made; nothing in here gives the GIL away before it is owned.
     @final
     cdef int own(self, object name, str access, bint created, object identity) except -1:
@@ -185,9 +188,8 @@ cdef class QueueHandle:
     def spin_ns(self):
         return self.q.spin
 
-    @spin_ns.setter
-    def spin_ns(self, int64_t value):
-        self.q.spin = value
+    def spin_for(self, int64_t nanoseconds):
+        self.q.spin = nanoseconds
 
     # ---- the gate
     @final
@@ -406,7 +408,7 @@ cdef class QueueHandle:
         cdef list kept = []  # the messages of this row: the caller's own list may change meanwhile
         cdef object wrong = None
         if isinstance(messages, (bytes, bytearray, str, memoryview)):
-            raise TypeError(f"put_many() takes several messages, such as a list of bytes, not one {type(messages).__name__}: put() it")
+            raise TypeError(f"put_many() takes several messages in a list, not one {type(messages).__name__}: put() that")
         others = iter(messages)
         while True:
             try:
@@ -439,7 +441,8 @@ cdef class QueueHandle:
             kept.clear()
 
     @final
-    cdef int put_all(self, const void **data, const uint64_t *sizes, int n, int64_t patience, int64_t *end, Py_ssize_t *put) except -1:
+    cdef int put_all(
+            self, const void **data, const uint64_t *sizes, int n, int64_t patience, int64_t *end, Py_ssize_t *put) except -1:
         cdef int k = 0, r = 0
         self.enter("put_many")
         try:
@@ -614,7 +617,7 @@ cdef class QueueHandle:
     # ---- windows
     def take(self, timeout=None):
         cdef int64_t patience = nanoseconds(timeout, "take", self.name)
-        cdef QueueMessage message = <QueueMessage?>message_class.__new__(message_class)  # may run Python code: before anything is taken
+        cdef QueueMessage message = <QueueMessage?>message_class.__new__(message_class)  # before anything is taken
         self.enter("take")
         try:
             message.kept = self.fetch(&message.w, patience, "take")
@@ -631,7 +634,7 @@ cdef class QueueHandle:
         cdef int r
         if length > self.q.message_max:
             raise self.failure(-EMSGSIZE, "loan")
-        loan.timeout = timeout
+        loan.patience = timeout
         self.enter("loan")
         try:
             r = self.borrow(&loan.w, patience, &end, "loan")
@@ -741,6 +744,9 @@ cdef class QueueWindow:
         nshm_gate_shut(&self.gate)
         self.w.chunk = NSHM_QUEUE_NONE
 
+    def __init__(self, *args, **kwargs):
+        raise TypeError("Messages are made by Queue.take(), loans by Queue.loan()")
+
     @final
     cdef void hold(self, QueueHandle queue, Py_ssize_t size, uint32_t role) noexcept:
         self.queue = queue
@@ -797,22 +803,22 @@ cdef class QueueWindow:
                     return bytes(found)
             return found
 
-    def __setitem__(self, index, value):
-        with PyMemoryView_FromObject(self) as view:
-            view[index] = value
 
 @no_gc_clear
 cdef class QueueMessage(QueueWindow):
     @property
     def redelivered(self):
+        """Whether it was taken before, by a consumer that died or gave it back."""
         return bool(self.w.redelivered)
 
     @property
     def position(self):
+        """Its number in the queue."""
         return self.w.position
 
     @property
     def released(self):
+        """Whether it was released or given back."""
         return bool(nshm_gate_closed(&self.gate))
 
     def release(self):
@@ -842,6 +848,8 @@ cdef class QueueMessage(QueueWindow):
         return self
 
     def __exit__(self, kind, error, trace):
+        if self.queue is None:
+            raise self.refusal()
         self.end(kind is not None and self.queue.q.mode & NSHM_QUEUE_ACK != 0)
 
     def __del__(self):
@@ -860,22 +868,35 @@ cdef class QueueMessage(QueueWindow):
 @no_gc_clear
 cdef class QueueLoan(QueueWindow):
     cdef uint64_t sent
-    cdef object timeout
+    cdef public object patience  # seconds to wait for room at the end of the block
+
+    def __setitem__(self, index, value):
+        with PyMemoryView_FromObject(self) as view:
+            view[index] = value
 
     @property
     def length(self):
+        """Bytes to be put."""
         return self.sent
 
     @length.setter
     def length(self, value):
-        cdef uint64_t n = whole(value, "put", self.queue.name)
+        cdef uint64_t n
+        if self.queue is None:
+            raise self.refusal()
+        n = whole(value, "put", self.queue.name)
         if n > <uint64_t>self.size:
             raise queue_errors.InvalidArgument(
                 f"Cannot put {n} bytes of a loan of {self.size}: borrow more", name=self.queue.name, call="loan")
         self.sent = n
 
     @property
+    def lender(self):
+        return self.queue
+
+    @property
     def ended(self):
+        """Whether it was put or abandoned."""
         return bool(nshm_gate_closed(&self.gate))
 
     def commit(self, timeout=None):
@@ -919,7 +940,7 @@ cdef class QueueLoan(QueueWindow):
             return
         try:
             if kind is None:
-                self.commit(self.timeout)
+                self.commit(self.patience)
         finally:
             self.abandon()
 

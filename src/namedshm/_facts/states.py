@@ -1,4 +1,4 @@
-"""What threads wait for, at this moment (``inspection.state``), in words."""
+"""What threads wait for, and what is in a queue, at this moment (``inspection.state``), in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ __all__ = ["in_words"]
 
 def in_words(state: dict[str, Any]) -> str:
     match state:
+        case {"messages": int(messages), "capacity": int(capacity), "producers": int(producers), "consumers": int(consumers)}:
+            return (
+                f"{messages} of {capacity} messages, {_several(producers, 'producer')}, {_several(consumers, 'consumer')}"
+                f"{', shut down' if state['shut_down'] else ''}"
+            )
         case {"readers": int(readers), "writing": False}:
             return f"{readers} thread{'s read' if readers > 1 else ' reads'}" if readers else "free"
         case {"waiting": int(waiting)}:
@@ -31,3 +36,7 @@ def in_words(state: dict[str, Any]) -> str:
             return "set" if is_set else "not set"
         case _:
             return f"{state['value']} can be taken"
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"

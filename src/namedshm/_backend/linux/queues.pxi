@@ -1,4 +1,4 @@
-# Queues of Linux: made, opened, let go of.  What is done with them is in ../queue.pxi.  Part of native.pyx, for the scopes are there.
+# Queues of Linux: made, opened, let go of; the class is in ../queue.pxi.  Part of native.pyx, for the scopes are there.
 
 cdef extern from "namedshm_queue.h" nogil:
     int nshm_queue_size(const nshm_queue_start *, uint64_t *)
@@ -28,7 +28,8 @@ cdef void queue_drop_name(nshm_queue *q) noexcept:
 
 
 # 0, or what went wrong; the handle is left in flight.  See make_object and find_object.
-cdef int make_queue(nshm_scope *s, bytes name, unsigned mode, int64_t group, int flags, nshm_queue_start *start, nshm_queue *q) except 1:
+cdef int make_queue(nshm_scope *s, bytes name, unsigned mode, int64_t group, int flags, nshm_queue_start *start,
+                    nshm_queue *q) except 1:
     cdef const char *bare = name
     cdef size_t n = len(name)
     cdef int r

@@ -45,7 +45,7 @@ from namedshm import errors
 from . import looking, native, rights
 from .errors import failure
 from .looking import Looks
-from .names import beside, companion, folders, kind_of, name_of
+from .names import beside, companion, folders, hidden, kind_of, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         Kind,
         ObjectInfo,
         PolledWait,
+        QueueHandle,
         Reserve,
         SectionHandle,
         SyncAccess,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         Watcher,
     )
 
+    Q = TypeVar("Q", bound=QueueHandle)
     S = TypeVar("S", bound=SyncHandle)
 
 
@@ -171,6 +173,46 @@ class WindowsBackend:
 
     def open_sync(self, cls: type[S], kind: Kind, name: Name, access: SyncAccess, inheritable: bool) -> S:
         return native.open_sync(cls, kind, name.text, name.canonical, access, inheritable)
+
+    def create_queue(
+        self,
+        cls: type[Q],
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        capacity: int,
+        slot: int,
+        chunks: int,
+        participants: int,
+        modes: int,
+        max_size: int,
+    ) -> Q:
+        section = companion = bell = None
+        if mode != 0o600:
+            section, companion = rights.of_section(mode, group, executable=False)
+            bell = rights.of_bell(mode, group)
+        return native.create_queue(
+            cls,
+            None if name is None else name.text,
+            hidden() if name is None else (name.canonical, *beside(name)),
+            name is not None and name.is_global,
+            not exist_ok,
+            mode,
+            section,
+            companion,
+            bell,
+            rights.of_lock(),
+            capacity,
+            slot,
+            chunks,
+            participants,
+            modes,
+            max_size,
+        )
+
+    def open_queue(self, cls: type[Q], name: Name, access: Access) -> Q:
+        return native.open_queue(cls, name.text, (name.canonical, *beside(name)), name.is_global, rights.of_lock(), access)
 
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return native.wait(handles, all, timeout)  # no spinning: Windows' own waiting is what everybody measures against

@@ -13,7 +13,8 @@ def facts_of(companion):
     CloseHandle(handle)
     if not facts.magic:
         return None
-    return facts.size, <ULONG64>facts.identity, facts.born, facts.pid, facts.mode, max(0, <long>information.handles - 1)
+    return (facts.size, <ULONG64>facts.identity, facts.born, facts.pid, facts.mode, max(0, <long>information.handles - 1),
+            facts.properties & IS_QUEUE != 0)
 
 
 def directory(str path):

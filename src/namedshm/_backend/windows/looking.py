@@ -43,8 +43,8 @@ def _describe(name: str, kind: Kind | Literal["section"]) -> ObjectInfo:
         facts = native.facts_of(companion(name))
     if facts is None:
         return ObjectInfo(name, kind, 0, None, None, None, None, None, None, None, 0)
-    size, identity, born, pid, mode, handles = facts
-    return ObjectInfo(name, kind, size, handles, None, pid, None, born / 1e6, mode, None, identity)
+    size, identity, born, pid, mode, handles, is_queue = facts
+    return ObjectInfo(name, "queue" if is_queue else kind, size, handles, None, pid, None, born / 1e6, mode, None, identity)
 
 
 class Looks:

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
     from ..contract import Kind
 
-__all__ = ["beside", "companion", "folders", "is_own", "kind_of", "name_of"]
+__all__ = ["beside", "companion", "folders", "hidden", "is_own", "kind_of", "name_of"]
 
 _SUFFIX = "|namedshm"
 _LOCK_SUFFIX = _SUFFIX + "-lock"
+#: Of a queue's events, of a process's proof of life, and of a queue without a name: include/namedshm/queue_*_windows.h.
+_OTHERS = tuple(_SUFFIX + more for more in ("-bell", "-life", "-life-global", "-unnamed"))
 #: A companion's name must itself be a name: longer ones end in a digest instead.
 _PLAIN_LENGTH = 120
 
@@ -41,6 +43,14 @@ def beside(name: Name) -> tuple[str, str]:
     return base + _SUFFIX, base + _LOCK_SUFFIX
 
 
+def hidden() -> tuple[str, str, str]:
+    """Names of section, companion and creation lock for a queue that has no name, which nobody else chooses."""
+    import os
+
+    bare = os.urandom(16).hex() + _SUFFIX + "-unnamed"
+    return bare, bare + _SUFFIX, bare + _LOCK_SUFFIX
+
+
 def companion(name: str) -> str:
     """The name of a section's companion, from its own as :func:`name_of` gives it."""
     prefix = "Global\\" if name.startswith("Global\\") else ""
@@ -48,8 +58,8 @@ def companion(name: str) -> str:
 
 
 def is_own(bare: str) -> bool:
-    """Whether an object of that name is a companion or a creation lock."""
-    return bare.endswith((_SUFFIX, _LOCK_SUFFIX))
+    """Whether an object of that name is one that this package keeps beside others."""
+    return bare.endswith((_SUFFIX, _LOCK_SUFFIX, *_OTHERS))
 
 
 def kind_of(type: str) -> Kind | Literal["section"] | None:

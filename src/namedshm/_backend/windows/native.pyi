@@ -100,8 +100,8 @@ def commit_view(mapping: Mapping, offset: int, length: int, /) -> None: ...
 class Pager(CorePager): ...
 
 def reach(mapping: Mapping, /) -> int: ...
-def facts_of(companion: str, /) -> tuple[int, int, int, int, int, int] | None:
-    """Size, identity, birth (microseconds), creator's pid, mode, and handles of the section a companion belongs to.
+def facts_of(companion: str, /) -> tuple[int, int, int, int, int, int, bool] | None:
+    """Size, identity, birth (microseconds), creator's pid, mode, and handles of the section a companion belongs to; is it a queue's?
 
     The handles are those of processes that use this package; None if there is no complete companion.
     """

@@ -18,7 +18,7 @@ from cython cimport critical_section, final, no_gc_clear
 from cpython.mem cimport PyMem_Free
 from cpython.ref cimport PyObject
 from libc.stddef cimport wchar_t
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 
 from namedshm._core cimport Mapping, Pager as CorePager, fill
@@ -27,6 +27,13 @@ from namedshm._gate cimport (
 
 from ... import errors
 from ..._arguments import check_on_abandoned, seconds
+
+cdef extern from "namedshm_queue.h" nogil:
+    ctypedef struct nshm_scope:
+        pass
+    ctypedef struct nshm_handle:
+        uint64_t size, nonce
+        int readonly, created
 
 cdef extern from *:
     """
@@ -47,7 +54,6 @@ cdef extern from *:
     typedef struct { ULONG attributes; ACCESS_MASK access; ULONG handles, pointers; ULONG more[10]; } namedshm_object_information;
     typedef struct { UNICODE_STRING name, type; } namedshm_directory_entry;
 
-    NTSYSAPI NTSTATUS NTAPI NtQuerySection(HANDLE, ULONG, PVOID, SIZE_T, SIZE_T *);
     NTSYSAPI NTSTATUS NTAPI NtOpenDirectoryObject(PHANDLE, ACCESS_MASK, POBJECT_ATTRIBUTES);
     NTSYSAPI NTSTATUS NTAPI NtQueryDirectoryObject(HANDLE, PVOID, ULONG, BOOLEAN, BOOLEAN, PULONG, PULONG);
 
@@ -187,13 +193,13 @@ cdef DWORD SEC_FILE = 0x800000, SEC_RESERVE = 0x4000000
 cdef DWORD DUPLICATE_CLOSE_SOURCE = 1, DUPLICATE_SAME_ACCESS = 2
 cdef DWORD SYNCHRONIZE = 0x100000, MUTEX_MODIFY_STATE = 1, PROCESS_DUP_HANDLE = 0x40, TOKEN_QUERY = 8
 cdef DWORD WAIT_OBJECT_0 = 0, WAIT_ABANDONED = 0x80, WAIT_TIMEOUT = 258
-cdef DWORD FILE_NOT_FOUND = 2, ACCESS_DENIED = 5, INVALID_PARAMETER = 87, ALREADY_EXISTS = 183, ERROR_TIMEOUT = 1460
+cdef DWORD FILE_NOT_FOUND = 2, ACCESS_DENIED = 5, INVALID_HANDLE = 6, INVALID_PARAMETER = 87, ALREADY_EXISTS = 183, ERROR_TIMEOUT = 1460
 cdef DWORD DACL_SECURITY_INFORMATION = 4
 cdef int TOKEN_USER_CLASS = 1, TOKEN_PRIVILEGES_CLASS = 3, TOKEN_PRIMARY_GROUP_CLASS = 5
 
 cdef LONG64 MAGIC = 0x31574D48534D414E  # "NAMSHMW1"
 cdef DWORD VERSION = 1
-cdef DWORD IS_READONLY = 1, IS_EXECUTABLE = 2, IS_RESERVED = 4, IS_FILE = 8
+cdef DWORD IS_READONLY = 1, IS_EXECUTABLE = 2, IS_RESERVED = 4, IS_FILE = 8, IS_QUEUE = 16
 cdef DWORD LOCK_PATIENCE = 10000  # ms; the lock is held for microseconds, so longer means that its owner was stopped
 cdef int CLOSING_PATIENCE = 200   # ms for another user's process that is between its two CloseHandle calls
 
@@ -234,3 +240,5 @@ include "pages.pxi"
 include "../spin.pxi"
 include "sync.pxi"
 include "watch.pxi"
+include "../queue.pxi"
+include "queues.pxi"

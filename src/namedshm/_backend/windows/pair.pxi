@@ -105,6 +105,9 @@ cdef DWORD _open(Opened *o, const wchar_t *path, const wchar_t *companion, DWORD
         _recall(o.companion, &o.facts)
         if o.facts.magic and o.real_size and (o.facts.size + 4095) & ~<ULONG64>4095 != (o.real_size + 4095) & ~<ULONG64>4095:
             o.facts.magic = 0  # a plain program made its own section between C4 and C5: these facts are not its
+    if o.facts.magic and o.facts.properties & IS_QUEUE:  # as Windows says it of a name that another type of object has
+        _drop(o)
+        return INVALID_HANDLE
     if o.facts.magic and o.facts.properties & IS_EXECUTABLE:
         again = OpenFileMappingW(rights | QUERY | FILE_MAP_EXECUTE | MAP_EXECUTE, inherit, path)
         if again == NULL:

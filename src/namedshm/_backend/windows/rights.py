@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..contract import Kind
 
-__all__ = ["of_lock", "of_section", "of_sync"]
+__all__ = ["of_bell", "of_lock", "of_section", "of_sync"]
 
 #: Lets every user wait for and release a creation lock; without it, a creator of another user would meet "access denied".
 _LOCK_SDDL = "D:(A;;0x1F0001;;;SY)(A;;0x100001;;;WD)(A;;0x1F0001;;;{user})"
@@ -21,6 +21,7 @@ _WRITE_RIGHTS = 0x2
 _EXECUTE_RIGHTS = 0x8
 # Rights of the other objects: wait, read the descriptor; change the state, and look at it, which waiting in asyncio needs.
 _WAIT_RIGHTS = 0x120000
+_LOOK_RIGHTS = 0x20000
 _MODIFY_RIGHTS: dict[Kind, int] = {"mutex": 0x1, "event": 0x3, "semaphore": 0x3}
 
 _lock_security: native.Descriptor | None = None
@@ -47,6 +48,11 @@ def of_section(mode: int, group: str | int | None, executable: bool) -> tuple[na
 def of_sync(kind: Kind, mode: int, group: str | int | None) -> native.Descriptor:
     """Who may read may wait; who may write may release, set and reset."""
     return native.Descriptor(_access_list(mode, group, _WAIT_RIGHTS, _MODIFY_RIGHTS[kind]))
+
+
+def of_bell(mode: int, group: str | int | None) -> native.Descriptor:
+    """Who may write a queue sleeps on its events and sets them; who may only read it must not take a wake-up away."""
+    return native.Descriptor(_access_list(mode, group, _LOOK_RIGHTS, _WAIT_RIGHTS | _MODIFY_RIGHTS["event"]))
 
 
 def _access_list(mode: int, group: str | int | None, read: int, write: int) -> str:

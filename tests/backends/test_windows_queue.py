@@ -1,0 +1,189 @@
+"""namedshm_queue.h on Windows: compiled by mingw-w64 as C and as C++, run under Wine, with processes that end at every step."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_queue.storm import KINDS
+from helpers.peer import born
+from helpers.turns import until
+
+if sys.platform != "linux":
+    pytest.skip("the programs are compiled on Linux", allow_module_level=True)
+
+from .tool import REPO, tool
+
+pytestmark = pytest.mark.timeout(900)  # the first test of all makes a Wine prefix and downloads a Python
+
+SOURCES = REPO / "tests" / "crash_queue" / "windows"
+FLAGS = ("-g", "-O2", "-Wall", "-Wextra", "-Werror", "-D_WIN32_WINNT=0x0A00", "-static")
+LIBRARIES = ("-lntdll", "-ladvapi32")
+KILLED = 9  # what a process that ends itself says
+NAMES = [
+    "first_in_first_out",
+    "every_length",
+    "several_at_once",
+    "loans_stand_in_nobodys_way",
+    "a_full_queue_drops_its_oldest",
+    "what_is_damaged_is_not_opened",
+    "names_and_types",
+    "names_of_every_length",
+    "a_reader_looks",
+    "modes_become_rights",
+    "who_waits_is_woken",
+    "an_event_ends_a_wait",
+    "shut_down_tells_everybody",
+    "shut_down_drains",
+    "it_ends_with_its_producers",
+    "what_a_dead_consumer_had_comes_again",
+    "a_sleeper_gets_what_a_dead_consumer_had",
+    "what_is_returned_comes_again",
+    "a_dead_borrowers_chunks_are_lent_again",
+    "the_dead_make_room_in_the_table",
+    "nobody_is_taken_for_dead",
+    "a_lock_that_is_held_is_waited_for",
+    "a_dead_holders_lock_is_taken_over",
+    "whoever_ends_at_any_step_is_no_burden",
+]
+
+
+@pytest.fixture(scope="module")
+def program(wine: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """program("storm") compiles storm.c once and returns the executable."""
+    folder = tmp_path_factory.mktemp("queue")
+
+    def get(name: str) -> Path:
+        target = folder / f"{name}.exe"
+        if not target.exists():
+            build(SOURCES / f"{name}.c", target)
+        return target
+
+    return get
+
+
+def build(source: Path, target: Path, language: str = "gcc", include: Path = REPO / "include") -> None:
+    compiler = tool.compiler(language)
+    subprocess.run([compiler, *FLAGS, f"-I{include}", str(source), "-o", str(target), *LIBRARIES], check=True, timeout=120)
+
+
+def test_all_promises_are_known_here(wine: Any, program: Callable[[str], Path]) -> None:
+    assert wine.run(wine.command(program("operations"), "list")).stdout.split() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_kept(wine: Any, program: Callable[[str], Path], name: str) -> None:
+    run = wine.run(wine.command(program("operations"), name), timeout=300)
+    assert run.returncode == 0, run.stdout
+
+
+# ------------------------------------------------------------------------------------------------------------ the storm
+KILLS = int(os.environ.get("NSHM_WINDOWS_KILLS", "24"))
+HANDS = 4  # producers, and consumers
+
+
+class Storm:
+    """Processes of one storm.  They are killed from outside of Wine: its own TerminateProcess lets them run on for a moment."""
+
+    def __init__(self, wine: Any, program: Path, kind: str, name: str, seed: int) -> None:
+        self.wine, self.program, self.kind, self.name = wine, program, kind, name
+        self.dice = random.Random(seed)
+        self.incarnations = self.dead_consumers = self.kills = 0
+        self.keeper = self.start("keep")
+        self.hands: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def start(self, role: str, *arguments: object) -> subprocess.Popen[bytes]:
+        for _ in range(3):
+            process = self.wine.popen(self.wine.command(self.program, role, self.kind, self.name, *map(str, arguments)))
+            born.add(process.pid)
+            first = process.stdout.readline()
+            if first.strip() == b"ready":
+                break
+            end(process)
+            assert not first, first  # else it is the start that silently fails: see tools/windows.py
+        return process
+
+    def ask(self, text: str) -> bytes:
+        self.keeper.stdin.write(text.encode() + b"\n")
+        self.keeper.stdin.flush()
+        return self.keeper.stdout.readline()
+
+    def hire(self, role: str, mortal: bool) -> None:
+        steps = self.dice.randrange(1, 8 << self.dice.randrange(14)) if mortal else 0
+        arguments: list[object] = [self.dice.getrandbits(32), steps]
+        if role == "put":
+            self.incarnations += 1
+            arguments.append(self.incarnations)
+        self.hands.append((role, self.start(role, *arguments)))
+
+    def bury(self, again: bool) -> None:
+        for hand in self.hands[:]:
+            role, process = hand
+            status = process.poll()
+            if status is None:
+                continue
+            self.hands.remove(hand)
+            output = end(process)
+            assert status in (0, KILLED, -signal.SIGKILL), output
+            assert not output, output
+            died = status != 0
+            self.kills += died
+            self.dead_consumers += died and role == "take"
+            if again or (died and role == "take"):
+                self.hire(role, again and self.dice.random() < 0.5)
+
+    def rage(self, kills: int) -> None:
+        for role in ["put", "take"] * HANDS:
+            self.hire(role, self.dice.random() < 0.5)
+        moved = 0
+        while self.kills < kills:
+            time.sleep(self.dice.random() * 0.01)  # the moment of a kill is a random one
+            if self.dice.random() < 0.3:
+                self.dice.choice(self.hands)[1].kill()
+            self.bury(again=True)
+            now = int(self.ask("look").split()[0])
+            if now > moved:
+                moved, since = now, time.monotonic()
+            assert time.monotonic() - since < 30, f"nothing moves at {now}"
+            if now > 6_000_000:  # the journal ends at 8 million
+                return
+
+    def calm_down(self) -> None:
+        self.ask("stop")
+        until(lambda: self.bury(again=False) or not self.hands, "the end of all", 60)
+
+    def judged(self) -> dict[str, int]:
+        output, _ = self.keeper.communicate(f"judge {self.incarnations} {self.dead_consumers}\n".encode(), 60)
+        assert self.keeper.returncode == 0, output
+        return {key: int(value) for key, _, value in (pair.partition("=") for pair in output.decode().split())}
+
+
+def end(process: subprocess.Popen[bytes]) -> bytes:
+    output, _ = process.communicate(timeout=30)
+    return output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_storm_with_kills_loses_doubles_tears_and_reorders_nothing(
+    wine: Any, program: Callable[[str], Path], name: str, kind: str
+) -> None:
+    storm = Storm(wine, program("storm"), kind, name, seed=1)
+    try:
+        storm.rage(KILLS)
+        storm.calm_down()
+        seen = storm.judged()
+    finally:
+        for process in (storm.keeper, *(process for _, process in storm.hands)):
+            process.kill()
+            process.wait()
+    assert storm.kills >= KILLS
+    assert seen["messages"] > 1000
+    assert seen["selfkills"] > 0
