@@ -36,7 +36,7 @@ def state(name: str) -> dict[str, Any]:
     kind = describe(name).type
     if kind == "section":
         return _of_a_record(name)
-    if kind in ("queue", "topic"):
+    if kind == "queue" or kind == "topic":
         return {}
     handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:

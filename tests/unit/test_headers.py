@@ -62,7 +62,8 @@ def test_a_part_begins_with_what_it_needs(part: Path) -> None:
 def test_the_entries_name_every_part() -> None:
     for part in headers():
         if part.parent.name:
-            entry = {"sync": "namedshm_sync.h", "queue": "namedshm_queue.h", "topic": "namedshm_topic.h"}.get(part.name.partition("_")[0], "namedshm.h")
+            family = part.name.partition("_")[0]
+            entry = f"namedshm_{family}.h" if family in ("sync", "queue", "topic") else "namedshm.h"
             assert re.search(rf"^ \*.* {re.escape(part.name)} ", (INCLUDE / entry).read_text(), re.MULTILINE), part
 
 
