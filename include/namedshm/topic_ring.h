@@ -49,7 +49,7 @@ static inline int nshm__topic_publish(nshm_topic *t, nshm_topic_window *w, const
     }
     *wishes = nshm__peek(t->wishes, RELAXED); /* before `latest` changes */
     nshm_topic_value *v = nshm__topic_value(t, number);
-    nshm__poke(&v->number, 0, RELEASE); /* release: who sees it sees that the old value is out of the history */
+    nshm__poke(&v->number, 0, RELEASE); /* release: who sees it sees that the old value has gone */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     NSHM_STEP("opened");
     nshm__poke(&v->length, length, RELAXED);

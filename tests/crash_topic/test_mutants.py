@@ -30,7 +30,7 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "a number stands while its value is written over": (
         [
             (
-                "    nshm__poke(&v->number, 0, RELEASE); /* release: who sees it sees that the old value is out of the history */\n",
+                "    nshm__poke(&v->number, 0, RELEASE); /* release: who sees it sees that the old value has gone */\n",
                 "",
             ),
             (
