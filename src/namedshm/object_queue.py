@@ -34,12 +34,12 @@ from ._formats import messages, object_frame
 from ._holder import Holder, label, reference
 from ._pickling.unavailable import unpickling
 from .copying import copy
-from .queue import Empty, Full, Message, Queue, ShutDown
+from .queue import Message, Queue, ShutDown
 from .section import stale
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from types import TracebackType
     from typing import Any, Literal, Self
 
@@ -96,6 +96,16 @@ def _dump(thing: object) -> tuple[_Pieces, _Buffers]:
     pickler.dispatch_table = {**copyreg.dispatch_table, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]  # what its register() fills
     pickler.dump(thing)
     return pieces, buffers
+
+
+def _end(timeout: float | None, call: str, name: str | None) -> float | None:
+    """When that time is up; None: never."""
+    patience = seconds(timeout, call, name)
+    return None if patience is None else time.monotonic() + patience
+
+
+def _left(end: float | None) -> float | None:
+    return None if end is None else max(0.0, end - time.monotonic())
 
 
 def _written(target: Any, pieces: list[tuple[int, Any]]) -> None:
@@ -220,13 +230,29 @@ class ObjectQueue(Holder):
         Raises: Full when the time is up (it is a :class:`queue.Full`); ShutDown; InvalidArgument: it is larger than ``max_size``;
             what pickling it raises; ClosedHandle (a ValueError), AccessDenied, OutOfResources as :meth:`namedshm.Queue.put`.
         """
+        patience = timeout if block else 0
         queue = self._queue
-        pickled, buffers = _dump(obj)
+        frame, pieces, size = self._framed(obj)
+        if frame is not None:
+            queue.put(frame, patience)
+            return
+        end = _end(patience, "put", queue.name)
+        loan = queue.loan(size, patience)
+        try:
+            with memoryview(loan) as window:
+                _written(window, pieces)
+            loan.commit(_left(end))
+        finally:
+            loan.abandon()
+
+    def _framed(self, thing: object) -> tuple[bytes | bytearray | None, list[tuple[int, Any]], int]:
+        """The message, if it is short; else its pieces, and how many bytes it has."""
+        queue = self._queue
+        pickled, buffers = _dump(thing)
         if not buffers and len(pickled) == 1 and len(pickled[0]) <= _SMALL:  # most objects
             frame = object_frame.PLAIN + pickled[0]
             if len(frame) <= queue.max_size:
-                queue.put(frame, timeout if block else 0)
-                return
+                return frame, [], 0
         pieces, size = object_frame.lay_out(pickled, buffers)
         if size > queue.max_size:
             raise errors.InvalidArgument(
@@ -235,21 +261,11 @@ class ObjectQueue(Holder):
                 name=queue.name,
                 call="put",
             )
-        patience = timeout if block else 0
-        if size <= _JOINED:
-            joined = unfilled(size)
-            _written(joined, pieces)
-            queue.put(joined, patience)
-            return
-        patience = seconds(patience, "put", queue.name)
-        deadline = None if patience is None else time.monotonic() + patience
-        loan = queue.loan(size, patience)
-        try:
-            with memoryview(loan) as window:
-                _written(window, pieces)
-            loan.commit(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        finally:
-            loan.abandon()
+        if size > _JOINED:
+            return None, pieces, size
+        joined = unfilled(size)
+        _written(joined, pieces)
+        return joined, [], 0
 
     def put_nowait(self, obj: object) -> None:
         """``put(obj, False)``."""
@@ -269,8 +285,10 @@ class ObjectQueue(Holder):
             is out of the queue; what unpickling raises; ClosedHandle (a ValueError), AccessDenied, OutOfResources as
             :meth:`namedshm.Queue.get`.
         """
-        message = self._queue._get_or_take(timeout if block else 0)
-        if type(message) is bytes:
+        return self._received(self._queue._get_or_take(timeout if block else 0))
+
+    def _received(self, message: Message | bytes) -> Any:
+        if isinstance(message, bytes):
             if message.startswith(object_frame.PLAIN):
                 return pickle.loads(message[8:])
             return self._loaded(memoryview(message), _own, None)
@@ -287,7 +305,7 @@ class ObjectQueue(Holder):
     def take(self, timeout: float | None = None) -> Taken:
         """The next object where it lies, without a copy of its buffers: they are read-only, and the queue's again after the block.
 
-            with frames.take() as frame:
+            with frames.take() as frame:       # or, for asyncio: async with frames.take() as frame
                 show(frame["image"])
 
         With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.
@@ -331,6 +349,36 @@ class ObjectQueue(Holder):
         while True:
             try:
                 found = self.get()
+            except ShutDown:
+                return
+            yield found
+
+    # ------------------------------------------------------------------------------------------------ asyncio
+    async def put_async(self, obj: object, timeout: float | None = None) -> None:
+        """:meth:`put` for asyncio; cancelling it puts nothing."""
+        queue = self._queue
+        frame, pieces, size = self._framed(obj)
+        if frame is not None:
+            await queue.put_async(frame, timeout)
+            return
+        end = _end(timeout, "put_async", queue.name)
+        loan = await queue.loan_async(size, timeout)
+        try:
+            with memoryview(loan) as window:
+                _written(window, pieces)
+            await loan.commit_async(_left(end))
+        finally:
+            loan.abandon()
+
+    async def get_async(self, timeout: float | None = None) -> Any:
+        """:meth:`get` for asyncio; cancelling it takes nothing."""
+        return self._received(await self._queue._waiting("message", lambda: self._queue._get_or_take(0), timeout, "get_async"))
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Objects, until ShutDown."""
+        while True:
+            try:
+                found = await self.get_async()
             except ShutDown:
                 return
             yield found
@@ -415,7 +463,10 @@ class Taken:
     def __enter__(self) -> Any:
         if self._message is not None:
             raise ValueError("An object is taken once: call take() for the next one")
-        message = self._message = self._queue.queue.take(self._timeout)
+        return self._entered(self._queue.queue.take(self._timeout))
+
+    def _entered(self, message: Message) -> Any:
+        self._message = message
         try:
             return self._queue._loaded(memoryview(message), None, message)
         except BaseException as error:
@@ -425,6 +476,15 @@ class Taken:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._message is not None:
             self._message.__exit__(kind, error, trace)
+
+
+    async def __aenter__(self) -> Any:
+        if self._message is not None:
+            raise ValueError("An object is taken once: call take() for the next one")
+        return self._entered(await self._queue.queue.take_async(self._timeout))
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.__exit__(kind, error, trace)
 
 
 # ------------------------------------------------------------------------------------------------------------ done, all of it
@@ -514,16 +574,15 @@ class JoinableObjectQueue(ObjectQueue):
 
         Returns: whether all are done; False: the time was up.
         """
-        timeout = seconds(timeout, "join", self.name)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        end = _end(timeout, "join", self.name)
         nap = _FIRST_NAP
         while True:
             # An object is somebody's before it is out of the queue, and figures() looks at the queue first: none is overlooked.
             figures = self._queue.statistics()
             if not figures.waiting and not figures.held:
                 return True
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            left = _left(end)
+            if left == 0:
                 return False
             time.sleep(nap if left is None else min(nap, left))
             nap = min(2 * nap, _LONGEST_NAP)

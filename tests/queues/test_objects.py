@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import pickle
 import queue as standard
@@ -482,6 +483,49 @@ def test_a_forked_child_uses_what_it_inherited(objects: Make, peers: _Lender, tm
         assert child.do("q.get()") == "before"
         child.do("q.put(b'x' * 100_000)")
         assert peer.do("len(q.get())") == 100_000
+
+
+# ------------------------------------------------------------------------------------------------------------ asyncio
+def test_objects_go_in_asyncio(objects: Make) -> None:
+    q = objects(2)
+    things = [[number, bytes([number]) * size] for number, size in enumerate((3, 5_000, 100_000, 1_000_000, 0))]
+
+    async def put() -> None:
+        for thing in things:
+            await q.put_async(thing, 60)
+        q.shutdown()
+
+    async def get() -> list[Any]:
+        found = [await q.get_async(60)]
+        async with q.take(60) as taken:
+            found.append(taken)
+        return found + [thing async for thing in q]
+
+    async def both() -> Any:
+        return await asyncio.gather(put(), get())
+
+    assert asyncio.run(both())[1] == things
+    assert used(q) == 0
+
+
+def test_in_asyncio_errors_are_the_same(objects: Make) -> None:
+    q = objects(1, 200_000)
+
+    async def run() -> None:
+        with pytest.raises(Empty):
+            await q.get_async(0)
+        with pytest.raises(Empty):
+            async with q.take(0):
+                pass
+        with pytest.raises(namedshm.InvalidArgument):
+            await q.put_async(b"x" * 200_000)
+        await q.put_async(b"x" * 100_000)
+        for thing in (1, b"y" * 100_000):
+            with pytest.raises(Full):
+                await q.put_async(thing, 0.001)
+        assert (q.qsize(), used(q)) == (1, 1)
+
+    asyncio.run(run())
 
 
 # ------------------------------------------------------------------------------------------------------------ joining
