@@ -70,6 +70,18 @@ class _ArrayPickler(pickle.Pickler):
         return NotImplemented if asked is None else asked(self, thing)
 
 
+class _Reducers(dict["type", "object"]):
+    """As multiprocessing pickles for other processes: with what only those can receive (sockets, connections).  What is registered
+    later counts, too: nothing is kept here."""
+
+    def __missing__(self, kind: type) -> Any:
+        found = ForkingPickler._extra_reducers.get(kind)  # type: ignore[attr-defined]  # what its register() fills
+        return copyreg.dispatch_table[kind] if found is None else found
+
+
+_reducers = _Reducers()
+
+
 class _Pieces(list["bytes | bytearray | memoryview"]):
     """A file that keeps what is written: large bytes are not copied, they are the object's own."""
 
@@ -92,8 +104,7 @@ def _dump(thing: object) -> tuple[_Pieces, _Buffers]:
     pieces, buffers = _Pieces(), _Buffers()
     kind = _ArrayPickler if "numpy" in sys.modules else pickle.Pickler
     pickler = kind(pieces, 5, buffer_callback=buffers.keep)
-    # As multiprocessing pickles for other processes: with what only those can receive (sockets, connections).
-    pickler.dispatch_table = {**copyreg.dispatch_table, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]  # what its register() fills
+    pickler.dispatch_table = _reducers  # type: ignore[assignment]  # what reducers give is theirs to know
     pickler.dump(thing)
     return pieces, buffers
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import pickle
 import queue as standard
+import socket
 import sys
 import threading
 import warnings
@@ -93,6 +94,24 @@ def test_what_arrives_is_equal(objects: Make, thing: Any, ack: bool) -> None:
     with q.take(5) as found:
         assert repr(found) == repr(thing)
     assert (q.qsize(), used(q)) == (0, 0)
+
+
+def test_what_multiprocessing_was_taught_to_pickle_goes(objects: Make) -> None:
+    from multiprocessing.reduction import ForkingPickler
+
+    class Local:  # by its name it could not go
+        pass
+
+    q = objects(4)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        q.put(Local())
+    ForkingPickler.register(Local, lambda thing: (int, ("17",)))
+    q.put([Local(), Local()])
+    assert q.get() == [17, 17]
+    with socket.socket() as one:
+        q.put(one)
+        with q.get() as other:
+            assert (other.family, other.type) == (one.family, one.type)
 
 
 def test_it_is_pickled_when_it_is_put(objects: Make) -> None:
