@@ -488,7 +488,6 @@ class Taken:
         if self._message is not None:
             self._message.__exit__(kind, error, trace)
 
-
     async def __aenter__(self) -> Any:
         if self._message is not None:
             raise ValueError("An object is taken once: call take() for the next one")
@@ -533,7 +532,9 @@ class JoinableObjectQueue(ObjectQueue):
             name = queue.name
             queue.close()
             raise errors.InvalidArgument(
-                f"{label('queue', name)} has no acknowledgement, and cannot be joined: create it with ack=True", name=name, call="open"
+                f"{label('queue', name)} has no acknowledgement, and cannot be joined: create it with ack=True",
+                name=name,
+                call="open",
             )
         return super()._of(queue)
 

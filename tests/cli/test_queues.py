@@ -60,7 +60,9 @@ def piped(namespace: Namespace) -> Callable[..., bytes]:
     ],
     ids=range(8),
 )
-def test_lines_are_messages(piped: Callable[..., bytes], queue: Hold, data: bytes, options: list[str], messages: list[bytes]) -> None:
+def test_lines_are_messages(
+    piped: Callable[..., bytes], queue: Hold, data: bytes, options: list[str], messages: list[bytes]
+) -> None:
     holder = queue("import atexit; atexit.register(lambda: print([q.get(0) for _ in range(q.qsize())]))")
     total = sum(map(len, messages))
     said = piped(data, "put", "jobs", *options).decode().split(" (")[0]
@@ -100,7 +102,9 @@ def test_it_follows_until_the_queue_is_shut_down(queue: Hold, namespace: Namespa
     end(holder)
 
 
-def test_a_queue_that_put_makes_is_held_until_its_messages_are_taken(namespace: Namespace, piped: Callable[..., bytes], run: Run) -> None:
+def test_a_queue_that_put_makes_is_held_until_its_messages_are_taken(
+    namespace: Namespace, piped: Callable[..., bytes], run: Run
+) -> None:
     putter = namespace.start("-m", "namedshm.cli", "put", "jobs", "--create", "--ack", "--capacity", "5", "--max-size", "10KiB")
     putter.stdin.write("one\ntwo\n")  # type: ignore[union-attr]
     putter.stdin.close()  # type: ignore[union-attr]
@@ -144,7 +148,9 @@ def test_an_interrupted_follower_is_no_failure_and_loses_nothing(
 
 
 @pytest.mark.skipif(not on_linux, reason="/dev/full")
-def test_with_acknowledgement_what_could_not_be_written_comes_again(queue: Hold, namespace: Namespace, piped: Callable[..., bytes]) -> None:
+def test_with_acknowledgement_what_could_not_be_written_comes_again(
+    queue: Hold, namespace: Namespace, piped: Callable[..., bytes]
+) -> None:
     holder = queue("q.put(b'one')", ", ack=True")
     with open("/dev/full", "w") as full:
         getter = namespace.start("-m", "namedshm.cli", "get", "jobs", stdout=full.fileno())
@@ -208,7 +214,8 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...], reason: str) -> None:
 # ------------------------------------------------------------------------------------------------------------ looking
 def test_show_tells_settings_what_went_through_and_who_takes_part(queue: Hold, run: Run, piped: Callable[..., bytes]) -> None:
     holder = queue(
-        "q.put_many([b'one', b'two', b'three']); q.get(); m = q.take()", ", ack=True, end_with_producers=True, overflow='drop_oldest'"
+        "q.put_many([b'one', b'two', b'three']); q.get(); m = q.take()",
+        ", ack=True, end_with_producers=True, overflow='drop_oldest'",
     )
     shown = run("show", "jobs").stdout
     assert "type      queue\n" in shown

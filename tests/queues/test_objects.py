@@ -622,9 +622,8 @@ def test_a_forked_child_has_no_tasks_of_its_parents(objects: Make, peers: _Lende
     peer = peers(name=q.name)
     q.put(1)
     peer.do("q = namedshm.JoinableObjectQueue.open(name); q.get()")
-    with peer.fork(tmp_path) as child:
-        with pytest.raises(ValueError, match="more often"):
-            child.do("q.task_done()")
+    with peer.fork(tmp_path) as child, pytest.raises(ValueError, match="more often"):
+        child.do("q.task_done()")
     assert not q.join(0)
     peer.do("q.task_done()")
     assert q.join(5)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from namedshm import Queue, Section
     from namedshm._sync.objects import Waitable
 
+
 @click.command(epilog="Ended by Ctrl-C, SIGTERM or the time it is a success.  Who else holds an object keeps it alive as well.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", type=Name())
 @click.option(

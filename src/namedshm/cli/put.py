@@ -99,5 +99,3 @@ def _messages(stream: BinaryIO, end: bytes) -> Iterator[bytes]:
         rest += last
     if rest:
         yield bytes(rest)
-
-
