@@ -8,12 +8,13 @@
     jobs = ObjectQueue.open("jobs")                      # another one
     job = jobs.get()
 
-An object goes as its pickle (protocol 5); large buffers in it, of arrays for example, are copied straight into the queue and out of
-it, without a detour.  ``take()`` does not even copy them out.  An array that lies in a section goes by name (:mod:`namedshm.arrays`).
+An object goes as its pickle (protocol 5); large buffers in it, of arrays for example, are copied straight into the queue and out
+of it, without a detour.  ``take()`` does not even copy them out.  An array that lies in a section goes by name
+(:mod:`namedshm.arrays`).
 
 **Unpickling trusts whoever writes.**  Who can put into a queue can make those who get run any code: let only those write (``mode``,
-``group`` of a ``Global`` queue) whom its readers would let run programs.  For others there is :class:`namedshm.Queue`, whose messages
-are bytes.
+``group`` of a ``Global`` queue) whom its readers would let run programs.  For others there is :class:`namedshm.Queue`, whose
+messages are bytes.
 """
 
 from __future__ import annotations
@@ -267,8 +268,8 @@ class ObjectQueue(Holder):
         pieces, size = object_frame.lay_out(pickled, buffers)
         if size > queue.max_size:
             raise errors.InvalidArgument(
-                f"Cannot put an object of {size} bytes into {label('queue', queue.name)}: its objects have {queue.max_size} bytes at "
-                "most. Create it with a larger max_size, or send a large array by name (namedshm.arrays)",
+                f"Cannot put an object of {size} bytes into {label('queue', queue.name)}: its objects have {queue.max_size} bytes "
+                "at most. Create it with a larger max_size, or send a large array by name (namedshm.arrays)",
                 name=queue.name,
                 call="put",
             )
@@ -505,8 +506,8 @@ _of_parents: list[object] = []
 class JoinableObjectQueue(ObjectQueue):
     """In the place of :class:`multiprocessing.JoinableQueue`: who has got an object says when it is done with it.
 
-    No counter is kept that a kill could make wrong: it is a queue with acknowledgement, and :meth:`task_done` is that.  So an object
-    of a worker that died before it had said so is done by another one, and :meth:`join` waits for that.
+    No counter is kept that a kill could make wrong: it is a queue with acknowledgement, and :meth:`task_done` is that.  So an
+    object of a worker that died before it had said so is done by another one, and :meth:`join` waits for that.
 
     Arguments and attributes as of :class:`ObjectQueue`; ``ack`` is always on.
     """

@@ -161,7 +161,7 @@ def test_an_exception_abandons_a_loan(make: Make) -> None:
 def test_a_view_that_is_still_there_keeps_a_loan_from_being_sent(make: Make) -> None:
     q = make()
     for view_of in (lambda a: a[1:], lambda a: a.T, lambda a: a.reshape(-1).view("u1"), lambda a: a[1:][1:]):
-        with pytest.raises(BufferError, match="view"), arrays.loan(q, (4, 4)) as array:
+        with pytest.raises(BufferError, match="view"), arrays.loan(q, (4, 4)) as array:  # noqa: PT012  # at the end of the block
             array[:] = 0
             view = view_of(array)
         del view, array

@@ -196,7 +196,7 @@ def test_hostile_metadata_is_told_and_the_message_is_gone(make: Make, bomb: Call
     q = make(ack=ack)
     for call in (arrow.receive, lambda q: arrow.take(q).__enter__()):
         q.put(bomb(100, 10_000))
-        with pytest.raises(namedshm.InvalidContent, match="out of the queue: .*again and again"):
+        with pytest.raises(namedshm.InvalidContent, match=r"out of the queue: .*again and again"):
             call(q)
         assert (q.qsize(), used(q)) == (0, 0)
 

@@ -298,8 +298,7 @@ def test_a_damaged_frame_is_refused_or_stays_within_its_bytes(content: tuple[byt
     whole = whole[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else whole
     try:
         pickled, buffers = object_frame.parts(memoryview(whole))
-    except ValueError as error:
-        assert str(error)
+    except ValueError:
         return
     assert len(pickled) + sum(map(len, buffers)) <= len(whole)
 
@@ -485,7 +484,7 @@ for number in range(1_000_000):
             next_one(60, expected)
             expected += 1
         peer.kill()
-        with pytest.raises(Empty):
+        with pytest.raises(Empty):  # noqa: PT012  # at last
             while True:
                 next_one(0, expected)
                 expected += 1
