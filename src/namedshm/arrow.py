@@ -233,8 +233,8 @@ def send(queue: Queue, data: Any, timeout: float | None = None, *, threads: int 
     pieces, size = _encode(None, _as_table(None, data))
     if size > queue.max_size:
         raise errors.InvalidArgument(
-            f"Cannot send a table of {size} bytes: messages of {label('queue', queue.name)} have {queue.max_size} at most. Send it in "
-            "parts (table.slice), or create the queue with a larger max_size",
+            f"Cannot send a table of {size} bytes: messages of {label('queue', queue.name)} have {queue.max_size} at most. "
+            "Send it in parts (table.slice), or create the queue with a larger max_size",
             name=queue.name,
             call="send",
         )
