@@ -106,7 +106,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     ),
     "an unlock rings no bell": (
         "            if (v & NSHM__SLEEPERS) nshm__queue_wake(lock, n < 1 ? 1 : n);\n",
-        "",
+        "            if (v & NSHM__SLEEPERS && n < 0) nshm__queue_wake(lock, n);\n",
         "who_waits_is_woken",
     ),
     "of the end nobody is told": (
