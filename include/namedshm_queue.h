@@ -26,7 +26,7 @@
  *     queue_slots.h    the ring: publishing and moving on           queue_wait.h    waiting
  *     queue_chunks.h   who owns which chunk                         queue_look.h    statistics
  *     queue_format.h   writing the format, and reading it           queue_quick.h   one try that waits for nothing
- *     queue_system.h   what each system has to give, in these:
+ *     queue_watch.h    for event loops; on Linux                    queue_system.h  what each system has to give, in these:
  *
  *     queue_lock.h     queue_lock_windows.h    the lock of an end, and sleeping on it
  *     queue_life.h     queue_life_windows.h    a process's proof of life
@@ -125,6 +125,9 @@ static inline int nshm_queue_next_participant(const nshm_queue *q, uint32_t *cur
 #include "namedshm/queue_make.h"
 #endif
 #include "namedshm/queue_quick.h"
+#ifndef _WIN32
+#include "namedshm/queue_watch.h"
+#endif
 
 /* ------------------------------------------------------------------------------------------------ the code of these functions */
 static inline int nshm_queue_loan(nshm_queue *q, nshm_queue_window *w, int64_t deadline) {

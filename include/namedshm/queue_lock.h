@@ -152,21 +152,27 @@ static inline void nshm__queue_alert(uint32_t *word, int n) {
     NSHM_STEP("passing on");
     if (v & NSHM__SLEEPERS) nshm__queue_wake(word, n);
 }
-/* Sleep until the word's lock is given up.  `nothing` looks again after the flags are set.  1: woken, or there is something;
- * 0: look again; -ETIMEDOUT, -EINTR.  The word stays pending: see nshm__queue_answerable. */
-static inline int nshm__queue_sleep(nshm_queue *q, uint32_t *word, int (*nothing)(nshm_queue *), int64_t until) {
-    struct timespec end = {until / 1000000000, until % 1000000000};
+/* Set the flags of who is about to sleep, and look again with `nothing`.  1: there is something; 0: sleep as long as the word is *value. */
+static inline int nshm__queue_arm(nshm_queue *q, uint32_t *word, int (*nothing)(nshm_queue *), uint32_t *value) {
     uint32_t v, armed;
-    nshm__queue_answerable(q, word);
-    NSHM_STEP("falling asleep");
     v = nshm__peek(word, ACQUIRE);
     do armed = (v | NSHM__SLEEPERS) & ~NSHM__STALE; /* acquire in any case, also where another sleeper has armed it */
     while (v != armed && !__atomic_compare_exchange_n(word, &v, armed, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    *value = armed;
     NSHM_STEP("armed");
     /* Published before the word was armed: that unlock comes before in the word's order, and we acquired it.  Published after this
      * look: the unlock changes the word, or comes later and sees SLEEPERS. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* for `shut`, which is stored outside of any lock */
-    if (!nothing(q) || nshm__peek(&q->head->shut, RELAXED)) return 1;
+    return !nothing(q) || nshm__peek(&q->head->shut, RELAXED);
+}
+/* Sleep until the word's lock is given up.  1: woken, or there is something; 0: look again; -ETIMEDOUT, -EINTR.  The word stays
+ * pending: see nshm__queue_answerable. */
+static inline int nshm__queue_sleep(nshm_queue *q, uint32_t *word, int (*nothing)(nshm_queue *), int64_t until) {
+    struct timespec end = {until / 1000000000, until % 1000000000};
+    uint32_t armed;
+    nshm__queue_answerable(q, word);
+    NSHM_STEP("falling asleep");
+    if (nshm__queue_arm(q, word, nothing, &armed)) return 1;
     NSHM_STEP("sleeping");
     if (!syscall(SYS_futex, word, FUTEX_WAIT_BITSET, armed, &end, NULL, FUTEX_BITSET_MATCH_ANY)) {
         NSHM_STEP("woken");

@@ -22,6 +22,12 @@
 #define NSHM_BRIEF 1000000      /* nanoseconds for which even a try waits for somebody's wait-all to end */
 #define NSHM_TAMPERED 200000000 /* nanoseconds after which a word that contradicts what this process knows is called damaged */
 
+/* A word that is watched beside waits: it was armed by its owner, who looked again after that (queue_watch.h). */
+typedef struct {
+    uint32_t *word, value; /* sleep as long as that is in it */
+    int ready;             /* before: do not sleep; after: it deserves a look */
+    int64_t until;         /* when it does in any case */
+} nshm_watched;
 #define NSHM_WATCH_MAX 127 /* objects of all waits of a watch together: FUTEX_WAITV_MAX less the control word */
 
 /* An object as operations see it: nshm_sync_waitee fills it in. */

@@ -23,38 +23,40 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
+    from typing import Any
 
-    from ._backend.contract import PolledWait, SyncHandle
+    from ._backend.contract import PolledQueueWait, PolledWait, SyncHandle
 
-__all__ = ["wait"]
+__all__ = ["polled_until", "wait"]
 
 
 async def wait(handles: Sequence[SyncHandle], all: bool, timeout: float | None) -> tuple[int, int]:
     """As ``Backend.wait``: (index or -1 when ``timeout`` seconds are over, abandoned mask).  Cancelling takes nothing."""
-    timeout = seconds(timeout, "wait_async")
-    polled = backend.begin_wait(handles, all)
-    got = polled.poll()
-    if got is not None:
+    got: tuple[int, int] | None = await polled_until(backend.begin_wait(handles, all), seconds(timeout, "wait_async"))
+    return (-1, 0) if got is None else got
+
+
+async def polled_until(polled: PolledWait | PolledQueueWait, timeout: float | None) -> Any:
+    """What the first poll that succeeds gives; None when ``timeout`` seconds are over.  Cancelling takes nothing."""
+    got: Any = polled.poll()
+    if got is not None or timeout == 0:
         return got
-    if timeout == 0:
-        return -1, 0
     import asyncio  # heavy, and there already: a loop runs
 
     try:
         async with asyncio.timeout(timeout):
             return await _wait_on(polled, asyncio.get_running_loop())
     except TimeoutError:
-        got = polled.poll()  # signaled at the last moment: a wait that can be satisfied is
-        return (-1, 0) if got is None else got
+        return polled.poll()  # signaled at the last moment: a wait that can be satisfied is
 
 
-async def _wait_on(polled: PolledWait, loop: asyncio.AbstractEventLoop) -> tuple[int, int]:
+async def _wait_on(polled: PolledWait | PolledQueueWait, loop: asyncio.AbstractEventLoop) -> Any:
     while True:
         ready: asyncio.Future[None] = loop.create_future()
         thread = _pool().add(polled, loop, ready)
         try:
             await ready
-            got = polled.poll()
+            got: Any = polled.poll()
         finally:  # however it ends: what was taken for it and not polled goes back
             thread.discard(polled)
         if got is not None:
@@ -68,7 +70,7 @@ class _Pool:
         self.pid = os.getpid()
         self.threads: list[_Thread] = []
 
-    def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> _Thread:
+    def add(self, polled: PolledWait | PolledQueueWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> _Thread:
         """The thread that watches it now."""
         for thread in tuple(self.threads):
             if thread.add(polled, loop, ready):
@@ -89,9 +91,9 @@ class _Thread:
 
     def __init__(self) -> None:
         self.watcher = backend.watcher()
-        self.waits: dict[PolledWait, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
+        self.waits: dict[PolledWait | PolledQueueWait, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
 
-    def add(self, polled: PolledWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> bool:
+    def add(self, polled: PolledWait | PolledQueueWait, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]) -> bool:
         self.waits[polled] = loop, ready  # first, so that run() finds it there when it is ready
         added = False
         try:
@@ -101,7 +103,7 @@ class _Thread:
                 self.waits.pop(polled, None)
         return added
 
-    def discard(self, polled: PolledWait) -> None:
+    def discard(self, polled: PolledWait | PolledQueueWait) -> None:
         self.waits.pop(polled, None)
         self.watcher.remove(polled)
 
@@ -109,7 +111,7 @@ class _Thread:
         while True:
             self.tell(self.watcher.ready())  # the waits are in no variable while it sleeps: they would keep their handles
 
-    def tell(self, waits: list[PolledWait]) -> None:
+    def tell(self, waits: list[PolledWait | PolledQueueWait]) -> None:
         for polled in waits:
             waiting = self.waits.pop(polled, None)  # once: the coroutine comes back if it was in vain
             if waiting is None or not _tell(*waiting):

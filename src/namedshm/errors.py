@@ -17,6 +17,8 @@
     ├── AbandonedMutex                          128   on wish: acquired, but the last owner died holding it
     └── Unsupported      NotImplementedError    50 120        this system cannot do it
 
+namedshm.queue has three more, for they are the standard library's queue.Full, queue.Empty and queue.ShutDown as well.
+
 Every text has three parts: what failed (with the name), the call that failed, and what to do about it.  Numbers are those of
 ``GetLastError``; they are what :mod:`namedshm.win32` reports.  On every system ``.winerror`` is set.
 """

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import queue as _standard
 import sys
+import time
 
-from . import errors
-from ._arguments import spinning
+from . import aio, errors
+from ._arguments import seconds, spinning
 from ._arrival import opened
 from ._backend import QueueHandle, QueueLoan, QueueMessage, backend, set_queue_classes
 from ._compiled import describing
@@ -30,7 +31,7 @@ from .section import stale
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     else:
         from typing_extensions import Buffer
 
-    from ._backend.contract import Access
+    from ._backend.contract import Access, Awaited
 
     F = TypeVar("F", bound=Callable[..., object])
 
@@ -87,6 +88,8 @@ else:
 
     class _ShutDown(Exception):
         """The standard library has it since Python 3.13."""
+
+    _ShutDown.__name__ = _ShutDown.__qualname__ = "ShutDown"
 
 
 class ShutDown(errors.NamedShmError, _ShutDown):
@@ -166,6 +169,27 @@ class Loan(QueueLoan):
     def abandon(self) -> None:
         """Put nothing.  Twice is a no-op."""
         QueueLoan.abandon(self)
+
+    async def commit_async(self, timeout: float | None = None) -> None:
+        """:meth:`commit` for asyncio.  Cancelled, the loan is as it was."""
+        patience = seconds(timeout, "commit_async")
+        try:
+            self.commit(0)
+        except Full:
+            queue: Any = self.lender
+            await queue._waiting("room", lambda: self.commit(0), patience, "commit_async")
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.ended:
+            return
+        try:
+            if kind is None:
+                await self.commit_async(self.patience)
+        finally:
+            self.abandon()
 
     def __enter__(self) -> Self:
         QueueLoan.__enter__(self)
@@ -268,9 +292,6 @@ class Queue(QueueHandle, Holder):
     """
 
     __slots__ = ()
-
-    def __init__(self, *arguments: object, **options: object) -> None:
-        raise TypeError("Queue objects are made by Queue.create() and Queue.open()")
 
     # -------------------------------------------------------------------------------------------------- making, opening
     @classmethod
@@ -454,6 +475,76 @@ class Queue(QueueHandle, Holder):
                 return
             yield message
 
+    # -------------------------------------------------------------------------------------------------- asyncio
+    # Each is what its namesake is, and what cannot be done at once is watched by one thread for all waits of the process (aio.py).
+    # Cancelling puts and takes nothing.
+
+    async def put_async(self, data: Buffer, timeout: float | None = None) -> None:
+        """:meth:`put` for asyncio; cancelling it puts nothing."""
+        try:
+            size = len(data) if type(data) is bytes else memoryview(data).nbytes
+        except TypeError:
+            size = 0  # put_nowait() says what is wrong
+        what: Awaited = "chunk and room" if self.ack or size > self.slot_size else "room"
+        await self._waiting(what, lambda: self.put_nowait(data), timeout, "put_async")
+
+    async def put_many_async(self, messages: Iterable[Buffer], timeout: float | None = None) -> int:
+        """:meth:`put_many` for asyncio; cancelled, those before are put."""
+        patience = seconds(timeout, "put_many_async", self.name)
+        ends = None if patience is None else time.monotonic() + patience
+        done = 0
+        try:
+            for data in messages:
+                await self.put_async(data, None if ends is None else max(ends - time.monotonic(), 0))
+                done += 1
+        except (Full, ShutDown) as error:
+            error.done = done
+            raise
+        return done
+
+    async def loan_async(self, size: int | None = None, timeout: float | None = None) -> Loan:
+        """:meth:`loan` for asyncio.
+
+        async with await queue.loan_async(1000) as window:
+            window[:] = data
+        """
+        loan: Loan = await self._waiting("chunk", lambda: self.loan(size, 0), timeout, "loan_async")
+        loan.patience = timeout
+        return loan
+
+    async def get_async(self, timeout: float | None = None) -> bytes:
+        """:meth:`get` for asyncio; cancelling it takes nothing."""
+        message: bytes = await self._waiting("message", self.get_nowait, timeout, "get_async")
+        return message
+
+    async def get_many_async(self, most: int, timeout: float | None = None) -> list[bytes]:
+        """:meth:`get_many` for asyncio; cancelling it takes nothing."""
+        messages: list[bytes] = await self._waiting("message", lambda: self.get_many(most, 0), timeout, "get_many_async")
+        return messages
+
+    async def take_async(self, timeout: float | None = None) -> Message:
+        """:meth:`take` for asyncio: ``with await queue.take_async() as message``.  Cancelling it takes nothing."""
+        message: Message = await self._waiting("message", lambda: self.take(0), timeout, "take_async")
+        return message
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Messages, until ShutDown."""
+        while True:
+            try:
+                message = await self.get_async()
+            except ShutDown:
+                return
+            yield message
+
+    async def _waiting(self, what: Awaited, attempt: Callable[[], Any], timeout: float | None, call: str) -> Any:
+        patience = seconds(timeout, call, self.name)
+        polled = backend.begin_queue_wait(self, what, attempt)
+        try:
+            got = await aio.polled_until(polled, patience)
+        finally:
+            polled.end()
+        return attempt() if got is None else got[0]  # which says what is missing
+
     # -------------------------------------------------------------------------------------------------- the end
     @compiled(QueueHandle.shutdown)
     def shutdown(self, immediate: bool = False) -> None:
@@ -533,7 +624,7 @@ class Queue(QueueHandle, Holder):
 
     @spin.setter
     def spin(self, seconds: float) -> None:
-        self.spin_ns = int(spinning(seconds, "spin") * 1e9)
+        self.spin_for(int(spinning(seconds, "spin") * 1e9))
 
     def _facts(self) -> str:
         return f": up to {self.capacity} messages of {self.max_size} bytes" + (

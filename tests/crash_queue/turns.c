@@ -1,9 +1,12 @@
 /* turns.c - wake-ups under kills, by turns: random traffic heals a wake-up that was lost, so here there is little, and it ends.
  *
- *   turns TRIALS SEED [chunk]
+ *   turns TRIALS SEED [chunk | loops]
  *
  * A trial: three consumers and two producers on a queue of two messages, blocking for ever.  One of them is killed, at a random step or
  * moment; nobody follows it.  Whatever can move has to move: nobody looks by himself for an hour.
+ *
+ * "loops": two of the consumers wait as event loops do (queue_watch.h).  Their waits are cancelled now and then, just when they were woken
+ * too, and some do not come back.
  *
  * What is known to be left to a nap (see "Kills" in namedshm_queue.h) is told apart by where the victim was: it had slept or armed a word in that
  * call, and then had its own end's lock pending, or was between arming and sleeping, or was passing on.  Else:
@@ -14,15 +17,17 @@
 static void at_step(const char *what);
 #define NSHM_STEP(what) at_step(what)
 #define NSHM_QUEUE_NAP 3600000000000LL
+#define NSHM_NAP NSHM_QUEUE_NAP
 #include "queues.h"
+#include "namedshm_sync.h"
 
 enum { LATE, ERR, VIOLATIONS };
 static const char *violation_name[VIOLATIONS] = {"late", "err"};
-enum { KILLS, SELFKILLS, KNOWN, TAKEN, COUNTERS };
-static const char *counter_name[COUNTERS] = {"kills", "selfkills", "known", "taken"};
+enum { KILLS, SELFKILLS, KNOWN, TAKEN, CANCELLED, COUNTERS };
+static const char *counter_name[COUNTERS] = {"kills", "selfkills", "known", "taken", "cancelled"};
 #include "../crash/tally.h"
 
-enum { PRODUCERS = 2, CONSUMERS = 3, KIDS = PRODUCERS + CONSUMERS };
+enum { PRODUCERS = 2, CONSUMERS = 3, KIDS = PRODUCERS + CONSUMERS, LOOPS = 2 };
 #ifndef PATIENCE
 #define PATIENCE 1.0 /* seconds; what is due takes microseconds */
 #endif
@@ -34,6 +39,7 @@ static struct {
 static int me = -1;
 static uint64_t countdown;
 static uint32_t message;
+static int looping;
 
 static void at_step(const char *what) {
     if (me < 0) return;
@@ -61,11 +67,40 @@ static void produce(nshm_queue *q) {
     world->done[me] = 1;
     for (;;) pause();
 }
+/* As a task of an event loop does, which may be cancelled. */
+static int take_as_a_loop(nshm_queue *q, void *buffer, uint64_t room, nshm_queue_window *w) {
+    uint32_t control = 0;
+    unsigned char none[1];
+    nshm_watched word;
+    int64_t since;
+    int r;
+    while ((r = nshm_queue_take(q, buffer, room, w, 0)) == -EAGAIN) {
+        world->answerable[me] = 1;
+        since = 0;
+        nshm_queue_watch(q, NSHM_AWAIT_MESSAGE, &since, &word);
+        if ((r = nshm_watch_with(NULL, 0, &control, 0, none, &word, 1))) break;
+        if (!word.ready) r = -EPROTO; /* the control word was not changed, and the hour is not over */
+        else if (below(3)) continue;
+        else r = -ECANCELED;
+        break;
+    }
+    if (world->answerable[me]) nshm_queue_watched(q, NSHM_AWAIT_MESSAGE);
+    world->answerable[me] = 0;
+    return r;
+}
 static void consume(nshm_queue *q) {
     nshm_queue_window w;
     char buffer[64];
     for (int r;;) {
-        if ((r = nshm_queue_take(q, buffer, sizeof buffer, &w, INT64_MAX))) violation(ERR, "take: %s", strerror(-r));
+        if (looping && me < PRODUCERS + LOOPS) r = take_as_a_loop(q, buffer, sizeof buffer, &w);
+        else r = nshm_queue_take(q, buffer, sizeof buffer, &w, INT64_MAX);
+        if (r == -ECANCELED) {
+            count(CANCELLED);
+            if (below(2)) continue;
+            world->done[me] = 1;
+            for (;;) pause();
+        }
+        if (r) violation(ERR, "take: %s", strerror(-r));
         world->moved++;
         count(TAKEN);
         if (below(3) == 0) usleep(below(300));
@@ -91,11 +126,11 @@ static int asleep(uint32_t *word) { return (int)syscall(SYS_futex, word, FUTEX_R
  * even if the machine does not let him run. */
 enum { GOES_ON, RESTS, SLEEPS_ON_IT };
 static int matter(nshm_queue *q, int victim, int dead) {
-    int consumers = CONSUMERS - (dead && victim >= PRODUCERS), producers = 0;
-    for (int i = 0; i < PRODUCERS; i++) producers += !(dead && i == victim) && !world->done[i];
+    int consumers = 0, producers = 0;
+    for (int i = 0; i < KIDS; i++) *(i < PRODUCERS ? &producers : &consumers) += !(dead && i == victim) && !world->done[i];
     int on_messages = asleep(&q->head->put.lock), on_room = asleep(&q->head->get.lock), on_chunks = asleep(&q->head->pool.lock);
     if (on_messages < consumers || on_room + on_chunks < producers) return GOES_ON;
-    if (!nshm__queue_empty(q) || (on_room && !nshm__queue_full(q)) || (on_chunks && !nshm__queue_dry(q))) return SLEEPS_ON_IT;
+    if ((consumers && !nshm__queue_empty(q)) || (on_room && !nshm__queue_full(q)) || (on_chunks && !nshm__queue_dry(q))) return SLEEPS_ON_IT;
     return RESTS; /* a dead process's chunk is missed until somebody looks by himself */
 }
 static int is_known(int victim, int dead) {
@@ -147,13 +182,14 @@ static void play(nshm_queue *q, int victim, int how) {
 
 int main(int argc, char **argv) {
     long trials = argc > 1 ? atol(argv[1]) : 100, trial;
-    int chunked = argc > 3;
+    int chunked = argc > 3 && !strcmp(argv[3], "chunk");
     double begun;
     enter_own_world();
     stir(argc > 2 ? strtoull(argv[2], NULL, 0) : 1);
     world = shared_memory(sizeof *world);
     begin_tally();
     begin_scope("turns");
+    looping = argc > 3 && !chunked;
     message = chunked ? 300 : 8;
     start = starting(2, 16, chunked ? 2 : 0, 0, chunked ? 400 : 16);
     begun = seconds();

@@ -86,6 +86,62 @@ async def waits_of_a_loop(lock: namedshm.Mutex) -> None:
     assert_type(await namedshm.wait_any_async([lock], 1), WaitResult | None)
 
 
+# ------------------------------------------------------------------------------------------------------------ queues
+class Jobs(namedshm.Queue):
+    pass
+
+
+def of_queues(array: npt.NDArray[np.uint8]) -> None:
+    queue = namedshm.Queue.create("jobs", 16, overflow="drop_oldest", ack=True)
+    assert_type(queue, namedshm.Queue)
+    assert_type(Jobs.open("jobs", "read", wait=5), Jobs)
+    with queue as same:
+        assert_type(same, namedshm.Queue)
+    queue.put(b"x")
+    queue.put(bytearray(3), 1.5)
+    queue.put(array.data)
+    queue.put("text")  # type: ignore[arg-type]
+    assert_type(queue.put_many([b"x", memoryview(b"y")]), int)
+    queue.put_many([b"x", "y"])  # type: ignore[list-item]
+    assert_type(queue.get(), bytes)
+    assert_type(queue.get_many(5, 0), list[bytes])
+    assert_type(queue.get_into(bytearray(5)), int)
+    assert_type([message for message in queue], list[bytes])  # noqa: C416
+    with queue.take() as message:
+        assert_type(message, namedshm.queue.Message)
+        assert_type(message[0], int)
+        assert_type(message[1:], bytes)
+        assert_type(memoryview(message), memoryview[int])
+        np.frombuffer(memoryview(message), np.float32)
+        message[0] = 1  # type: ignore[index]
+    with queue.loan(100) as window:
+        assert_type(window, namedshm.queue.Loan)
+        window[:5] = b"hello"
+        window.length = 5
+        np.frombuffer(memoryview(window), np.uint8)[:] = array
+    assert_type(queue.capacity, int)
+    assert_type(queue.participants(), list[namedshm.queue.Participant])
+    assert_type(queue.statistics().dropped, int)
+    assert_type(queue.qsize(), int)
+    queue.take_part("boss")  # type: ignore[arg-type]
+    namedshm.Queue.create("jobs", overflow="drop")  # type: ignore[arg-type]
+    try:
+        queue.put_nowait(b"x")
+    except namedshm.queue.Full as error:
+        assert_type(error.done, int)
+
+
+async def queues_of_a_loop(queue: namedshm.Queue) -> None:
+    await queue.put_async(b"x", 1)
+    assert_type(await queue.get_async(), bytes)
+    assert_type(await queue.get_many_async(5), list[bytes])
+    with await queue.take_async() as message:
+        assert_type(message, namedshm.queue.Message)
+    async with await queue.loan_async(5) as window:
+        assert_type(window, namedshm.queue.Loan)
+    assert_type([message async for message in queue], list[bytes])
+
+
 # ------------------------------------------------------------------------------------------------------------ arrays, tables
 def of_arrays() -> None:
     assert_type(arrays.create("a", 5), arrays.NamedArray[np.float64])

@@ -18,13 +18,16 @@ from typing import Any
 
 RECORDED = Path(__file__).resolve().parents[1] / "unit" / "public_api.txt"
 MODULES = (
-    *("", "arrays", "arrow", "copying", "errors", "inspection", "managers", "names", "records", "section", "shared_memory"),
-    *("sync", "win32"),
+    *("", "arrays", "arrow", "copying", "errors", "inspection", "managers", "names", "queue", "records", "section"),
+    *("shared_memory", "sync", "win32"),
 )
 #: What ``namedshm`` has beside what a star import gives.
 ALSO = {"": ("open", "copy", "__version__")}
 #: What is public of the backends' compiled handles, which differ by system otherwise.
-OF_HANDLES = ("access", "close", "closed", "created", "identity", "name")
+OF_HANDLES = (
+    *("access", "close", "closed", "created", "identity", "name"),
+    *("capacity", "chunks", "ended", "length", "max_participants", "max_size", "position", "redelivered", "released", "slot_size"),
+)
 
 
 def lines(name: str) -> Iterator[str]:
@@ -72,7 +75,7 @@ def _members(cls: type) -> set[str]:
     foreign: set[str] = set()
     for base in cls.__mro__:
         if base.__module__.endswith(".native"):
-            found.update(OF_HANDLES)
+            found.update(name for name in OF_HANDLES if hasattr(base, name))
         elif base.__module__.startswith("namedshm"):
             found.update(vars(base), inspect.get_annotations(base))
         else:

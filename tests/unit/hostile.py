@@ -1,9 +1,9 @@
 """Calls with arguments that are Python code: python -m tests.unit.hostile SEED SECONDS
 
-Every public call of sections, views, mutexes, events, semaphores, waits, arrays, records and win32 gets, at random places, objects
-whose __index__, __float__, __eq__, __le__, __hash__, __buffer__ or __iter__ closes what is being used, puts something else in its
-place, forks, or collects garbage; and returns something sensible, nonsense, or an exception.  Whatever the calls raise is fine.
-The process must not die: it prints "survived" and the number of calls.
+Every public call of sections, views, mutexes, events, semaphores, waits, queues, arrays, records and win32 gets, at random places,
+objects whose __index__, __float__, __eq__, __le__, __hash__, __buffer__ or __iter__ closes what is being used, puts something else
+in its place, forks, or collects garbage; and returns something sensible, nonsense, or an exception.  Whatever the calls raise is
+fine.  The process must not die: it prints "survived" and the number of calls.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class World:
         self.mutexes: list[namedshm.Mutex] = []
         self.events: list[namedshm.Event] = []
         self.semaphores: list[namedshm.Semaphore] = []
+        self.queues: list[namedshm.Queue] = []
+        self.windows: list[Any] = []
         self.handles: list[int] = []
         self.renew()
 
@@ -50,13 +52,17 @@ class World:
         self.mutexes = [namedshm.Mutex(name + "m"), namedshm.Mutex()]
         self.events = [namedshm.Event(name + "e", manual=True, initial=True), namedshm.Event(initial=True)]
         self.semaphores = [namedshm.Semaphore(name + "s", initial=3, maximum=1000)]
+        self.queues = [
+            namedshm.Queue.create(name + "q", 8, 2 * PAGE, exist_ok=True, ack=self.chance.random() < 0.5),
+            namedshm.Queue.create(None, 4, 100, overflow="drop_oldest"),
+        ]
         mapping = win32.CreateFileMapping(win32.INVALID_HANDLE_VALUE, None, win32.PAGE_READWRITE, 0, 2 * PAGE, name + "w")
         for handle in self.handles:
             win32.CloseHandle(handle)
         self.handles = [mapping, win32.CreateEvent(None, True, True, None), win32.CreateMutex(None, False, name + "wm")]
 
     def everything(self) -> list[Any]:
-        return [*self.sections, *self.views, *self.mutexes, *self.events, *self.semaphores]
+        return [*self.sections, *self.views, *self.mutexes, *self.events, *self.semaphores, *self.queues]
 
     def mischief(self) -> None:
         """What an argument does when it is looked at."""
@@ -64,7 +70,7 @@ class World:
             return
         self.busy = True
         try:
-            what = self.chance.randrange(8)
+            what = self.chance.randrange(9)
             if what == 0:
                 for thing in self.everything():
                     thing.close()
@@ -88,6 +94,10 @@ class World:
                 for view in self.views:
                     memoryview(view)
                     view.close()
+            elif what == 7:
+                while self.windows:
+                    window = self.windows.pop()
+                    window.abandon() if hasattr(window, "abandon") else window.release()
         except (OSError, ValueError, TypeError):
             pass
         finally:
@@ -301,6 +311,63 @@ class Calls:
             lambda: arrays.publish(name, np.arange(8)),
         ]
 
+    # ---- queues
+    def moment(self) -> Any:
+        """A short time: nobody else comes to help who waits."""
+        return self.pick([0, 0.0005, EvilFraction(1, 2000), -1, float("nan"), "1"])
+
+    def window(self) -> Any:
+        if len(self.world.windows) > 6:
+            del self.world.windows[: self.pick([1, 3, 7])]
+        return self.pick(self.world.windows) if self.world.windows else self.take()
+
+    def take(self) -> Any:
+        window = self.queue().take(self.moment())
+        self.world.windows.append(window)
+        return window
+
+    def loan(self) -> Any:
+        window = self.queue().loan(self.pick([None, 0, 5, Evil(7), 100]), self.moment())
+        self.world.windows.append(window)
+        return window
+
+    def queue(self) -> namedshm.Queue:
+        return self.pick(self.world.queues)
+
+    def queueing(self) -> list[Callable[[], Any]]:
+        n, pick = self.number, self.pick
+
+        def within() -> None:
+            with pick([self.take, self.loan])() as window:
+                window[n()]
+                self.world.mischief()
+
+        return [
+            lambda: self.queue().put(self.content(), self.moment()),
+            lambda: self.queue().put_nowait(self.content()),
+            lambda: self.queue().put_many(EvilList([self.content() for _ in range(pick([0, 1, 5, 100]))]), self.moment()),
+            lambda: self.queue().get(self.moment()),
+            lambda: self.queue().get_many(n(), self.moment()),
+            lambda: self.queue().get_into(EvilBytes(2 * PAGE), self.moment()),
+            self.take,
+            self.loan,
+            within,
+            lambda: self.window()[n()],
+            lambda: self.window()[self.part()],
+            lambda: self.window().__setitem__(self.part(), self.content()),
+            lambda: setattr(self.window(), "length", n()),
+            lambda: self.window().commit(self.moment()),
+            lambda: pick([namedshm.queue.Message.release, namedshm.queue.Message.give_back])(self.window()),
+            lambda: memoryview(self.window())[:].tobytes(),
+            lambda: self.queue().put(self.window(), self.moment()),
+            lambda: setattr(self.queue(), "spin", self.moment()),
+            lambda: self.queue().take_part(pick(["producer", EvilText("consumer"), n()])),
+            lambda: (self.queue().statistics(), self.queue().participants(), repr(self.queue())),
+            lambda: self.world.chance.random() < 0.1 and self.queue().shutdown(n()),
+            lambda: namedshm.Queue.create(None, n(), n(), chunks=n(), participants=n(), overflow=EvilText("wait")),
+            lambda: namedshm.Queue.open(self.world.name + "-1q", self.access() or "read", wait=self.moment()),
+        ]
+
     def records(self) -> list[Callable[[], Any]]:
         from namedshm.records import Record
 
@@ -323,7 +390,7 @@ def main(seed: int, seconds: float) -> None:
     faulthandler.dump_traceback_later(seconds + 60, exit=True)
     world = World(random.Random(seed), f"hostile{os.getpid()}")
     calls = Calls(world)
-    ways = [*calls.all(), *calls.arrays(), *calls.records()]
+    ways = [*calls.all(), *calls.queueing(), *calls.arrays(), *calls.records()]
     ends = time.monotonic() + seconds
     done = 0
     while time.monotonic() < ends:

@@ -14,7 +14,10 @@ import pytest
 import namedshm
 from namedshm import _core
 
-CLASSES = (namedshm.Section, namedshm.View, namedshm.Mutex, namedshm.Event, namedshm.Semaphore)
+CLASSES = (
+    *(namedshm.Section, namedshm.View, namedshm.Mutex, namedshm.Event, namedshm.Semaphore, namedshm.Queue),
+    *(namedshm.queue.Message, namedshm.queue.Loan),
+)
 #: Methods of the backends' handles that come along: for this package's own use.
 RAW = (
     *(
@@ -28,7 +31,7 @@ RAW = (
         "pulse_event",
         "release_mutex",
     ),
-    *("release_semaphore", "reset_event", "set_event", "try_acquire", "wait_event"),
+    *("release_semaphore", "reset_event", "set_event", "try_acquire", "wait_event", "figures", "participants_now", "spin_for"),
 )
 
 

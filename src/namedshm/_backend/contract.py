@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from namedshm._core import Mapping, Pager
@@ -181,9 +181,11 @@ class QueueHandle(Protocol):
     def modes(self) -> tuple[bool, bool, bool]:
         """Whether it acknowledges, ends with its producers, drops the oldest."""
 
-    #: Nanoseconds that calls of this handle try before they sleep.
-    spin_ns: int
+    @property
+    def spin_ns(self) -> int:
+        """Nanoseconds that calls of this handle try before they sleep."""
 
+    def spin_for(self, nanoseconds: int, /) -> None: ...
     def put(self, data: Any, timeout: float | None = None) -> None: ...
     def put_nowait(self, data: Any) -> None: ...
     def put_many(self, messages: Any, timeout: float | None = None) -> int:
@@ -225,6 +227,22 @@ class PolledWait(Protocol):
 
         Not called while a watcher watches it; what a watcher took for it is the result.
         """
+
+
+#: What a wait for a queue is for: a long message needs a chunk, and then room.
+Awaited = Literal["message", "room", "chunk", "chunk and room"]
+
+
+class PolledQueueWait(Protocol):
+    """A wait for a queue that is polled instead of slept in."""
+
+    def __len__(self) -> int: ...
+    def poll(self) -> tuple[Any] | None:
+        """(what the try gave,), or None where it raised Full or Empty; raises what else it raised.  ClosedHandle."""
+
+    def end(self) -> None:
+        """The wait is over, with whatever outcome, and watched no more: a wake-up that came for it goes to somebody else, if there
+        is something for him."""
 
 
 class Watcher(Protocol):
@@ -413,6 +431,9 @@ class Backend(Protocol):
 
     def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> PolledWait:
         """A wait for event loops: polled by the loop's thread, watched by another.  Raises Unsupported where there is none."""
+
+    def begin_queue_wait(self, handle: QueueHandle, what: Awaited, attempt: Callable[[], object]) -> PolledQueueWait:
+        """The same for a queue: ``attempt`` tries once, and raises Full or Empty if it was in vain."""
 
     def watcher(self) -> Watcher:
         """A place where a thread watches polled waits."""

@@ -134,6 +134,9 @@ cdef class QueueHandle:
     def __cinit__(self, *args, **kwargs):
         nshm_gate_shut(&self.gate)
 
+    def __init__(self, *args, **kwargs):
+        raise TypeError("Queue objects are made by Queue.create() and Queue.open()")
+
     # Takes what a C call made; nothing in here gives the GIL away before it is owned.
     @final
     cdef int own(self, object name, str access, bint created, object identity) except -1:
@@ -185,9 +188,8 @@ cdef class QueueHandle:
     def spin_ns(self):
         return self.q.spin
 
-    @spin_ns.setter
-    def spin_ns(self, int64_t value):
-        self.q.spin = value
+    def spin_for(self, int64_t nanoseconds):
+        self.q.spin = nanoseconds
 
     # ---- the gate
     @final
@@ -632,7 +634,7 @@ cdef class QueueHandle:
         cdef int r
         if length > self.q.message_max:
             raise self.failure(-EMSGSIZE, "loan")
-        loan.timeout = timeout
+        loan.patience = timeout
         self.enter("loan")
         try:
             r = self.borrow(&loan.w, patience, &end, "loan")
@@ -866,7 +868,7 @@ cdef class QueueMessage(QueueWindow):
 @no_gc_clear
 cdef class QueueLoan(QueueWindow):
     cdef uint64_t sent
-    cdef object timeout
+    cdef public object patience  # seconds to wait for room at the end of the block
 
     def __setitem__(self, index, value):
         with PyMemoryView_FromObject(self) as view:
@@ -887,6 +889,10 @@ cdef class QueueLoan(QueueWindow):
             raise queue_errors.InvalidArgument(
                 f"Cannot put {n} bytes of a loan of {self.size}: borrow more", name=self.queue.name, call="loan")
         self.sent = n
+
+    @property
+    def lender(self):
+        return self.queue
 
     @property
     def ended(self):
@@ -934,7 +940,7 @@ cdef class QueueLoan(QueueWindow):
             return
         try:
             if kind is None:
-                self.commit(self.timeout)
+                self.commit(self.patience)
         finally:
             self.abandon()
 

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from ..contract import (
         Access,
         Arrivals,
+        Awaited,
         HugePages,
         Kind,
         ObjectInfo,
+        PolledQueueWait,
         PolledWait,
         QueueHandle,
         Reserve,
@@ -189,6 +191,9 @@ class LinuxBackend:
 
     def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> PolledWait:
         return native.Wait(handles, all)
+
+    def begin_queue_wait(self, handle: QueueHandle, what: Awaited, attempt: Callable[[], object]) -> PolledQueueWait:
+        return native.QueueWait(handle, what, attempt)
 
     def watcher(self) -> Watcher:
         return FutexWatcher()

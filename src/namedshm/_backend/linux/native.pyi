@@ -11,7 +11,7 @@ from namedshm._core import Mapping
 from namedshm._core import Pager as CorePager
 from namedshm.names import Name
 
-from ..contract import Access, Kind, SyncAccess, ViewAccess
+from ..contract import Access, Awaited, Kind, SyncAccess, ViewAccess
 from ..contract import QueueHandle as QueueHandleContract
 from ..contract import SyncHandle as SyncHandleContract
 
@@ -215,6 +215,9 @@ class QueueMessage(QueueWindow):
 
 class QueueLoan(QueueWindow):
     length: int
+    patience: float | None
+    @property
+    def lender(self) -> QueueHandle | None: ...
     @property
     def ended(self) -> bool: ...
     @overload
@@ -251,7 +254,9 @@ class QueueHandle:
     def max_participants(self) -> int: ...
     @property
     def modes(self) -> tuple[bool, bool, bool]: ...
-    spin_ns: int
+    @property
+    def spin_ns(self) -> int: ...
+    def spin_for(self, nanoseconds: int, /) -> None: ...
     def put(self, data: _Buffer, timeout: float | None = None) -> None: ...
     def put_nowait(self, data: _Buffer) -> None: ...
     def put_many(self, messages: Iterable[_Buffer], timeout: float | None = None) -> int: ...
@@ -298,6 +303,14 @@ class Wait:
     def poll(self) -> tuple[int, int] | None:
         """(index, abandoned mask) if it succeeds now, else None.  What is acquired is this thread's."""
 
+class QueueWait:
+    """A wait for a queue that is polled: each poll is a try of the caller's."""
+
+    def __init__(self, queue: QueueHandleContract, what: Awaited, attempt: Callable[[], object]) -> None: ...
+    def __len__(self) -> int: ...
+    def poll(self) -> tuple[Any] | None: ...
+    def end(self) -> None: ...
+
 class Control:
     """A word that wakes a watching thread."""
 
@@ -305,5 +318,5 @@ class Control:
     def value(self) -> int: ...
     def change(self) -> None: ...
 
-def watch(waits: list[Wait], control: Control, seen: int) -> list[Wait]:
+def watch(waits: list[Wait | QueueWait], control: Control, seen: int) -> list[Wait | QueueWait]:
     """Sleep until some waits (WATCH_MAX objects at most) deserve a poll, or ``control`` is no longer ``seen``; those waits."""

@@ -34,7 +34,9 @@ cdef extern from "namedshm_sync.h" nogil:
     int nshm_sync_waitee(const nshm_handle *, uint32_t, nshm_waitee *)
     int nshm_sync_keep(const nshm_waitee *)
     int NSHM_WATCH_MAX
-    int nshm_watch(nshm_wait_context **, int, uint32_t *, uint32_t, unsigned char *)
+    ctypedef struct nshm_watched:
+        int ready
+    int nshm_watch_with(nshm_wait_context **, int, uint32_t *, uint32_t, unsigned char *, nshm_watched *, int)
     void nshm__wake(uint32_t *, int)
     void nshm__pause()
     int nshm__signaled(nshm_waitee *)

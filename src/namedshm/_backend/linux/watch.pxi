@@ -46,6 +46,67 @@ cdef class Wait:
         return r & ~NSHM_ABANDONED, abandoned
 
 
+cdef extern from "namedshm_queue.h" nogil:
+    enum:
+        NSHM_AWAIT_MESSAGE, NSHM_AWAIT_ROOM, NSHM_AWAIT_CHUNK, NSHM_AWAIT_CHUNK_AND_ROOM
+    void nshm_queue_watch(nshm_queue *, int, int64_t *, nshm_watched *)
+    void nshm_queue_watched(nshm_queue *, int)
+
+AWAITED = {
+    "message": NSHM_AWAIT_MESSAGE, "room": NSHM_AWAIT_ROOM, "chunk": NSHM_AWAIT_CHUNK, "chunk and room": NSHM_AWAIT_CHUNK_AND_ROOM}
+
+
+@no_gc_clear
+cdef class QueueWait:
+    """A wait for a queue that is polled; each poll is a try of the caller's.  Watched, it takes nothing."""
+    cdef QueueHandle queue  # in its gate until this wait is gone: a watching thread may be at its words
+    cdef int what
+    cdef object attempt
+    cdef int64_t since      # when it was armed first after the last poll; 0: it was not
+    cdef bint begun         # it was armed: a wake-up may have come that others need
+
+    def __cinit__(self, QueueHandle queue not None, str what, attempt):
+        cdef int awaited = AWAITED[what]
+        queue.enter("wait")
+        self.queue = queue
+        self.what = awaited
+        self.attempt = attempt
+
+    def __dealloc__(self):
+        if self.queue is not None:
+            self.pass_on()
+            self.queue.leave()
+
+    def __len__(self):
+        return 1
+
+    # What is there is for the next one: see queue_watch.h.
+    cdef void pass_on(self) noexcept:
+        if self.begun:
+            self.begun = False
+            nshm_queue_watched(&self.queue.q, self.what)
+
+    def end(self):
+        """It is over, with whatever outcome."""
+        self.pass_on()
+
+    def poll(self):
+        """(what the try gave,), or None if it said Full or Empty.  Raises what else it raises."""
+        self.since = 0
+        if nshm_gate_closed(&self.queue.gate):
+            raise self.queue.failure(-EBADF, "wait")
+        try:
+            return (self.attempt(),)
+        except (queue_full, queue_empty):
+            return None
+
+    cdef void arm(self, nshm_watched *w) noexcept:
+        self.begun = True
+        nshm_queue_watch(&self.queue.q, self.what, &self.since, w)
+        if nshm_gate_closed(&self.queue.gate):
+            w.ready = True
+
+
 cdef class Control:
     """A word that wakes a watching thread."""
     cdef uint32_t word
@@ -60,15 +121,21 @@ cdef class Control:
 
 
 def watch(list waits not None, Control control not None, uint32_t seen):
-    """Sleep until one of the Waits (WATCH_MAX objects at most) deserves a poll or `control` is no longer `seen`; those Waits."""
+    """Sleep until a wait (WATCH_MAX objects at most) deserves a poll or `control` is no longer `seen`; those that do."""
     cdef nshm_wait_context *contexts[128]
+    cdef nshm_watched words[128]
     cdef unsigned char ready[128]
-    cdef tuple watched = tuple(waits)
-    cdef int count = len(watched), i
-    if count > 127:
+    cdef list plain = [], queued = []
+    cdef int count, extra, i
+    if len(waits) > 127:
         raise ValueError("too many waits for one thread")
+    for wait in tuple(waits):
+        (queued if isinstance(wait, QueueWait) else plain).append(wait)
+    count, extra = len(plain), len(queued)
     for i in range(count):
-        contexts[i] = &(<Wait?>watched[i]).c
+        contexts[i] = &(<Wait?>plain[i]).c
+    for i in range(extra):
+        (<QueueWait>queued[i]).arm(&words[i])
     with nogil:
-        nshm_watch(contexts, count, &control.word, seen, ready)
-    return [watched[i] for i in range(count) if ready[i]]
+        nshm_watch_with(contexts, count, &control.word, seen, ready, words, extra)
+    return [plain[i] for i in range(count) if ready[i]] + [queued[i] for i in range(extra) if words[i].ready]
