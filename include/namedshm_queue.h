@@ -26,11 +26,12 @@
  *     queue_slots.h    the ring: publishing and moving on           queue_wait.h    waiting
  *     queue_chunks.h   who owns which chunk                         queue_look.h    statistics
  *     queue_format.h   writing the format, and reading it           queue_quick.h   one try that waits for nothing
- *     queue_watch.h    for event loops; on Linux                    queue_system.h  what each system has to give, in these:
+ *     queue_await.h    what a wait for event loops is for           queue_system.h  what each system has to give, in these:
  *
  *     queue_lock.h     queue_lock_windows.h    the lock of an end, and sleeping on it
  *     queue_life.h     queue_life_windows.h    a process's proof of life
  *     queue_make.h     queue_make_windows.h    making, opening, closing
+ *     queue_watch.h    queue_watch_windows.h   for event loops: a thread sleeps for many
  *                      types_windows.h         what callers hold there; on Linux all of namedshm.h
  *
  * Messages up to inline_max bytes lie in the ring's slots; longer ones in chunks of a pool, and so do all messages of a queue with
@@ -121,13 +122,12 @@ static inline int nshm_queue_next_participant(const nshm_queue *q, uint32_t *cur
 #include "namedshm/queue_look.h"
 #ifdef _WIN32
 #include "namedshm/queue_make_windows.h"
+#include "namedshm/queue_watch_windows.h"
 #else
 #include "namedshm/queue_make.h"
-#endif
-#include "namedshm/queue_quick.h"
-#ifndef _WIN32
 #include "namedshm/queue_watch.h"
 #endif
+#include "namedshm/queue_quick.h"
 
 /* ------------------------------------------------------------------------------------------------ the code of these functions */
 static inline int nshm_queue_loan(nshm_queue *q, nshm_queue_window *w, int64_t deadline) {
