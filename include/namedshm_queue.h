@@ -1,4 +1,4 @@
-/* namedshm_queue.h - a named, bounded queue of messages between processes, on Linux, that a killed process cannot break.
+/* namedshm_queue.h - a named, bounded queue of messages between processes, on Linux and Windows, that a killed process cannot break.
  *
  * What:   many producers, many consumers, no message lost; a name and a lifetime like every object of namedshm.h.  Messages are bytes,
  *         copied in and out, or filled and read where they lie.  Uncontended operations make no system call.
@@ -50,6 +50,10 @@
  *   -EPROTO    a queue of another version of the format                     -ENOSYS     the kernel has no robust lists
  *   -EXDEV     this thread is in another IPC namespace                      and what nshm_create and nshm_open return
  *
+ * Windows: the same functions, with namedshm.h's scopes and handles as types_windows.h has them; linked with ntdll and advapi32.  `session`
+ * and `may_create` of a scope and `group` of a queue (-1) mean nothing there.  nshm_queue_interrupt(event): waits of this thread end with
+ * -EINTR when that event is set; nshm_why(): what GetLastError() said.  Errors that only Linux has have numbers of their own.
+ *
  * Threads of a process may use one handle at once; it is closed when all are out.  A forked child may use what it inherited: it takes part
  * as itself.  Loans and messages that were not released are the parent's; the child must not release them.
  *
@@ -60,6 +64,10 @@
  * taken anything, within some sixty instructions in which its own end's lock is pending; one killed after arming the word and before
  * sleeping, while a slower one looks; that all producers were killed.  The messages of a killed consumer, with acknowledgement: within
  * NSHM_QUEUE_GLANCE.  A process that is stopped within an end's lock, some fifty nanoseconds, keeps others waiting until it goes on or dies.
+ *
+ * On Windows no kernel passes a dead process's wake-up on: also one that died with a producer between publishing and waking is left to the
+ * nap, and a dead holder's lock is taken over by who waits for it, after some milliseconds.  A thread that is ended by TerminateThread within
+ * a lock keeps it as long as its process lives.
  *
  * Hostile writers: whoever may write a queue can make it useless, and show wrong messages; no access goes out of range, and no call
  * goes on for ever.  A message read where it lies may change under the reader if its producer is hostile: copy what is checked.

@@ -185,6 +185,8 @@ static inline void nshm__queue_alert(uint32_t *lock, int n) {
 /* ------------------------------------------------------------------------------------------------ sleeping */
 static __thread HANDLE nshm__interrupt; /* an event that ends this thread's waits, or NULL */
 
+static inline void nshm_queue_interrupt(HANDLE event) { nshm__interrupt = event; }
+
 static inline void nshm__queue_answerable(const nshm_queue *q, uint32_t *word) { (void)q, (void)word; }
 /* A bell that was rung for all is set once: of those who were just about to sleep, each wakes the next. */
 static inline void nshm__queue_answered(const nshm_queue *q, uint32_t *lock, int result) {

@@ -267,11 +267,13 @@ static void who_waits_is_woken(void) {
 }
 static void an_event_ends_a_wait(void) {
     fresh(1, 16, 0, 0, 16);
-    must((nshm__interrupt = CreateEventW(NULL, TRUE, TRUE, NULL)) != NULL);
+    HANDLE event = CreateEventW(NULL, TRUE, TRUE, NULL);
+    must(event != NULL);
+    nshm_queue_interrupt(event);
     must(nshm_queue_take(&q, buffer, 16, &w, INT64_MAX) == -EINTR);
     must(!put(&q, 1) && nshm_queue_put(&q, big, 8, INT64_MAX) == -EINTR && get() == 1);
-    CloseHandle(nshm__interrupt);
-    nshm__interrupt = NULL;
+    nshm_queue_interrupt(NULL);
+    CloseHandle(event);
 }
 static unsigned __stdcall take_until_it_is_over(void *result) {
     nshm_queue_window mine;
