@@ -121,6 +121,8 @@ static inline int nshm_queue_shut_down(nshm_queue *q, uint32_t how);
 /* ------------------------------------------------------------------------------------------------ looking
  * Messages that are there to be taken, about. */
 static inline uint32_t nshm_queue_count(const nshm_queue *q);
+/* Beside them: messages that were returned, and will be delivered again. */
+static inline uint32_t nshm_queue_again(const nshm_queue *q);
 /* How it was shut down: 0, or NSHM_QUEUE_DRAIN and NSHM_QUEUE_STOP, or both. */
 static inline int nshm_queue_is_shut(const nshm_queue *q);
 static inline void nshm_queue_stat(const nshm_queue *q, nshm_queue_statistics *s);

@@ -59,6 +59,7 @@ cdef extern from "namedshm_queue.h" nogil:
     int nshm_queue_return(nshm_queue *, nshm_queue_window *)
     int nshm_queue_shut_down(nshm_queue *, uint32_t)
     uint32_t nshm_queue_count(const nshm_queue *)
+    uint32_t nshm_queue_again(const nshm_queue *)
     int nshm_queue_is_shut(const nshm_queue *)
     void nshm_queue_stat(const nshm_queue *, nshm_queue_statistics *)
     int nshm_queue_next_participant(const nshm_queue *, uint32_t *, nshm_queue_participant *)
@@ -678,14 +679,17 @@ cdef class QueueHandle:
             raise self.failure(r, "shutdown")
 
     def look(self):
-        """(messages that are there to be taken, how it was shut down: 0, NSHM_QUEUE_DRAIN, NSHM_QUEUE_STOP or both)."""
-        cdef uint32_t count
+        """(messages in the queue, those that were given back, how it was shut down: 0, NSHM_QUEUE_DRAIN, NSHM_QUEUE_STOP or both)."""
+        cdef uint32_t count, again
         cdef int shut
         self.enter("look")
         count = nshm_queue_count(&self.q)
+        again = nshm_queue_again(&self.q)
         shut = nshm_queue_is_shut(&self.q)
         self.leave()
-        return (0 if shut & NSHM_QUEUE_STOP else count), shut
+        if shut & NSHM_QUEUE_STOP:
+            return 0, 0, shut
+        return count, again, shut
 
     def figures(self):
         cdef nshm_queue_statistics s
