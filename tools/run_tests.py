@@ -63,9 +63,21 @@ QUICK = (
     *("tests/unit", "tests/conformance", "tests/sync", "tests/drop_in", "tests/docs"),
     *("--ignore=tests/unit/test_packaging.py", "--ignore=tests/docs/test_types.py"),
 )
-WINDOWS_SOURCES = ("sync", "aio", "section", "copying", "win32", "names", "errors", "inspection", "shared_memory", "managers")
+WINDOWS_SOURCES = (
+    "sync",
+    "aio",
+    "section",
+    "copying",
+    "win32",
+    "names",
+    "errors",
+    "inspection",
+    "shared_memory",
+    "managers",
+    "queue",
+)
 WINDOWS_TESTS = (
-    *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools"]),
+    *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools", "queues"]),
     *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing", "signatures")),
 )
 #: What tools/first_steps.py says in the end.
