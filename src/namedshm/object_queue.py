@@ -468,6 +468,11 @@ class Taken:
 
     __slots__ = ("_message", "_queue", "_timeout")
 
+    @property
+    def redelivered(self) -> bool:
+        """Whether it was taken before, by a consumer that died or gave it back: it may be done in part.  False before the block."""
+        return self._message is not None and self._message.redelivered
+
     def __init__(self, queue: ObjectQueue, timeout: float | None) -> None:
         self._queue, self._timeout = queue, timeout
         self._message: Message | None = None
