@@ -15,7 +15,7 @@ COUNT = 30_000
 
 
 def market(ticks: Queue) -> None:
-    batch = []
+    batch: list[bytes] = []
     for number in range(COUNT):
         batch.append(TICK.pack(SYMBOLS[number % 3].encode(), 100 + number % 7, 1))
         if len(batch) == 64:
