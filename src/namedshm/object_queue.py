@@ -468,6 +468,11 @@ class Taken:
 
     __slots__ = ("_message", "_queue", "_timeout")
 
+    @property
+    def redelivered(self) -> bool:
+        """Whether it was taken before, by a consumer that died or gave it back: it may be done in part.  False before the block."""
+        return self._message is not None and self._message.redelivered
+
     def __init__(self, queue: ObjectQueue, timeout: float | None) -> None:
         self._queue, self._timeout = queue, timeout
         self._message: Message | None = None
@@ -523,9 +528,35 @@ class JoinableObjectQueue(ObjectQueue):
         super().__init__(maxsize, max_size=max_size, ack=True)
 
     @classmethod
-    def create(cls, *arguments: Any, ack: bool = True, **options: Any) -> Self:
-        """As :meth:`ObjectQueue.create`; ``ack`` is always on."""
-        return super().create(*arguments, ack=ack, **options)
+    def create(
+        cls,
+        name: str | None = None,
+        capacity: int = 1024,
+        max_size: int = MAX_SIZE,
+        *,
+        exist_ok: bool = False,
+        ack: bool = True,
+        end_with_producers: bool = False,
+        overflow: Literal["wait", "drop_oldest"] = "wait",
+        chunks: int | None = None,
+        participants: int = 256,
+        mode: int = 0o600,
+        group: str | int | None = None,
+    ) -> Self:
+        """As :meth:`ObjectQueue.create`; ``ack`` is always on.  With ``exist_ok`` InvalidArgument: the living one has none."""
+        return super().create(
+            name,
+            capacity,
+            max_size,
+            exist_ok=exist_ok,
+            ack=ack,
+            end_with_producers=end_with_producers,
+            overflow=overflow,
+            chunks=chunks,
+            participants=participants,
+            mode=mode,
+            group=group,
+        )
 
     @classmethod
     def _of(cls, queue: Queue) -> Self:

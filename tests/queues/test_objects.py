@@ -457,9 +457,11 @@ def test_what_a_killed_consumer_was_working_on_comes_again(objects: Make, peers:
     peer.kill()
     got = []
     while len(got) < 2:
-        with q.take(20) as thing:
-            got.append(thing[0])
-    assert got == [1, 2]
+        taken = q.take(20)
+        assert not taken.redelivered
+        with taken as thing:
+            got.append((thing[0], taken.redelivered))
+    assert got == [(1, True), (2, False)]
     assert used(q) == 0
 
 

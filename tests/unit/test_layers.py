@@ -31,7 +31,7 @@ LAYERS = (
     ("section",),
     ("_held", "_pickling.behind", "aio", "copying", "_alive"),
     ("_sync.objects", "_drop_in", "queue"),
-    ("arrays", "arrow", "records", "managers"),
+    ("arrays", "arrow", "object_queue", "records", "managers"),
     ("_sync",),  # what is made of records
     ("sync", "inspection"),
     ("_facts", "_pickling.arrays_by_name", "shared_memory", "win32"),
