@@ -34,8 +34,8 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
                 "",
             ),
             (
-                "    if (frame == NSHM_TOPIC_NONE) nshm__put(v + 1, data, length);\n",
-                "    nshm__put(v + 1, data, length);\n    sched_yield();\n",
+                "    if (frame == NSHM_TOPIC_NONE && length) nshm__topic_copy_in(v + 1, data, length);\n",
+                "    if (frame == NSHM_TOPIC_NONE) nshm__topic_copy_in(v + 1, data, length);\n    sched_yield();\n",
             ),
         ],
         ["storm", "40", "1", "60", "ring"],
