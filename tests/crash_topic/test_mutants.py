@@ -126,6 +126,15 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         ],
         ["step", "publish_to_a_sleeper", "200"],
     ),
+    "a vain wake-up serves wishes that came after the change": (
+        [
+            (
+                "        nshm__poke(&t->head->served, before, RELAXED);\n",
+                "        nshm__poke(&t->head->served, *t->wishes + before * 0, RELAXED);\n",
+            )
+        ],
+        ["operations", "who_lies_down_between_a_change_and_its_wake_up_is_woken"],
+    ),
     "nobody says that he is about to sleep": (
         [("    __atomic_fetch_add(t->wishes, 1, __ATOMIC_SEQ_CST);\n", "")],
         ["step", "publish_to_a_sleeper", "200"],
