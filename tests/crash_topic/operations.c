@@ -246,6 +246,8 @@ static void what_is_written_over_is_told(void) {
     *v = was;
     v->frame = t.frames;
     must(nshm_topic_latest(&t, 0, NULL, 0, &w, 0) == -EUCLEAN && nshm_topic_pin(&t, 0, NULL, 0, &w, 0) == -EUCLEAN);
+    v->frame = NSHM_TOPIC_NONE - 1;
+    must(nshm_topic_latest(&t, 0, NULL, 0, &w, 0) == -EUCLEAN && nshm_topic_pin(&t, 0, NULL, 0, &w, 0) == -EUCLEAN);
     v->frame = NSHM_TOPIC_NONE; /* then it is too long */
     must(nshm_topic_latest(&t, 0, buffer, sizeof buffer, &w, 0) == -EUCLEAN);
     *v = was;

@@ -15,6 +15,8 @@ from .build import build, changed
 
 CAUGHT, CRASHED, NOT_HERE = 1, 2, 77
 
+#: of these a process dies, which is as good
+DEADLY = {"the number of a frame is believed", "a handle that is duplicated cannot say that it sleeps"}
 #: what is changed, into what, who has to see it
 MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "a value exists before it is written": (
@@ -179,7 +181,7 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     ),
     "the number of a frame is believed": (
         [("    if (w->frame >= t->frames) return -EUCLEAN;\n", "")],
-        ["hostile", "20", "1"],
+        ["operations", "what_is_written_over_is_told"],
     ),
     "a value that is of the history and gone is looked for for ever": (
         [("        if (nshm__topic_latest(t) - number < t->history) return -EUCLEAN;", "        if (0) return -EUCLEAN;")],
@@ -207,5 +209,5 @@ def test_a_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
     run = subprocess.run([built, *arguments], capture_output=True, text=True, timeout=110)
     if run.returncode == NOT_HERE:
         pytest.skip("ptrace is not permitted here")
-    crashed = "duplicated" in mutant and run.returncode == CRASHED  # it dies of it
+    crashed = mutant in DEADLY and run.returncode == CRASHED
     assert run.returncode == CAUGHT or crashed, run.stdout + run.stderr
