@@ -37,8 +37,8 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         [
             ("    return !nothing(q) || nshm__peek(&q->head->shut, RELAXED);\n", "    return 0;\n"),
             (
-                "    uint32_t v, armed;\n    v = nshm__peek(word, ACQUIRE);\n",
-                "    uint32_t v, armed;\n    if (!nothing(q)) return 1;\n    v = nshm__peek(word, ACQUIRE);\n",
+                "    uint32_t armed;\n    nshm__queue_answerable(q, word);\n",
+                "    uint32_t armed;\n    if (!nothing(q)) return 1;\n    nshm__queue_answerable(q, word);\n",
             ),
         ],
         ["turns", "4000", "1"],
