@@ -86,6 +86,23 @@ def test_it_is_kept(wine: Any, program: Callable[[str], Path], name: str) -> Non
     assert run.returncode == 0, run.stdout
 
 
+def test_cpp_and_python_share_a_queue(wine: Any, tmp_path: Path, name: str) -> None:
+    """Also under a name so long that what stands beside it has a digest in its name."""
+    build(SOURCES / "talk.cpp", tmp_path / "talk.exe", "g++")
+    asked, answered = name, name + "-" + "x" * 200
+    code = (
+        f"import namedshm; asked, answered = namedshm.Queue.open({asked!r}), namedshm.Queue.open({answered!r});"
+        "print(asked.ack, asked.max_size, [o.type for o in namedshm.list_objects() if o.name == asked.name]);"
+        "answered.put(asked.get(60) + b' and Python')"
+    )
+    with wine.popen(wine.command(tmp_path / "talk.exe", asked, answered)) as talk:
+        born.add(talk.pid)
+        assert talk.stdout.readline().strip() == b"ready"
+        assert wine.run(wine.python_command("-c", code)).stdout == "True 100000 ['queue']\n"
+        output, _ = talk.communicate(timeout=60)
+        assert (talk.returncode, output.strip()) == (0, b"from C++ and Python")
+
+
 # ------------------------------------------------------------------------------------------------------------ planted bugs
 #: what is changed, into what, which promise is broken then; those of wake-ups are also in bells.c
 MUTANTS: dict[str, tuple[str, str, str]] = {

@@ -10,8 +10,8 @@
 #                   while it owns it, so the system abandons it again; its successor tells the loop when it is gone.
 #   wait for all    takes nothing until everything is there.  It sleeps on one object that is missing, then on the next.
 #
-# A wait for a queue sleeps on one of its bells (include/namedshm/queue_lock_windows.h), until its next look at the latest.  The taker that
-# took the bell says so to the others; the message is the loop's thread's to try for.
+# A wait for a queue sleeps on one of its bells (include/namedshm/queue_lock_windows.h), until its next look at the latest.  The
+# taker that took the bell says so to the others; the message is the loop's thread's to try for.
 #
 # Who touches what.  Everything in the structs below changes under desk.lock only, except that a wait which is neither watched
 # nor ready belongs to the thread that has it.  Takers hold the lock for microseconds and need nothing else, so waiting for one,
