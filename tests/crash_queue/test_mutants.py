@@ -53,10 +53,10 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     ),
     "what a sleeper waits for is looked for before its word is armed": (
         [
-            ("    return !nothing(q) || nshm__peek(&q->head->shut, RELAXED);\n", "    return 0;\n"),
+            ("    return !nothing(q) || nshm__peek(&q->head->shut, RELAXED);\n", "    return 0 && nothing(q);\n"),
             (
-                "    uint32_t v, armed;\n    v = nshm__peek(word, ACQUIRE);\n",
-                "    uint32_t v, armed;\n    if (!nothing(q)) return 1;\n    v = nshm__peek(word, ACQUIRE);\n",
+                "    uint32_t armed;\n    nshm__queue_answerable(q, word);\n",
+                "    uint32_t armed;\n    if (!nothing(q)) return 1;\n    nshm__queue_answerable(q, word);\n",
             ),
         ],
         ["turns", "4000", "1"],
