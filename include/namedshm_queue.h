@@ -110,6 +110,9 @@ static inline int nshm_queue_take(nshm_queue *q, void *buffer, uint64_t room, ns
 /* The first of up to n messages, and with it as many as are there (and fit into the buffer, one behind the other): how many. */
 static inline int nshm_queue_take_many(nshm_queue *q, void *buffer, uint64_t room, nshm_queue_window *w, int n, int64_t deadline);
 static inline int nshm_queue_release(nshm_queue *q, nshm_queue_window *w);
+/* With acknowledgement: the message is done with, and will not come again, whoever dies.  Its bytes stay where they are, as a loan of ours
+ * that is not to be put: nshm_queue_abandon gives it back. */
+static inline int nshm_queue_acknowledge(nshm_queue *q, nshm_queue_window *w);
 /* With acknowledgement: the message is to be delivered again, before others, to whoever comes first. */
 static inline int nshm_queue_return(nshm_queue *q, nshm_queue_window *w);
 
@@ -168,8 +171,8 @@ static inline int nshm_queue_commit(nshm_queue *q, nshm_queue_window *w, uint64_
     return nshm__queue_send(q, w, length, deadline);
 }
 static inline int nshm_queue_abandon(nshm_queue *q, nshm_queue_window *w) {
-    uint32_t c = w->chunk;
-    int r = nshm__queue_ready(q, NSHM_PRODUCER);
+    uint32_t c = w->chunk; /* who has a message that he acknowledged is no producer because of it */
+    int r = nshm__queue_ready(q, nshm__peek(&q->roles, RELAXED) & NSHM_CONSUMER ? NSHM_CONSUMER : NSHM_PRODUCER);
     if (r || c >= q->chunks) return r ? r : -EINVAL;
     if (!(r = nshm__queue_give(q, c, NSHM_PRODUCER, 0))) w->chunk = NSHM_QUEUE_NONE;
     return r;
@@ -216,6 +219,11 @@ static inline int nshm_queue_release(nshm_queue *q, nshm_queue_window *w) {
     if (c == NSHM_QUEUE_NONE) return 0;
     if ((r = nshm__queue_ready(q, NSHM_CONSUMER))) return r;
     return c < q->chunks ? nshm__queue_give(q, c, NSHM_CONSUMER, 0) : -EINVAL;
+}
+static inline int nshm_queue_acknowledge(nshm_queue *q, nshm_queue_window *w) {
+    int r = nshm__queue_ready(q, NSHM_CONSUMER);
+    if (r || w->chunk >= q->chunks || !(q->mode & NSHM_QUEUE_ACK)) return r ? r : -EINVAL;
+    return nshm__queue_settle(q, w->chunk);
 }
 static inline int nshm_queue_return(nshm_queue *q, nshm_queue_window *w) {
     uint32_t c = w->chunk;

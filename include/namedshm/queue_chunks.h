@@ -2,6 +2,7 @@
  *
  *     free --loan--> its producer's --(published, still its producer's)--> its consumer's --release--> free
  *                    its producer's --abandon--> free                      its consumer's --return--> nobody's, to be delivered again
+ *                                                                          its consumer's --acknowledge--> its own, as a loan is
  *
  * Owns:   the owner word is the truth, and changes by compare-and-swap of the whole word; the bits are a hint.  A kill in between
  *         leaves a bit wrong, which costs a look at the words.
@@ -70,6 +71,12 @@ static inline int nshm__queue_give_by(nshm_queue *q, uint32_t c, uint32_t role, 
 }
 static inline int nshm__queue_give(nshm_queue *q, uint32_t c, uint32_t role, uint64_t to) {
     return nshm__queue_give_by(q, c, role, to, 0);
+}
+/* A message of ours is done with and still looked at: the chunk becomes what a loan is, which is ours, and free when we are dead.  It is not
+ * in the ring, whose cursor has passed it, so no sweep takes it for a message. */
+static inline int nshm__queue_settle(nshm_queue *q, uint32_t c) {
+    uint64_t mine = q->id | NSHM_CONSUMER;
+    return nshm__trade(&q->chunk[c].owner, &mine, q->id | NSHM_PRODUCER, RELEASE) ? 0 : -EUCLEAN;
 }
 /* Does a consumer other than this handle have messages that it has not acknowledged, or has one been returned?  A look at all of them. */
 static inline int nshm__queue_held(nshm_queue *q) {

@@ -452,7 +452,7 @@ def take(queue: Queue, timeout: float | None = None) -> Iterator[np.ndarray[Any,
             show(frame)
 
     With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.  What
-    refers to the array for longer keeps the memory, and the acknowledgement waits for it: ``copy()`` what is to stay.
+    refers to the array for longer keeps its memory, which is one place less for others: ``copy()`` what is to stay.
 
     Args:
         timeout: seconds to wait for one; None for ever.
@@ -543,7 +543,8 @@ def _fits(queue: Queue, layout: Layout, size: int, call: str) -> None:
     if size > queue.max_size:
         raise errors.InvalidArgument(
             f"Cannot {call} an array of shape {npy.short(layout.shape)} and dtype {npy.short(layout.dtype)}: with its header it "
-            f"has {size} bytes, messages of {label('queue', queue.name)} {queue.max_size} at most. Create it with a larger max_size",
+            f"has {size} bytes, messages of {label('queue', queue.name)} {queue.max_size} at most. Create it with a larger "
+            "max_size",
             name=queue.name,
             call=call,
         )

@@ -294,7 +294,7 @@ def take(queue: Queue, timeout: float | None = None, *, validate: Literal["struc
             total = pyarrow.compute.sum(table["price"])
 
     With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.  What
-    refers to the table for longer than the block keeps the memory, and the acknowledgement waits for it.
+    refers to the table for longer than the block keeps its memory, which is one place less for others.
 
     Args:
         timeout: seconds to wait for one; None for ever.

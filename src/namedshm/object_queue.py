@@ -321,8 +321,8 @@ class ObjectQueue(Holder):
                 show(frame["image"])
 
         With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.
-        What refers to the buffers for longer than the block (an array that was kept) keeps the memory, and the acknowledgement
-        waits for it: ``copy()`` what is to stay.
+        What refers to the buffers for longer than the block (an array that was kept) keeps their memory, which is one place less
+        for others: ``copy()`` what is to stay.
 
         Args:
             timeout: seconds to wait for an object; None for ever.

@@ -70,7 +70,7 @@ def test_market_data_arrives_in_order(place):
     assert place.run(*_command(place, "ticks.py")).splitlines() == [
         *(
             f"{name}: 10000 traded, last at {100 + number % 7:.2f}"
-            for name, number in zip(("ABC", "DEF", "GHI"), range(29997, 30000))
+            for name, number in zip(("ABC", "DEF", "GHI"), range(29997, 30000), strict=True)
         ),
     ]
 

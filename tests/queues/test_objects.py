@@ -174,6 +174,29 @@ def test_taken_objects_lie_in_the_queue_until_the_block_ends(objects: Make) -> N
     assert bytes(q.get().data) == b"z" * 5000
 
 
+def test_the_end_of_the_block_acknowledges_whatever_is_kept(objects: Make, peers: _Lender) -> None:
+    q = objects(4, ack=True, chunks=4)
+    q.put([1, b"x" * 5000, Buffered(bytearray(5000))])
+    peer = peers(name=q.name)
+    assert peer.do("q = namedshm.Queue.open(name); m = q.take(); kept = memoryview(m); m.release(); kept[:2] == b'\\x93N'")
+    figures = q.statistics()
+    assert (figures.waiting, figures.held, used(q)) == (0, 0, 1), "done, and still mapped there"
+    assert peer.do("q.put(b'other'); q.take().release(); kept[:2] == b'\\x93N'")
+    peer.kill()
+    with pytest.raises(Empty):
+        q.get(timeout=0.05)
+    for number in range(4):  # the dead one's chunk is found when it is missed
+        q.put(number)
+    assert [q.get() for _ in range(4)] == [0, 1, 2, 3]
+    q.put(Buffered(bytearray(b"y" * 5000)))
+    with q.take(5) as found:
+        pass
+    assert (q.statistics().held, used(q)) == (0, 1)
+    assert bytes(found.data) == b"y" * 5000
+    del found
+    assert used(q) == 0
+
+
 def test_a_taken_object_is_taken_once(objects: Make) -> None:
     q = objects(4)
     q.put(1)

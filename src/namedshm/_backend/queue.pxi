@@ -56,6 +56,7 @@ cdef extern from "namedshm_queue.h" nogil:
     int nshm_queue_abandon(nshm_queue *, nshm_queue_window *)
     int nshm_queue_take_many(nshm_queue *, void *, uint64_t, nshm_queue_window *, int, int64_t)
     int nshm_queue_release(nshm_queue *, nshm_queue_window *)
+    int nshm_queue_acknowledge(nshm_queue *, nshm_queue_window *)
     int nshm_queue_return(nshm_queue *, nshm_queue_window *)
     int nshm_queue_shut_down(nshm_queue *, uint32_t)
     uint32_t nshm_queue_count(const nshm_queue *)
@@ -766,7 +767,7 @@ cdef class QueueWindow:
     cdef bytes kept        # a message that lay in a slot: it was copied
     cdef Py_ssize_t size
     cdef uint32_t role
-    cdef bint deliver_again
+    cdef bint deliver_again, acknowledged
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
@@ -793,7 +794,8 @@ cdef class QueueWindow:
 
     @final
     cdef int let_go(self) noexcept:
-        cdef int r = self.queue.give_up(&self.w, self.role, self.deliver_again)
+        # a message that was acknowledged while it had buffers is what a loan is since then
+        cdef int r = self.queue.give_up(&self.w, NSHM_PRODUCER if self.acknowledged else self.role, self.deliver_again)
         self.queue.leave()
         return r
 
@@ -866,6 +868,10 @@ cdef class QueueMessage(QueueWindow):
         if others < 0:
             return 0
         self.deliver_again = deliver_again
+        if others and not deliver_again and self.queue.q.mode & NSHM_QUEUE_ACK:
+            # It is done with now, also if this process dies before the last buffer is gone.  Nobody else is the last one out: we are in.
+            if nshm_queue_is_mine(&self.queue.q, &self.w, NSHM_CONSUMER):
+                self.acknowledged = nshm_queue_acknowledge(&self.queue.q, &self.w) == 0
         r = self.leave()
         if r:
             raise self.queue.failure(r, "release")
