@@ -14,6 +14,7 @@ The layers, from the top; imports only go down:
     arrow                      Arrow tables by name; needs pyarrow
     sync  inspection           Mutex, Event, Semaphore, RWLock, Condition, wait_any(), wait_all(), in _sync/; what is alive
     object_queue               ObjectQueue: Python objects by name; in the place of multiprocessing.Queue
+    topic                      Topic: the newest value by name; _topic_values: arrays and tables as values
     queue                      Queue: messages by name
     records/                   a few named values, always consistent
     aio                        waits for asyncio
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from . import records as records
     from . import shared_memory as shared_memory
     from . import sync as sync
+    from . import topic as topic
     from . import win32 as win32
     from ._headers import get_include as get_include
     from .copying import copy as copy
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from .sync import wait_all_async as wait_all_async
     from .sync import wait_any as wait_any
     from .sync import wait_any_async as wait_any_async
+    from .topic import Topic as Topic
 
 __version__ = "0.1.0"
 
@@ -107,6 +110,7 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "Section",
     "Semaphore",
     "StaleObject",
+    "Topic",
     "Unsupported",
     "View",
     "WrongType",
@@ -138,12 +142,13 @@ _LAZY = {
     "wait_all_async": "sync",
     "wait_any": "sync",
     "wait_any_async": "sync",
+    "Topic": "topic",
 }
 
 
 #: Modules that are attributes of the package without having been imported.
 _MODULES = (
-    *("arrays", "arrow", "copying", "inspection", "managers", "object_queue", "queue", "records", "shared_memory", "sync", "win32"),
+    *("arrays", "arrow", "copying", "inspection", "managers", "object_queue", "queue", "records", "shared_memory", "sync", "topic", "win32"),
 )
 
 
