@@ -32,6 +32,8 @@ The tests read all imports and hold them to this order.
 
 from __future__ import annotations
 
+import sys as _sys
+
 from ._pickling import arrays_by_name as _arrays_by_name  # noqa: F401  # from now on arrays may be sent
 from .errors import (
     AbandonedMutex,
@@ -124,6 +126,11 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "wait_any_async",
 ]
 
+#: Who asks for them is told that this system does not have them.
+_NOT_HERE = set() if _sys.platform == "linux" else {"Topic", "topic"}
+if _NOT_HERE:
+    __all__ = [name for name in __all__ if name not in _NOT_HERE]
+
 # Loaded on first use: what most programs never touch must not cost them time at import.  Nothing that is needed to say what went
 # wrong is among it: when that is needed, nothing may be importable any more (the interpreter ends, no descriptor is left, chroot).
 _LAZY = {
@@ -166,4 +173,4 @@ if not TYPE_CHECKING:  # to a checker there is what is imported above, and nothi
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_MODULES})
+    return sorted({*globals(), *_LAZY, *_MODULES} - _NOT_HERE)

@@ -215,7 +215,7 @@ class Tables:
                 name=topic.name,
                 call="publish",
             )
-        window = TopicHandle.loan(topic, size, timeout)
+        window = TopicHandle._lend(topic, size, timeout)
         with window, memoryview(window) as memory:
             arrow._place(memory, pieces, size, None)
 

@@ -78,6 +78,10 @@ class Overrun(errors.NamedShmError):
     default_errno: ClassVar[int] = 75  # EOVERFLOW
     missed: int = 0
 
+    def __reduce__(self) -> tuple[object, ...]:
+        rebuild, (cls, text, state) = super().__reduce__()  # type: ignore[misc]  # what NamedShmError says
+        return rebuild, (cls, text, {**state, "missed": self.missed})
+
 
 # ------------------------------------------------------------------------------------------------------------ windows
 class View(TopicView):
@@ -301,7 +305,7 @@ class Topic(TopicHandle, Holder):
             *(kind, said),
         )
         if not made.created and (made.schema_kind, made.schema_bytes()) != (kind, said):
-            there = _words(made)
+            there = in_words(made)
             made.close()
             raise errors.InvalidArgument(
                 f"The {label('topic', name)} exists already, and has {there}: open() it, or create one with another name",
@@ -396,13 +400,13 @@ class Topic(TopicHandle, Holder):
             is still there, and could change what was published.  Then nothing is.
         """
         if self.schema_kind == _RAW:
-            return TopicHandle.loan(self, size, timeout)
+            return TopicHandle._lend(self, size, timeout)
         codec = self._codec
         if size is not None:
             raise errors.InvalidArgument("size is for topics of bytes: arrays are all of one", name=self.name, call="loan")
         if self.schema_kind == _ARROW:
             codec.lent(self, timeout)
-        loan: AbstractContextManager[Any] = codec.lent(TopicHandle.loan(self, codec.size, timeout), timeout)
+        loan: AbstractContextManager[Any] = codec.lent(TopicHandle._lend(self, codec.size, timeout), timeout)
         return loan
 
     # -------------------------------------------------------------------------------------------------- reading
@@ -570,7 +574,7 @@ class Topic(TopicHandle, Holder):
         if self.closed:
             return f": {self.kind} of {self.max_size} bytes at most"
         published, *_, shut = self.figures()
-        return f": {_words(self)}, {published} published{', shut down' if shut else ''}"
+        return f": {in_words(self)}, {published} published{', shut down' if shut else ''}"
 
     def __reduce__(self) -> tuple[Callable[..., Topic], tuple[object, ...]]:
         return _restore, (type(self), *reference("topic", self))
@@ -585,7 +589,7 @@ def _restore(cls: type[Topic], name: str, identity: int, access: Access) -> Topi
     return opened
 
 
-def _words(topic: Topic) -> str:
+def in_words(topic: Topic) -> str:
     """What its values are; also where numpy or pyarrow is not installed, or the schema is damaged."""
     if topic.kind in ("array", "table"):
         try:

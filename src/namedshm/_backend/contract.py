@@ -230,7 +230,7 @@ class Codec(Protocol):
     """What makes values of a topic's bytes, and bytes of values; it knows no topic.  Topics of plain bytes have none."""
 
     def publish(self, topic: Any, data: Any, timeout: float | None) -> None:
-        """Check a value and publish its bytes.  Raises InvalidArgument, TypeError; what ``publish_buffer`` and ``loan`` raise."""
+        """Check a value and publish its bytes.  Raises InvalidArgument, TypeError; what ``publish_buffer`` and ``_lend`` raise."""
 
     def room(self, topic: Any, length: int) -> Any:
         """A writable buffer of that many bytes, to be copied to.  Raises InvalidContent: no value has so many."""
@@ -295,7 +295,7 @@ class TopicHandle(Protocol):
     def publish_buffer(self, data: Any, timeout: float | None = None) -> None:
         """A value's bytes, whatever the schema says."""
 
-    def loan(self, size: int | None = None, timeout: float | None = None) -> Any:
+    def _lend(self, size: int | None = None, timeout: float | None = None) -> Any:
         """Memory for a value to be written where it will lie: of the class that ``set_topic_classes`` was given."""
 
     def latest(self, timeout: float | None = None, *, new: bool = False) -> Any: ...

@@ -378,7 +378,7 @@ cdef class TopicHandle:
             return 0
         return nshm_topic_abandon(&self.t, w) if role == NSHM_WRITER else nshm_topic_release(&self.t, w)
 
-    def loan(self, size=None, timeout=None):
+    def _lend(self, size=None, timeout=None):
         cdef uint64_t length = self.t.value_max if size is None else whole(size, "loan", self.name)
         cdef int64_t patience = nanoseconds(timeout, "loan", self.name), end = -1
         cdef TopicLoan loan = <TopicLoan?>topic_loan_class.__new__(topic_loan_class)
@@ -887,8 +887,8 @@ cdef class TopicLoan(TopicWindow):
         self.sent = n
 
     @final
-    cdef int send(self, object timeout) except -1:
-        cdef int64_t patience = nanoseconds(timeout, "commit", None), end = -1
+    cdef int send(self, int64_t patience) except -1:
+        cdef int64_t end = -1
         cdef int r
         if nshm_gate_closed(&self.topic.gate):
             raise self.topic.failure(-EBADF, "publish")
@@ -902,6 +902,7 @@ cdef class TopicLoan(TopicWindow):
         return 0
 
     def commit(self, timeout=None):
+        cdef int64_t patience = nanoseconds(timeout, "commit", None)
         cdef int alone = nshm_gate_close_alone(&self.gate)
         if alone < 0:
             raise self.refusal()
@@ -910,7 +911,7 @@ cdef class TopicLoan(TopicWindow):
                 "A memoryview or an array of this loan is still there, and could change the value after it was published: release "
                 "it (del) before")
         try:
-            self.send(timeout)
+            self.send(patience)
         except BaseException:
             nshm_gate_open(&self.gate)  # it is still borrowed; nobody else came in meanwhile
             raise
@@ -918,11 +919,12 @@ cdef class TopicLoan(TopicWindow):
 
     def _commit_lent(self, timeout=None):
         """commit() though there are buffers: they keep the memory mapped, and show what lies in it then."""
+        cdef int64_t patience = nanoseconds(timeout, "commit", None)
         if nshm_gate_closed(&self.gate) or self.sending:
             raise self.refusal()
         self.sending = True  # the gate cannot be closed yet: after an error the loan is as it was
         try:
-            self.send(timeout)
+            self.send(patience)
         finally:
             self.sending = False
         if nshm_gate_close(&self.gate) >= 0:
