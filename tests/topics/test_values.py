@@ -272,10 +272,13 @@ def test_only_its_name_and_identity_are_pickled(make: Make) -> None:
         assert same.latest(0).tolist() == [1, 2]
     sent = pickle.dumps(t)
     t.close()
+    gone = pickle.loads(sent)
     with pytest.raises(namedshm.NotFound):
-        pickle.loads(sent)
-    with Topic.create(t.name), pytest.raises(namedshm.StaleObject):
-        pickle.loads(sent)
+        gone.latest()
+    with Topic.create(t.name):
+        stale = pickle.loads(sent)
+        with pytest.raises(namedshm.StaleObject):
+            stale.latest()
     with Topic.create() as unnamed, pytest.raises(TypeError):
         pickle.dumps(unnamed)
 

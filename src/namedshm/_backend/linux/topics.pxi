@@ -5,6 +5,7 @@ cdef extern from "namedshm_topic.h" nogil:
     int nshm_topic_create(nshm_scope *, const char *, size_t, unsigned, int64_t, int, const nshm_topic_start *, nshm_topic *)
     int nshm_topic_open(nshm_scope *, const char *, size_t, int, nshm_topic *)
     void nshm_topic_close(nshm_topic *)
+    void nshm_topic_close_name(nshm_handle *)
 
 
 # An error that is not the topic's own.
@@ -12,18 +13,28 @@ cdef object topic_failure(int code, str call, object name):
     return explain(code, "wait-sync" if code == -ENOSYS else call, name, 0)
 
 
-# As queue_drop() and queue_drop_name().
+# As queue_drop().  Where the name has gone before, there is an empty page in the place of the token.
 cdef void topic_drop(nshm_topic *t, bint nameless) noexcept:
+    cdef void *page = t.handle.token
+    cdef size_t size = nshm_page_round(t.handle.token_size)
     if nameless:
         t.handle.token = NULL
     nshm_flight_begin(&t.handle)
     with nogil:
         nshm_topic_close(t)
+        if nameless:
+            munmap(page, size)
     nshm_flight_end(&t.handle)
 
 
+# The name goes at once, although others use the memory, the token's as well.
 cdef void topic_drop_name(nshm_topic *t) noexcept:
-    drop_name(t.handle)
+    cdef nshm_handle gone = t.handle
+    gone.data = NULL
+    nshm_flight_begin(&gone)
+    with nogil:
+        nshm_topic_close_name(&gone)
+    nshm_flight_end(&gone)
 
 
 # 0, or what went wrong; the handle is left in flight.  See make_object and find_object.
