@@ -25,6 +25,7 @@
  *     topic_system.h   what is needed of the system                 topic_wait.h   waiting and waking
  *     topic_frames.h   who fills which frame, and pins              topic_make.h   making, opening, closing
  *     topic_ring.h     publishing and reading                       topic_look.h   statistics
+ *     topic_quick.h    a try that waits for nothing                 topic_watch.h  waits that another thread sleeps for
  *
  * Values up to inline_max bytes lie in the ring; longer ones in frames.  A value has its number when it is published, not when its
  * frame is lent: a loan that is held, stopped or dead stands in nobody's way.  Neither does a pin: a writer always finds another
@@ -118,6 +119,8 @@ static inline int nshm_topic_next_participant(const nshm_topic *t, uint32_t *cur
 
 #include "namedshm/topic_look.h"
 #include "namedshm/topic_make.h"
+#include "namedshm/topic_quick.h"
+#include "namedshm/topic_watch.h"
 
 /* ------------------------------------------------------------------------------------------------ the code of these functions */
 static inline int nshm_topic_loan(nshm_topic *t, nshm_topic_window *w, int64_t deadline) {

@@ -114,6 +114,18 @@ static inline int nshm_topic_open(nshm_scope *s, const char *name, size_t n, int
     nshm_close(&t->handle, 0);
     return r;
 }
+/* The name of a topic whose memory others of this process still use goes at once.  `h`: a copy of its handle, without data.  They may be
+ * at the wishes: so the token is not detached, but another page takes its place in one step, and stays until the caller unmaps it.
+ * Whoever sleeps through this handle may then not be woken, but by his nap. */
+static inline void nshm_topic_close_name(nshm_handle *h) {
+    if (!h->token || nshm__enter()) return;
+    void *page = mmap(h->token, nshm_page_round(h->token_size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (page != MAP_FAILED) { /* else the name goes when the page is unmapped */
+        h->token = NULL;
+        nshm__tidy_after(h);
+    }
+    nshm__exit();
+}
 static inline void nshm_topic_close(nshm_topic *t) {
     nshm__topic_leave(t);
     nshm_close(&t->handle, 0);

@@ -14,6 +14,7 @@ The layers, from the top; imports only go down:
     arrow                      Arrow tables by name; needs pyarrow
     sync  inspection           Mutex, Event, Semaphore, RWLock, Condition, wait_any(), wait_all(), in _sync/; what is alive
     object_queue               ObjectQueue: Python objects by name; in the place of multiprocessing.Queue
+    topic                      Topic: the newest value by name; _topic_values: arrays and tables as values
     queue                      Queue: messages by name
     records/                   a few named values, always consistent
     aio                        waits for asyncio
@@ -30,6 +31,8 @@ The tests read all imports and hold them to this order.
 """
 
 from __future__ import annotations
+
+import sys as _sys
 
 from ._pickling import arrays_by_name as _arrays_by_name  # noqa: F401  # from now on arrays may be sent
 from .errors import (
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from . import records as records
     from . import shared_memory as shared_memory
     from . import sync as sync
+    from . import topic as topic
     from . import win32 as win32
     from ._headers import get_include as get_include
     from .copying import copy as copy
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
     from .sync import wait_all_async as wait_all_async
     from .sync import wait_any as wait_any
     from .sync import wait_any_async as wait_any_async
+    from .topic import Topic as Topic
 
 __version__ = "0.1.0"
 
@@ -107,6 +112,7 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "Section",
     "Semaphore",
     "StaleObject",
+    "Topic",
     "Unsupported",
     "View",
     "WrongType",
@@ -119,6 +125,11 @@ __all__ = [  # not open and copy: "from namedshm import *" leaves the builtin an
     "wait_any",
     "wait_any_async",
 ]
+
+#: Who asks for them is told that this system does not have them.
+_NOT_HERE = set() if _sys.platform == "linux" else {"Topic", "topic"}
+if _NOT_HERE:
+    __all__ = [name for name in __all__ if name not in _NOT_HERE]
 
 # Loaded on first use: what most programs never touch must not cost them time at import.  Nothing that is needed to say what went
 # wrong is among it: when that is needed, nothing may be importable any more (the interpreter ends, no descriptor is left, chroot).
@@ -138,12 +149,13 @@ _LAZY = {
     "wait_all_async": "sync",
     "wait_any": "sync",
     "wait_any_async": "sync",
+    "Topic": "topic",
 }
 
 
 #: Modules that are attributes of the package without having been imported.
 _MODULES = (
-    *("arrays", "arrow", "copying", "inspection", "managers", "object_queue", "queue", "records", "shared_memory", "sync", "win32"),
+    *("arrays", "arrow", "copying", "inspection", "managers", "object_queue", "queue", "records", "shared_memory", "sync", "topic", "win32"),
 )
 
 
@@ -161,4 +173,4 @@ if not TYPE_CHECKING:  # to a checker there is what is imported above, and nothi
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_MODULES})
+    return sorted({*globals(), *_LAZY, *_MODULES} - _NOT_HERE)

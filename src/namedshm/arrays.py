@@ -519,7 +519,13 @@ def loan(
     layout, header = _layout(queue.name, shape, dtype, order, "loan")
     size = layout.offset + layout.size
     _fits(queue, layout, size, "loan")
-    window = queue.loan(size, timeout)
+    with filling(queue.loan(size, timeout), layout, header, timeout) as array:
+        yield array
+
+
+@contextmanager
+def filling(window: Any, layout: Layout, header: bytes, timeout: float | None) -> Iterator[np.ndarray[Any, Any]]:
+    """A loan as an array with this header before it, to be filled within the block; then it is sent.  Of queues and topics."""
     try:
         memory = np.frombuffer(memoryview(window), np.uint8)
         memory[: len(header)] = np.frombuffer(header, np.uint8)

@@ -30,7 +30,9 @@ def state(name: str) -> dict[str, Any]:
         ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
         many threads read, and the writer's number), ``{"waiting": int}`` of a condition, ``{"messages": int, "capacity": int,
         "producers": int, "consumers": int, "shut_down": bool}`` of a queue (of the last two but one: handles of living
-        processes); ``{}`` of any other section and of a topic.
+        processes), ``{"values": str, "published": int, "age": float | None, "writers": int, "waiting": int, "shut_down": bool}`` of a
+        topic (what its values are; how many there were; seconds since the last; handles of living processes that publish; threads
+        that sleep for a value); ``{}`` of any other section.
 
     Raises: NotFound; AccessDenied if this user may not wait for it, or may not look at the queue; InvalidName.
     """
@@ -40,7 +42,7 @@ def state(name: str) -> dict[str, Any]:
     if kind == "queue":
         return _of_a_queue(name)
     if kind == "topic":
-        return {}
+        return _of_a_topic(name)
     handle = backend.open_sync(SyncHandle, kind, Name(name), "wait", False)
     try:
         return _STATES[kind](*handle.look())
@@ -58,6 +60,21 @@ def _of_a_queue(name: str) -> dict[str, Any]:
             "producers": queue.producers,
             "consumers": queue.consumers,
             "shut_down": queue.is_shut_down,
+        }
+
+
+def _of_a_topic(name: str) -> dict[str, Any]:
+    from .topic import Topic, in_words  # as below
+
+    with Topic.open(name, "read") as topic:
+        statistics = topic.statistics()
+        return {
+            "values": in_words(topic),
+            "published": statistics.published,
+            "age": statistics.age,
+            "writers": sum(one.role == "writer" and one.alive is not False for one in topic.participants()),
+            "waiting": statistics.waiting,
+            "shut_down": topic.is_shut_down,
         }
 
 

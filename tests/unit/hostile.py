@@ -1,6 +1,6 @@
 """Calls with arguments that are Python code: python -m tests.unit.hostile SEED SECONDS
 
-Every public call of sections, views, mutexes, events, semaphores, waits, queues, arrays, records and win32 gets, at random places,
+Every public call of sections, views, mutexes, events, semaphores, waits, queues, topics, arrays, records and win32 gets, at random places,
 objects whose __index__, __float__, __eq__, __le__, __hash__, __buffer__ or __iter__ closes what is being used, puts something else
 in its place, forks, or collects garbage; and returns something sensible, nonsense, or an exception.  Whatever the calls raise is
 fine.  The process must not die: it prints "survived" and the number of calls.
@@ -24,6 +24,7 @@ from namedshm import win32
 
 PAGE = 4096
 has_fork = hasattr(os, "fork")
+on_linux = sys.platform == "linux"
 
 
 class World:
@@ -38,6 +39,7 @@ class World:
         self.events: list[namedshm.Event] = []
         self.semaphores: list[namedshm.Semaphore] = []
         self.queues: list[namedshm.Queue] = []
+        self.topics: list[Any] = []
         self.windows: list[Any] = []
         self.handles: list[int] = []
         self.renew()
@@ -56,13 +58,18 @@ class World:
             namedshm.Queue.create(name + "q", 8, 2 * PAGE, exist_ok=True, ack=self.chance.random() < 0.5),
             namedshm.Queue.create(None, 4, 100, overflow="drop_oldest"),
         ]
+        if on_linux:
+            self.topics = [
+                namedshm.Topic.create(name + "t", max_size=2 * PAGE, history=2, pins=3, writers=3, exist_ok=True),
+                namedshm.Topic.create(max_size=100),
+            ]
         mapping = win32.CreateFileMapping(win32.INVALID_HANDLE_VALUE, None, win32.PAGE_READWRITE, 0, 2 * PAGE, name + "w")
         for handle in self.handles:
             win32.CloseHandle(handle)
         self.handles = [mapping, win32.CreateEvent(None, True, True, None), win32.CreateMutex(None, False, name + "wm")]
 
     def everything(self) -> list[Any]:
-        return [*self.sections, *self.views, *self.mutexes, *self.events, *self.semaphores, *self.queues]
+        return [*self.sections, *self.views, *self.mutexes, *self.events, *self.semaphores, *self.queues, *self.topics]
 
     def mischief(self) -> None:
         """What an argument does when it is looked at."""
@@ -368,6 +375,45 @@ class Calls:
             lambda: namedshm.Queue.open(self.world.name + "-1q", self.access() or "read", wait=self.moment()),
         ]
 
+    # ---- topics
+    def topic(self) -> Any:
+        return self.pick(self.world.topics)
+
+    def kept(self, window: Any) -> Any:
+        self.world.windows.append(window)
+        return window
+
+    def topical(self) -> list[Callable[[], Any]]:
+        n, pick = self.number, self.pick
+
+        def which() -> str:
+            return pick(["latest", "new", "next", EvilText("next")])
+
+        def within() -> None:
+            made = pick([lambda: self.topic().view(self.moment()), lambda: self.topic().pin(self.moment()), self.topic().loan])
+            with made() as window:
+                window[n()]
+                self.world.mischief()
+
+        return [
+            lambda: self.topic().publish(self.content(), self.moment()),
+            lambda: self.topic().latest(self.moment(), new=Evil(pick([0, 1]))),
+            lambda: self.topic().next(self.moment()),
+            lambda: self.topic().latest_into(EvilBytes(2 * PAGE), self.moment()),
+            lambda: self.kept(self.topic().view(self.moment(), which=which())),
+            lambda: self.kept(self.topic().pin(self.moment(), which=which())),
+            lambda: self.kept(self.topic().loan(self.moment(), size=pick([None, 0, 5, Evil(7), 100]))),
+            within,
+            lambda: self.topic().publish(self.window(), self.moment()),
+            lambda: self.window().release(),
+            lambda: self.window().check(),
+            lambda: setattr(self.topic(), "position", n()),
+            lambda: (self.topic().lag, self.topic().missed, self.topic().statistics(), self.topic().participants(), repr(self.topic())),
+            lambda: self.world.chance.random() < 0.1 and self.topic().shutdown(),
+            lambda: namedshm.Topic.create(None, max_size=n(), history=n(), pins=n(), writers=n()),
+            lambda: namedshm.Topic.open(self.world.name + "-1t", self.access() or "read", wait=self.moment()),
+        ]
+
     def records(self) -> list[Callable[[], Any]]:
         from namedshm.records import Record
 
@@ -391,6 +437,8 @@ def main(seed: int, seconds: float) -> None:
     world = World(random.Random(seed), f"hostile{os.getpid()}")
     calls = Calls(world)
     ways = [*calls.all(), *calls.queueing(), *calls.arrays(), *calls.records()]
+    if on_linux:
+        ways += calls.topical()
     ends = time.monotonic() + seconds
     done = 0
     while time.monotonic() < ends:

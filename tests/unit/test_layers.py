@@ -32,7 +32,8 @@ LAYERS = (
     ("_held", "_pickling.behind", "aio", "copying", "_alive"),
     ("_sync.objects", "_drop_in", "queue"),
     ("arrays", "arrow", "object_queue", "records", "managers"),
-    ("_sync",),  # what is made of records
+    ("_sync", "_topic_values"),  # what is made of records; what is read by arrays and arrow
+    ("topic",),
     ("sync", "inspection"),
     ("_facts", "_pickling.arrays_by_name", "shared_memory", "win32"),
     ("", "_pickling"),  # the package itself: namedshm/__init__.py

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.facts import on_linux
 
 import namedshm
 from namedshm import _core
@@ -17,6 +18,7 @@ from namedshm import _core
 CLASSES = (
     *(namedshm.Section, namedshm.View, namedshm.Mutex, namedshm.Event, namedshm.Semaphore, namedshm.Queue),
     *(namedshm.queue.Message, namedshm.queue.Loan),
+    *((namedshm.Topic, namedshm.topic.View, namedshm.topic.Loan) if on_linux else ()),
 )
 #: Methods of the backends' handles that come along: for this package's own use.
 RAW = (
@@ -32,6 +34,7 @@ RAW = (
         "release_mutex",
     ),
     *("release_semaphore", "reset_event", "set_event", "try_acquire", "wait_event", "figures", "participants_now", "spin_for"),
+    *("publish_buffer", "schema_bytes", "waiting"),
 )
 
 

@@ -32,8 +32,12 @@ elif sys.platform == "linux":
     from .linux.native import QueueLoan as QueueLoan
     from .linux.native import QueueMessage as QueueMessage
     from .linux.native import SyncHandle as SyncHandle
+    from .linux.native import TopicHandle as TopicHandle
+    from .linux.native import TopicLoan as TopicLoan
+    from .linux.native import TopicView as TopicView
     from .linux.native import set_acquisitions as set_acquisitions
     from .linux.native import set_queue_classes as set_queue_classes
+    from .linux.native import set_topic_classes as set_topic_classes
 
     SectionHandle = native.Handle
     backend = LinuxBackend()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound=Mapping)
     S = TypeVar("S", bound="SyncHandle")
     Q = TypeVar("Q", bound="QueueHandle")
+    T = TypeVar("T", bound="TopicHandle")
 
 #: Access of a handle: ``"read"`` or ``"write"`` (read and write).  Of a view also ``"copy"``: reads see the section, the first
 #: write to a page makes that page private (copy-on-write), as FILE_MAP_COPY does.
@@ -220,6 +221,112 @@ class QueueHandle(Protocol):
 
     def close(self) -> None:
         """Leave and close.  Who waits with this handle in another thread is told that it is closed.  Twice is a no-op."""
+
+
+#: Which value a window shows: the newest; the newest that was not read with this handle; the one after that which was read last.
+Which = Literal["latest", "new", "next"]
+
+
+class Codec(Protocol):
+    """What makes values of a topic's bytes, and bytes of values; it knows no topic.  Topics of plain bytes have none."""
+
+    def publish(self, topic: Any, data: Any, timeout: float | None) -> None:
+        """Check a value and publish its bytes.  Raises InvalidArgument, TypeError; what ``publish_buffer`` and ``_lend`` raise."""
+
+    def room(self, topic: Any, length: int) -> Any:
+        """A writable buffer of that many bytes, to be copied to.  Raises InvalidContent: no value has so many."""
+
+    def made(self, topic: Any, room: Any) -> Any:
+        """The value in such a buffer.  Raises InvalidContent."""
+
+    def target(self, topic: Any, out: Any) -> Any:
+        """A writable buffer of what the caller wants filled.  Raises InvalidArgument, TypeError, Unsupported."""
+
+    def viewed(self, topic: Any) -> None:
+        """Raises Unsupported: a value that may change while it is looked at would be no safe one."""
+
+    def shown(self, topic: Any, window: Any) -> Any:
+        """The value in a window, without a copy.  Raises InvalidContent."""
+
+
+class TopicHandle(Protocol):
+    """One open handle to a topic.  Threads may use it at once; for them it is one reader.
+
+    Times are as for queues.  The classes that ``set_topic_classes`` was given are raised as Full (no frame), Empty (no newer value),
+    ShutDown and Overrun (a value was written over while it was read).  The other errors: ClosedHandle; AccessDenied (of a read-only
+    handle publishing and pinning); InvalidArgument (a value longer than ``max_size``); TypeError (no buffer in one piece, or text);
+    OutOfResources (as many write or pin as there is room for; a process was stopped in the midst).
+    """
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def created(self) -> bool: ...
+    @property
+    def identity(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+
+    # As it was made, whoever made it; private copies, valid also when it is closed.
+    @property
+    def history(self) -> int: ...
+    @property
+    def max_size(self) -> int: ...
+    @property
+    def pins(self) -> int: ...
+    @property
+    def writers(self) -> int: ...
+    @property
+    def end_with_writers(self) -> bool: ...
+    @property
+    def schema_kind(self) -> int:
+        """0 bytes, 1 arrays, 2 Arrow tables; others may be there, of other programs."""
+
+    def schema_bytes(self) -> bytes: ...
+    @property
+    def codec(self) -> Codec | None:
+        """What ``set_topic_classes`` was given made of the schema; None: values are bytes."""
+
+    @property
+    def spin_ns(self) -> int: ...
+    def spin_for(self, nanoseconds: int, /) -> None: ...
+    def publish(self, data: Any, timeout: float | None = None) -> None: ...
+    def publish_buffer(self, data: Any, timeout: float | None = None) -> None:
+        """A value's bytes, whatever the schema says."""
+
+    def _lend(self, size: int | None = None, timeout: float | None = None) -> Any:
+        """Memory for a value to be written where it will lie: of the class that ``set_topic_classes`` was given."""
+
+    def latest(self, timeout: float | None = None, *, new: bool = False) -> Any: ...
+    def next(self, timeout: float | None = None) -> Any: ...
+    def latest_into(self, out: Any, timeout: float | None = None, *, new: bool = False) -> int: ...
+    def next_into(self, out: Any, timeout: float | None = None) -> int: ...
+    def view(self, timeout: float | None = None, *, which: Which = "latest") -> Any:
+        """A value where it lies, which may be overtaken; of the class that ``set_topic_classes`` was given."""
+
+    def pin(self, timeout: float | None = None, *, which: Which = "latest") -> Any:
+        """The same, kept until it is given up."""
+
+    position: int
+    @property
+    def missed(self) -> int: ...
+    @property
+    def lag(self) -> int: ...
+    def take_part(self) -> None: ...
+    def shutdown(self) -> None: ...
+    def figures(self) -> tuple[int, int, int, int, int, int, bool]:
+        """published, bytes, when the last was (monotonic nanoseconds; 0: never), frames free, lent, pinned; whether shut down."""
+
+    def waiting(self) -> int:
+        """How many threads sleep for a value."""
+
+    def participants_now(self) -> list[tuple[int, int, int, bool | None]]:
+        """(pid, user or 0, role: 1 pins, 2 writes; whether it lives or None if that could not be told)."""
+
+    def close(self) -> None:
+        """Leave and close, as of a queue."""
 
 
 class PolledWait(Protocol):
@@ -423,6 +530,35 @@ class Backend(Protocol):
     def open_queue(self, cls: type[Q], name: Name, access: Access) -> Q:
         """Open a living queue; with access ``"read"`` it can be looked at."""
 
+    def create_topic(
+        self,
+        cls: type[T],
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        history: int,
+        inline_max: int,
+        pins: int,
+        writers: int,
+        modes: int,
+        max_size: int,
+        schema_kind: int,
+        schema: bytes,
+    ) -> T:
+        """Make a topic, or with ``exist_ok`` open a living one, whose settings and schema stay as they are.  Linux.
+
+        Args:
+            mode, group: as for :meth:`create_section`; who writes or pins needs both bits, who reads the read bit.
+            history, inline_max, pins, writers: as in ``namedshm_topic.h``.
+            modes: 1 ends with its writers.
+            max_size: bytes of a value.
+            schema_kind, schema: what the values are, as in ``docs/format-topic.md``.
+        """
+
+    def open_topic(self, cls: type[T], name: Name, access: Access) -> T:
+        """Open a living topic; with access ``"read"`` all but publishing and pinning can be done.  Linux."""
+
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         """Wait for one (the lowest signaled index, only that one is taken) or all (atomically) of 1 to 64 handles.
 
@@ -438,6 +574,9 @@ class Backend(Protocol):
 
     def begin_queue_wait(self, handle: QueueHandle, what: Awaited, attempt: Callable[[], object]) -> PolledQueueWait:
         """The same for a queue: ``attempt`` tries once, and raises Full or Empty if it was in vain."""
+
+    def begin_topic_wait(self, handle: TopicHandle, anything: bool, attempt: Callable[[], object]) -> PolledQueueWait:
+        """The same for a topic: ``attempt`` raises Empty if it was in vain; ``anything``: it takes a value that was read, too."""
 
     def watcher(self) -> Watcher:
         """A place where a thread watches polled waits."""

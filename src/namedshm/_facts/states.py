@@ -1,4 +1,4 @@
-"""What threads wait for, and what is in a queue, at this moment (``inspection.state``), in words."""
+"""What threads wait for, and what is in a queue or a topic, at this moment (``inspection.state``), in words."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def in_words(state: dict[str, Any]) -> str:
                 f"{messages} of {capacity} messages, {_several(producers, 'producer')}, {_several(consumers, 'consumer')}"
                 f"{', shut down' if state['shut_down'] else ''}"
             )
+        case {"values": str(values), "published": int(published), "writers": int(writers), "waiting": int(waiting)}:
+            facts = [f"{words.printable(values)}: {_several(published, 'value')}"]
+            if state["age"] is not None:
+                facts.append(f"the last {state['age']:.1f} s ago")
+            facts.append(_several(writers, "writer"))
+            if waiting:
+                facts.append(f"{_several(waiting, 'thread')} waiting")
+            return ", ".join([*facts, "shut down"] if state["shut_down"] else facts)
         case {"readers": int(readers), "writing": False}:
             return f"{readers} thread{'s read' if readers > 1 else ' reads'}" if readers else "free"
         case {"waiting": int(waiting)}:

@@ -19,7 +19,7 @@ from . import npy
 if TYPE_CHECKING:
     from .npy import Content
 
-__all__ = ["Layout", "decode", "layout"]
+__all__ = ["Layout", "announced", "decode", "layout"]
 
 _TYPE = re.compile(r"[<>|=]?(?:\?|[biufcSUV][0-9]{0,18}|[mM]8?(?:\[[0-9]{0,18}[A-Za-z]{1,7}\])?)")
 
@@ -76,6 +76,19 @@ def decode(view: Content, first: bytes) -> Layout:
     if found.dtype.names is None:
         return found
     return found._replace(dtype=found.dtype.newbyteorder("|"))  # a copy: field names can be changed in place, and these are cached
+
+
+def announced(header: bytes) -> Layout:
+    """The layout that a header without elements says.  Raises ValueError."""
+    try:
+        start, data = npy.text(header, header[:8])
+        found = _parse(header[:8], start, data)
+        if found.offset != len(header):
+            raise ValueError(f"its header has {found.offset} bytes of {len(header)}")
+        np.broadcast_to(np.empty((), found.dtype), found.shape)  # more dimensions, or longer ones, than NumPy has
+    except npy.REFUSALS as error:
+        raise ValueError(str(error)) from None
+    return found if found.dtype.names is None else found._replace(dtype=found.dtype.newbyteorder("|"))
 
 
 @functools.lru_cache(64)  # reading a structured dtype takes longer than all the rest of opening

@@ -43,11 +43,13 @@ if TYPE_CHECKING:
         SectionHandle,
         SyncAccess,
         SyncHandle,
+        TopicHandle,
         Watcher,
     )
 
     Q = TypeVar("Q", bound=QueueHandle)
     S = TypeVar("S", bound=SyncHandle)
+    T = TypeVar("T", bound=TopicHandle)
 
 _CHECK_MEMORY_ABOVE = 16 << 20  # bytes; asking costs 0.1 ms, less than touching so many pages by far
 
@@ -186,6 +188,32 @@ class LinuxBackend:
     def open_queue(self, cls: type[Q], name: Name, access: Access) -> Q:
         return native.open_queue(cls, name, access)
 
+    def create_topic(
+        self,
+        cls: type[T],
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        history: int,
+        inline_max: int,
+        pins: int,
+        writers: int,
+        modes: int,
+        max_size: int,
+        schema_kind: int,
+        schema: bytes,
+    ) -> T:
+        target: Any = Hidden() if name is None else name
+        if not target.is_global:
+            mode, group = 0o600, None
+        return native.create_topic(
+            cls, target, exist_ok, mode, _group(group), history, inline_max, pins, writers, modes, max_size, schema_kind, schema
+        )
+
+    def open_topic(self, cls: type[T], name: Name, access: Access) -> T:
+        return native.open_topic(cls, name, access)
+
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return native.wait(handles, all, timeout, spin)
 
@@ -194,6 +222,9 @@ class LinuxBackend:
 
     def begin_queue_wait(self, handle: QueueHandle, what: Awaited, attempt: Callable[[], object]) -> PolledQueueWait:
         return native.QueueWait(handle, what, attempt)
+
+    def begin_topic_wait(self, handle: TopicHandle, anything: bool, attempt: Callable[[], object]) -> PolledQueueWait:
+        return native.TopicWait(handle, anything, attempt)
 
     def watcher(self) -> Watcher:
         return FutexWatcher()

@@ -134,12 +134,14 @@ cdef extern from * nogil:
     #define nshm__or8(p, v) __atomic_fetch_or((unsigned char *)(p), (unsigned char)(v), __ATOMIC_SEQ_CST)
     #define nshm__load8(p) __atomic_load_n((unsigned char *)(p), __ATOMIC_ACQUIRE)
     #define nshm__load64(p) __atomic_load_n((uint64_t *)(p), __ATOMIC_SEQ_CST)
+    #define nshm__store64(p, v) __atomic_store_n((uint64_t *)(p), (uint64_t)(v), __ATOMIC_SEQ_CST)
     #define nshm__load32(p) __atomic_load_n((uint32_t *)(p), __ATOMIC_SEQ_CST)
     #define nshm__add32(p, n) __atomic_add_fetch((uint32_t *)(p), (n), __ATOMIC_SEQ_CST)
     """
     unsigned char nshm__or8(void *, int)
     unsigned char nshm__load8(void *)
     uint64_t nshm__load64(void *)
+    void nshm__store64(void *, uint64_t)
     uint32_t nshm__load32(void *)
     uint32_t nshm__add32(void *, uint32_t)
 
@@ -293,4 +295,6 @@ include "../spin.pxi"
 include "sync.pxi"
 include "../queue.pxi"
 include "queues.pxi"
+include "../topic.pxi"
+include "topics.pxi"
 include "watch.pxi"

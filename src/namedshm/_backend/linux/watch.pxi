@@ -56,9 +56,17 @@ AWAITED = {
     "message": NSHM_AWAIT_MESSAGE, "room": NSHM_AWAIT_ROOM, "chunk": NSHM_AWAIT_CHUNK, "chunk and room": NSHM_AWAIT_CHUNK_AND_ROOM}
 
 
+cdef class ArmedWait:
+    """A wait for a queue or a topic that is polled; each poll is a try of the caller's.  Watched, it takes nothing."""
+    cdef void arm(self, nshm_watched *w) noexcept:
+        w.ready = True
+
+    def __len__(self):
+        return 1
+
+
 @no_gc_clear
-cdef class QueueWait:
-    """A wait for a queue that is polled; each poll is a try of the caller's.  Watched, it takes nothing."""
+cdef class QueueWait(ArmedWait):
     cdef QueueHandle queue  # in its gate until this wait is gone: a watching thread may be at its words
     cdef int what
     cdef object attempt
@@ -76,9 +84,6 @@ cdef class QueueWait:
         if self.queue is not None:
             self.pass_on()
             self.queue.leave()
-
-    def __len__(self):
-        return 1
 
     # What is there is for the next one: see queue_watch.h.
     cdef void pass_on(self) noexcept:
@@ -107,6 +112,57 @@ cdef class QueueWait:
             w.ready = True
 
 
+cdef extern from "namedshm_topic.h" nogil:
+    void nshm_topic_watch(nshm_topic *, uint64_t, uint64_t *, nshm_watched *)
+    void nshm_topic_watched(const nshm_topic *, uint64_t)
+
+
+@no_gc_clear
+cdef class TopicWait(ArmedWait):
+    cdef TopicHandle topic  # in its gate until this wait is gone
+    cdef bint anything      # the newest value will do, also if it was read
+    cdef object attempt
+    cdef uint64_t word      # what it was armed with
+    cdef bint begun         # it was armed: a wake-up may have come that others need
+
+    def __cinit__(self, TopicHandle topic not None, bint anything, attempt):
+        topic.enter("wait")
+        self.topic = topic
+        self.anything = anything
+        self.attempt = attempt
+
+    def __dealloc__(self):
+        if self.topic is not None:
+            self.pass_on()
+            self.topic.leave()
+
+    cdef void pass_on(self) noexcept:
+        if self.begun:
+            self.begun = False
+            nshm_topic_watched(&self.topic.t, self.word)
+
+    def end(self):
+        """It is over, with whatever outcome."""
+        self.pass_on()
+
+    def poll(self):
+        """(what the try gave,), or None if there was no value.  Raises what else it raises."""
+        self.pass_on()
+        if nshm_gate_closed(&self.topic.gate):
+            raise self.topic.failure(-EBADF, "wait")
+        try:
+            return (self.attempt(),)
+        except topic_empty:
+            return None
+
+    cdef void arm(self, nshm_watched *w) noexcept:
+        self.pass_on()
+        self.begun = True
+        nshm_topic_watch(&self.topic.t, 0 if self.anything else nshm__load64(&self.topic.read_up_to), &self.word, w)
+        if nshm_gate_closed(&self.topic.gate):
+            w.ready = True
+
+
 cdef class Control:
     """A word that wakes a watching thread."""
     cdef uint32_t word
@@ -130,12 +186,12 @@ def watch(list waits not None, Control control not None, uint32_t seen):
     if len(waits) > 127:
         raise ValueError("too many waits for one thread")
     for wait in tuple(waits):
-        (queued if isinstance(wait, QueueWait) else plain).append(wait)
+        (queued if isinstance(wait, ArmedWait) else plain).append(wait)
     count, extra = len(plain), len(queued)
     for i in range(count):
         contexts[i] = &(<Wait?>plain[i]).c
     for i in range(extra):
-        (<QueueWait>queued[i]).arm(&words[i])
+        (<ArmedWait>queued[i]).arm(&words[i])
     with nogil:
         nshm_watch_with(contexts, count, &control.word, seen, ready, words, extra)
     return [plain[i] for i in range(count) if ready[i]] + [queued[i] for i in range(extra) if words[i].ready]

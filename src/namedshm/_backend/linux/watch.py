@@ -17,9 +17,9 @@ class FutexWatcher:
     def __init__(self) -> None:
         self.wakes = 0
         self._control = native.Control()
-        self._waits: dict[native.Wait | native.QueueWait, None] = {}
+        self._waits: dict[native.Wait | native.ArmedWait, None] = {}
 
-    def add(self, wait: native.Wait | native.QueueWait) -> bool:
+    def add(self, wait: native.Wait | native.ArmedWait) -> bool:
         self._waits[wait] = None
         # Entered first and counted then: of several that enter at the same time, the last to count sees all of them.
         if sum(map(len, list(self._waits))) > native.WATCH_MAX and self._waits.pop(wait, self) is None:
@@ -27,18 +27,18 @@ class FutexWatcher:
         self._control.change()
         return True
 
-    def remove(self, wait: native.Wait | native.QueueWait) -> None:
+    def remove(self, wait: native.Wait | native.ArmedWait) -> None:
         if self._waits.pop(wait, self) is None:
             self._control.change()
 
-    def ready(self) -> list[native.Wait | native.QueueWait]:
+    def ready(self) -> list[native.Wait | native.ArmedWait]:
         seen = self._control.value  # before the copy: whatever is added later changes it
         found = native.watch(_fitting(list(self._waits)), self._control, seen)
         self.wakes += 1
         return [wait for wait in found if self._waits.pop(wait, self) is None]
 
 
-def _fitting(waits: list[native.Wait | native.QueueWait]) -> list[native.Wait | native.QueueWait]:
+def _fitting(waits: list[native.Wait | native.ArmedWait]) -> list[native.Wait | native.ArmedWait]:
     """As many as can be watched: one more may be there for the moment until add() refuses it, and changes the control if not."""
     room = native.WATCH_MAX
     for number, wait in enumerate(waits):

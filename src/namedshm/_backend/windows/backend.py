@@ -69,11 +69,13 @@ if TYPE_CHECKING:
         SectionHandle,
         SyncAccess,
         SyncHandle,
+        TopicHandle,
         Watcher,
     )
 
     Q = TypeVar("Q", bound=QueueHandle)
     S = TypeVar("S", bound=SyncHandle)
+    T = TypeVar("T", bound=TopicHandle)
 
 
 class WindowsBackend:
@@ -216,6 +218,27 @@ class WindowsBackend:
     def open_queue(self, cls: type[Q], name: Name, access: Access) -> Q:
         return native.open_queue(cls, name.text, (name.canonical, *beside(name)), name.is_global, rights.of_lock(), access)
 
+    def create_topic(
+        self,
+        cls: type[T],
+        name: Name | None,
+        exist_ok: bool,
+        mode: int,
+        group: str | int | None,
+        history: int,
+        inline_max: int,
+        pins: int,
+        writers: int,
+        modes: int,
+        max_size: int,
+        schema_kind: int,
+        schema: bytes,
+    ) -> T:
+        raise errors.Unsupported("Topics exist on Linux only, so far", call="create")
+
+    def open_topic(self, cls: type[T], name: Name, access: Access) -> T:
+        raise errors.Unsupported("Topics exist on Linux only, so far", call="open")
+
     def wait(self, handles: Sequence[SyncHandle], all: bool, timeout: float | None, spin: float) -> tuple[int, int]:
         return native.wait(handles, all, timeout)  # no spinning: Windows' own waiting is what everybody measures against
 
@@ -224,6 +247,9 @@ class WindowsBackend:
 
     def begin_queue_wait(self, handle: QueueHandle, what: Awaited, attempt: Callable[[], object]) -> PolledQueueWait:
         return native.QueueWait(handle, what, attempt)
+
+    def begin_topic_wait(self, handle: TopicHandle, anything: bool, attempt: Callable[[], object]) -> PolledQueueWait:
+        raise errors.Unsupported("Topics exist on Linux only, so far", call="wait")
 
     def watcher(self) -> Watcher:
         return native.Watcher()
