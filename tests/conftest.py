@@ -26,10 +26,6 @@ _numbers = itertools.count()
 
 #: Tests that may not run beside others: folders, files.  Single tests have the marker themselves.
 ALONE = {
-    "crash": "storms and steppers measure how long others wait, and use both cores",
-    "crash_sync": "the same",
-    "crash_queue": "the same",
-    "fuzz": "uses both cores",
     "rights": "other users, the machine's configuration and its table of segments",
     "unit/test_endurance.py": "counts what grows in this process and in the system",
     "unit/test_exhaustion.py": "takes all there is of something",
@@ -43,15 +39,11 @@ ALONE = {
 }
 
 
-#: In the same folders, but beside others: it only computes.
-COMPUTES = "test_model.py"
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).resolve().parent
     for item in items:
         path = item.path.relative_to(here)
-        if (path.parts[0] in ALONE or path.as_posix() in ALONE) and path.name != COMPUTES:
+        if path.parts[0] in ALONE or path.as_posix() in ALONE:
             item.add_marker("alone")
 
 

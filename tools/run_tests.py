@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """The test command: install what is missing, run lint, types and all tests, and say how long each part took.
 
-    ./run-tests                  everything: what continuous integration runs (half an hour of two cores)
+    ./run-tests                  everything: what continuous integration runs (40 minutes of two cores)
     ./run-tests --quick [...]    the loop at the desk, minutes of two cores; more arguments go to pytest
     ./run-tests tests/unit -x    pytest with these arguments, and nothing else
 
 --quick runs tests/unit, tests/conformance, tests/sync, tests/drop_in and tests/docs, natively and in parallel.  It leaves out:
 lint and types, those of the documentation too; Wine; the tests that must run alone; the packaging of tests/unit, which compiles;
 and the folders
-arrays, arrow, backends, cli, copying, crash, crash_queue, crash_sync, fuzz, pools, records, rights and wine of tests.
+arrays, arrow, backends, cli, copying, crash, crash_queue, crash_sync, fuzz, pools, queues, records, rights and wine of tests.
 
 Nothing is installed twice: the tools again when pyproject.toml names others, the package when its sources have changed or what
 is installed is not what this command put there.
@@ -22,7 +22,8 @@ The parts:
     windows     the suites that the Windows backend shares, by genuine Windows Python under Wine: beside the three above, and
                 printed when it is done
     newest      a selection with the newest Python that Debian has, and README.md block by block by a new user, both in a Debian
-                made for it (tools/pythons.py): beside what is left of Wine; only with CI=true, and where that can be made
+                made for it (tools/pythons.py): when Wine has done, beside what is left of the parts above; only with CI=true,
+                and where that can be made
     alone       tests that may not (marked so; tests/conftest.py says why), one after the other, when those have ended too
     left over   nothing in the machine's table of segments and in /dev/shm that was not there before; only with CI=true or
                 NAMEDSHM_ALONE=1, because others may use both meanwhile
@@ -50,7 +51,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMPS = Path(sys.prefix) / "namedshm-installed.json"
@@ -62,9 +63,21 @@ QUICK = (
     *("tests/unit", "tests/conformance", "tests/sync", "tests/drop_in", "tests/docs"),
     *("--ignore=tests/unit/test_packaging.py", "--ignore=tests/docs/test_types.py"),
 )
-WINDOWS_SOURCES = ("sync", "aio", "section", "copying", "win32", "names", "errors", "inspection", "shared_memory", "managers")
+WINDOWS_SOURCES = (
+    "sync",
+    "aio",
+    "section",
+    "copying",
+    "win32",
+    "names",
+    "errors",
+    "inspection",
+    "shared_memory",
+    "managers",
+    "queue",
+)
 WINDOWS_TESTS = (
-    *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools"]),
+    *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools", "queues"]),
     *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing", "signatures")),
 )
 #: What tools/first_steps.py says in the end.
@@ -175,8 +188,9 @@ def debian_packages() -> None:
     if not missing or os.geteuid() or not shutil.which("apt-get"):
         return
     say(f"installing {' '.join(missing)}")
-    subprocess.run(["apt-get", "update", "-qq"], check=True)
-    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]  # seconds: another installation may be under way
+    subprocess.run([*apt, "update"], check=True)
+    command = [*apt, "install", "-y", "--no-install-recommends", *missing]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
@@ -260,33 +274,48 @@ def in_parallel(name: str, *arguments: str) -> Part:
 
 
 class Beside:
-    """A command that runs beside other parts, and is printed when it is done; left early, it is ended."""
+    """A command that runs beside other parts, from the end of another one on if there is one to wait for, and is printed when it
+    is done; left early, it is ended, or never begins."""
 
-    def __init__(self, name: str, title: str, *command: str | Path) -> None:
-        self._part, self._title = Timed(name), title
+    def __init__(self, name: str, title: str, *command: str | Path, after: Beside | None = None) -> None:
+        self._part, self._title, self._after = Timed(name), title, after
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  # closed by __exit__
-        whole = [sys.executable, *command]
-        self._process = subprocess.Popen(whole, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT)
+        self._command = [sys.executable, *command]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._left = False
+        self._starting = threading.Lock()  # it is not started once it was left
         self._end = 0.0
-        self._waiting = threading.Thread(target=self._wait)  # so that the time is its own, not that of whoever asks
-        self._waiting.start()
+        self._running = threading.Thread(target=self._run)  # so that the time is its own, not that of whoever asks
+        self._running.start()
 
-    def __enter__(self) -> Beside:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._waiting.is_alive():
-            self._process.terminate()
-            self._waiting.join()
+        with self._starting:
+            self._left = True
+            if self._process:
+                self._process.terminate()  # does nothing to one that has been waited for
+        self._running.join()
         self._log.close()
 
-    def _wait(self) -> None:
+    def _run(self) -> None:
+        if self._after:
+            self._after._running.join()
+            self._part = Timed(self._part.name)
+        with self._starting:
+            if self._left:
+                return
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT
+            )
         self._process.wait()
         self._end = time.monotonic()
 
     def finish(self) -> tuple[int, str]:
         """Its status, and what it printed."""
-        self._waiting.join()
+        self._running.join()
+        assert self._process  # nobody has left it
         self._log.seek(0)
         output = self._log.read()
         say(self._title)
@@ -310,8 +339,8 @@ class Newest(Beside):
 
     CANNOT = 2  # tools/pythons.py
 
-    def __init__(self) -> None:
-        super().__init__("newest", "the newest Python, and README.md by a new user", "tools/pythons.py", "newest")
+    def __init__(self, after: Beside | None = None) -> None:
+        super().__init__("newest", "the newest Python, and README.md by a new user", "tools/pythons.py", "newest", after=after)
 
     def tested(self) -> Part:
         status, output = self.finish()
@@ -341,13 +370,12 @@ def left_over(before: set[str]) -> Part:
 
 def everything() -> Iterator[Part]:
     before = shared_things()
-    with windows() or nullcontext() as wine:
+    with windows() or nullcontext() as wine, Newest(after=wine) if CI else nullcontext() as newest:
         yield lint()
         yield types()
         yield in_parallel("parallel")
-        with Newest() if CI else nullcontext() as newest:  # not before: two cores have enough to do until then
-            yield wine.tested() if wine else unable("windows", "Wine or mingw-w64 is not installed")
-            yield newest.tested() if newest else Part("newest", well=True, told="only in continuous integration", ran=False)
+        yield wine.tested() if wine else unable("windows", "Wine or mingw-w64 is not installed")
+        yield newest.tested() if newest else Part("newest", well=True, told="only in continuous integration", ran=False)
     yield native("alone", "-m", "alone")
     yield left_over(before)
 

@@ -9,12 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.facts import on_linux
+from helpers.turns import until
 
 pytestmark = pytest.mark.skipif(not on_linux, reason="the test command runs on Linux")
 
@@ -297,3 +299,28 @@ def test_the_newest_python_is_well_if_its_tests_and_the_first_steps_are(
         part = newest.tested()
     assert part.outcome == outcome
     assert outcome != "skipped" or "no network" in part.told
+
+
+# ------------------------------------------------------------------------------------------------------------ beside other parts
+def test_what_comes_after_another_begins_when_that_has_ended(command: Any, tmp_path: Path) -> None:
+    gate, mark = tmp_path / "gate", tmp_path / "mark"
+    os.mkfifo(gate)
+    first = f"open({str(gate)!r}).read(); open({str(mark)!r}, 'x').close()"
+    with command.Beside("first", "first", "-c", first) as one:
+        second = f"import os; print('mark' if os.path.exists({str(mark)!r}) else 'too early')"
+        with command.Beside("second", "second", "-c", second, after=one) as two:
+            gate.write_text("go on")
+            assert two.finish() == (0, "mark\n")
+
+
+def test_what_is_left_before_its_turn_never_begins(command: Any, tmp_path: Path) -> None:
+    gate, mark = tmp_path / "gate", tmp_path / "mark"
+    os.mkfifo(gate)
+    with command.Beside("first", "first", "-c", f"open({str(gate)!r}).read()") as one:
+        two = command.Beside("second", "second", "-c", f"open({str(mark)!r}, 'x').close()", after=one)
+        leaving = threading.Thread(target=two.__exit__)
+        leaving.start()
+        until(lambda: two._left, "the second to be left")
+        gate.write_text("go on")
+        leaving.join()
+    assert not mark.exists()

@@ -705,7 +705,7 @@ cdef class QueueHandle:
             raise self.failure(r, "shutdown")
 
     def look(self):
-        """(messages in the queue, those that were given back, how it was shut down: 0, NSHM_QUEUE_DRAIN, NSHM_QUEUE_STOP or both)."""
+        """(messages in it, messages that were given back, how it was shut down: NSHM_QUEUE_DRAIN, NSHM_QUEUE_STOP, both or 0)."""
         cdef uint32_t count, again
         cdef int shut
         self.enter("look")

@@ -49,7 +49,7 @@ from .names import beside, companion, folders, hidden, kind_of, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, TypeVar
 
     from namedshm._core import Mapping, Pager
@@ -58,9 +58,11 @@ if TYPE_CHECKING:
     from ..contract import (
         Access,
         Arrivals,
+        Awaited,
         HugePages,
         Kind,
         ObjectInfo,
+        PolledQueueWait,
         PolledWait,
         QueueHandle,
         Reserve,
@@ -219,6 +221,9 @@ class WindowsBackend:
 
     def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> PolledWait:
         return native.Wait(handles, all)
+
+    def begin_queue_wait(self, handle: QueueHandle, what: Awaited, attempt: Callable[[], object]) -> PolledQueueWait:
+        return native.QueueWait(handle, what, attempt)
 
     def watcher(self) -> Watcher:
         return native.Watcher()
