@@ -76,6 +76,7 @@ WINDOWS_SOURCES = (
     "shared_memory",
     "managers",
     "queue",
+    "object_queue",
 )
 WINDOWS_TESTS = (
     *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools", "queues"]),
