@@ -296,7 +296,9 @@ class Topic(TopicHandle, Holder):
         pins = _number("pins", pins, 0, MAXIMUM_PLACES, name)
         writers = _number("writers", writers, 1, MAXIMUM_PLACES, name)
         if type(mode) is not int or mode & ~0o666:
-            raise errors.InvalidArgument(f"mode {mode!r}: use read and write bits only, for example 0o666", name=name, call="create")
+            raise errors.InvalidArgument(
+                f"mode {mode!r}: use read and write bits only, for example 0o666", name=name, call="create"
+            )
         kind, said, size = _schema(name, max_size, dtype, shape, schema)
         inline = size if size <= _ALL_IN_RING else 0 if kind == _ARRAY else _INLINE
         parsed = None if name is None else Name(name)

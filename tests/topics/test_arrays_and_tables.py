@@ -44,7 +44,15 @@ def test_an_array_goes_through_with_dtype_and_shape(make: Make, reader: Reader) 
 
 def test_other_arrays_are_refused(make: Make) -> None:
     t = make(dtype="f4", shape=(3,))
-    for wrong in (np.zeros(3), np.zeros(4, "f4"), np.zeros((1, 3), "f4"), np.zeros(3, ">f4"), np.zeros(3, "i4"), "text", [1j, 2, 3]):
+    for wrong in (
+        np.zeros(3),
+        np.zeros(4, "f4"),
+        np.zeros((1, 3), "f4"),
+        np.zeros(3, ">f4"),
+        np.zeros(3, "i4"),
+        "text",
+        [1j, 2, 3],
+    ):
         with pytest.raises(namedshm.InvalidArgument, match=r"shape \(3,\)"):
             t.publish(wrong)
     assert t.statistics().published == 0
@@ -149,13 +157,28 @@ def raw(name: str, kind: int, schema: bytes, size: int = 1000) -> Topic:
 @pytest.mark.parametrize("kind", [1, 2])
 @pytest.mark.parametrize(
     "schema",
-    [b"", b"x", b"\x93NUMPY\1\0", b"\x93NUMPY\1\0\xff\xff{}", b"\x93NUMPY\1\0\x10\0{'descr': '|O', }", bytes(1000), b"\xff" * 60000],
+    [
+        b"",
+        b"x",
+        b"\x93NUMPY\1\0",
+        b"\x93NUMPY\1\0\xff\xff{}",
+        b"\x93NUMPY\1\0\x10\0{'descr': '|O', }",
+        bytes(1000),
+        b"\xff" * 60000,
+    ],
 )
 def test_a_schema_that_says_nothing_is_told(name: str, kind: int, schema: bytes) -> None:
     if kind == 2:
         pytest.importorskip("pyarrow")
     with raw(name, kind, schema) as t:
-        for call in (t.latest, t.next, lambda: t.publish(b"x"), lambda: t.dtype if kind == 1 else t.schema, t.loan, lambda: t.view(0)):
+        for call in (
+            t.latest,
+            t.next,
+            lambda: t.publish(b"x"),
+            lambda: t.dtype if kind == 1 else t.schema,
+            t.loan,
+            lambda: t.view(0),
+        ):
             with pytest.raises((namedshm.InvalidContent, Empty)):
                 call()
         assert "bytes at most" in repr(t)

@@ -309,6 +309,7 @@ class TopicHandle(Protocol):
         """The same, kept until it is given up."""
 
     position: int
+
     @property
     def missed(self) -> int: ...
     @property
