@@ -1,4 +1,4 @@
-/* namedshm_queue.h - a named, bounded queue of messages between processes, on Linux, that a killed process cannot break.
+/* namedshm_queue.h - a named, bounded queue of messages between processes, on Linux and Windows, that a killed process cannot break.
  *
  * What:   many producers, many consumers, no message lost; a name and a lifetime like every object of namedshm.h.  Messages are bytes,
  *         copied in and out, or filled and read where they lie.  Uncontended operations make no system call.
@@ -26,11 +26,12 @@
  *     queue_slots.h    the ring: publishing and moving on           queue_wait.h    waiting
  *     queue_chunks.h   who owns which chunk                         queue_look.h    statistics
  *     queue_format.h   writing the format, and reading it           queue_quick.h   one try that waits for nothing
- *     queue_watch.h    for event loops; on Linux                    queue_system.h  what each system has to give, in these:
+ *     queue_await.h    what a wait for event loops is for           queue_system.h  what each system has to give, in these:
  *
  *     queue_lock.h     queue_lock_windows.h    the lock of an end, and sleeping on it
  *     queue_life.h     queue_life_windows.h    a process's proof of life
  *     queue_make.h     queue_make_windows.h    making, opening, closing
+ *     queue_watch.h    queue_watch_windows.h   for event loops: a thread sleeps for many
  *                      types_windows.h         what callers hold there; on Linux all of namedshm.h
  *
  * Messages up to inline_max bytes lie in the ring's slots; longer ones in chunks of a pool, and so do all messages of a queue with
@@ -49,6 +50,10 @@
  *   -EPROTO    a queue of another version of the format                     -ENOSYS     the kernel has no robust lists
  *   -EXDEV     this thread is in another IPC namespace                      and what nshm_create and nshm_open return
  *
+ * Windows: the same functions, with namedshm.h's scopes and handles as types_windows.h has them; linked with ntdll and advapi32.  `session`
+ * and `may_create` of a scope and `group` of a queue (-1) mean nothing there.  nshm_queue_interrupt(event): waits of this thread end with
+ * -EINTR when that event is set; nshm_why(): what GetLastError() said.  Errors that only Linux has have numbers of their own.
+ *
  * Threads of a process may use one handle at once; it is closed when all are out.  A forked child may use what it inherited: it takes part
  * as itself.  Loans and messages that were not released are the parent's; the child must not release them.
  *
@@ -59,6 +64,10 @@
  * taken anything, within some sixty instructions in which its own end's lock is pending; one killed after arming the word and before
  * sleeping, while a slower one looks; that all producers were killed.  The messages of a killed consumer, with acknowledgement: within
  * NSHM_QUEUE_GLANCE.  A process that is stopped within an end's lock, some fifty nanoseconds, keeps others waiting until it goes on or dies.
+ *
+ * On Windows no kernel passes a dead process's wake-up on: also one that died with a producer between publishing and waking is left to the
+ * nap, and a dead holder's lock is taken over by who waits for it, after some milliseconds.  A thread that is ended by TerminateThread within
+ * a lock keeps it as long as its process lives.
  *
  * Hostile writers: whoever may write a queue can make it useless, and show wrong messages; no access goes out of range, and no call
  * goes on for ever.  A message read where it lies may change under the reader if its producer is hostile: copy what is checked.
@@ -101,6 +110,9 @@ static inline int nshm_queue_take(nshm_queue *q, void *buffer, uint64_t room, ns
 /* The first of up to n messages, and with it as many as are there (and fit into the buffer, one behind the other): how many. */
 static inline int nshm_queue_take_many(nshm_queue *q, void *buffer, uint64_t room, nshm_queue_window *w, int n, int64_t deadline);
 static inline int nshm_queue_release(nshm_queue *q, nshm_queue_window *w);
+/* With acknowledgement: the message is done with, and will not come again, whoever dies.  Its bytes stay where they are, as a loan of ours
+ * that is not to be put: nshm_queue_abandon gives it back. */
+static inline int nshm_queue_acknowledge(nshm_queue *q, nshm_queue_window *w);
 /* With acknowledgement: the message is to be delivered again, before others, to whoever comes first. */
 static inline int nshm_queue_return(nshm_queue *q, nshm_queue_window *w);
 
@@ -112,6 +124,8 @@ static inline int nshm_queue_shut_down(nshm_queue *q, uint32_t how);
 /* ------------------------------------------------------------------------------------------------ looking
  * Messages that are there to be taken, about. */
 static inline uint32_t nshm_queue_count(const nshm_queue *q);
+/* Beside them: messages that were returned, and will be delivered again. */
+static inline uint32_t nshm_queue_again(const nshm_queue *q);
 /* How it was shut down: 0, or NSHM_QUEUE_DRAIN and NSHM_QUEUE_STOP, or both. */
 static inline int nshm_queue_is_shut(const nshm_queue *q);
 static inline void nshm_queue_stat(const nshm_queue *q, nshm_queue_statistics *s);
@@ -121,13 +135,12 @@ static inline int nshm_queue_next_participant(const nshm_queue *q, uint32_t *cur
 #include "namedshm/queue_look.h"
 #ifdef _WIN32
 #include "namedshm/queue_make_windows.h"
+#include "namedshm/queue_watch_windows.h"
 #else
 #include "namedshm/queue_make.h"
-#endif
-#include "namedshm/queue_quick.h"
-#ifndef _WIN32
 #include "namedshm/queue_watch.h"
 #endif
+#include "namedshm/queue_quick.h"
 
 /* ------------------------------------------------------------------------------------------------ the code of these functions */
 static inline int nshm_queue_loan(nshm_queue *q, nshm_queue_window *w, int64_t deadline) {
@@ -158,8 +171,8 @@ static inline int nshm_queue_commit(nshm_queue *q, nshm_queue_window *w, uint64_
     return nshm__queue_send(q, w, length, deadline);
 }
 static inline int nshm_queue_abandon(nshm_queue *q, nshm_queue_window *w) {
-    uint32_t c = w->chunk;
-    int r = nshm__queue_ready(q, NSHM_PRODUCER);
+    uint32_t c = w->chunk; /* who has a message that he acknowledged is no producer because of it */
+    int r = nshm__queue_ready(q, nshm__peek(&q->roles, RELAXED) & NSHM_CONSUMER ? NSHM_CONSUMER : NSHM_PRODUCER);
     if (r || c >= q->chunks) return r ? r : -EINVAL;
     if (!(r = nshm__queue_give(q, c, NSHM_PRODUCER, 0))) w->chunk = NSHM_QUEUE_NONE;
     return r;
@@ -206,6 +219,11 @@ static inline int nshm_queue_release(nshm_queue *q, nshm_queue_window *w) {
     if (c == NSHM_QUEUE_NONE) return 0;
     if ((r = nshm__queue_ready(q, NSHM_CONSUMER))) return r;
     return c < q->chunks ? nshm__queue_give(q, c, NSHM_CONSUMER, 0) : -EINVAL;
+}
+static inline int nshm_queue_acknowledge(nshm_queue *q, nshm_queue_window *w) {
+    int r = nshm__queue_ready(q, NSHM_CONSUMER);
+    if (r || w->chunk >= q->chunks || !(q->mode & NSHM_QUEUE_ACK)) return r ? r : -EINVAL;
+    return nshm__queue_settle(q, w->chunk);
 }
 static inline int nshm_queue_return(nshm_queue *q, nshm_queue_window *w) {
     uint32_t c = w->chunk;

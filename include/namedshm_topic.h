@@ -90,11 +90,13 @@ static inline int nshm_topic_abandon(nshm_topic *t, nshm_topic_window *w);
 static inline int nshm_topic_end(nshm_topic *t);
 
 /* ------------------------------------------------------------------------------------------------ reading
- * The newest value, if its number is above `after`; else it is waited for.  Copied to `buffer`, whole; with NULL, w->data is where it lies, and
- * may be overtaken while it is read: see nshm_topic_valid.  -EMSGSIZE: `room` is not enough for w->length bytes. */
-static inline int nshm_topic_latest(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w, int64_t deadline);
+ * The newest value, if its number is above `after`; else it is waited for.  Copied to `buffer`, whole; with NULL, w->data is where
+ * it lies, and may be overtaken while it is read: see nshm_topic_valid.  -EMSGSIZE: `room` is not enough for w->length bytes. */
+static inline int nshm_topic_latest(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w,
+                                    int64_t deadline);
 /* The same of the oldest one above `after` that is still there: w->missed values were before it. */
-static inline int nshm_topic_next(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w, int64_t deadline);
+static inline int nshm_topic_next(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w,
+                                  int64_t deadline);
 /* Is what was read of the window up to now what was published?  Ask after reading, before believing. */
 static inline int nshm_topic_valid(const nshm_topic *t, const nshm_topic_window *w);
 /* As latest and next, but the value is kept where it lies until it is released; one that lies in the ring is copied to `buffer`,
@@ -181,11 +183,13 @@ static inline int nshm_topic_end(nshm_topic *t) {
     return 0;
 }
 
-static inline int nshm_topic_latest(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w, int64_t deadline) {
+static inline int nshm_topic_latest(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w,
+                                    int64_t deadline) {
     nshm__wish how = {0, buffer, room, 0};
     return deadline < 0 ? -EINVAL : nshm__topic_read(t, after, &how, w, deadline);
 }
-static inline int nshm_topic_next(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w, int64_t deadline) {
+static inline int nshm_topic_next(const nshm_topic *t, uint64_t after, void *buffer, uint64_t room, nshm_topic_window *w,
+                                  int64_t deadline) {
     nshm__wish how = {1, buffer, room, 0};
     return deadline < 0 ? -EINVAL : nshm__topic_read(t, after, &how, w, deadline);
 }

@@ -8,7 +8,8 @@
 --quick runs tests/unit, tests/conformance, tests/sync, tests/drop_in and tests/docs, natively and in parallel.  It leaves out:
 lint and types, those of the documentation too; Wine; the tests that must run alone; the packaging of tests/unit, which compiles;
 and the folders
-arrays, arrow, backends, cli, copying, crash, crash_queue, crash_sync, crash_topic, fuzz, pools, records, rights and wine of tests.
+arrays, arrow, backends, cli, copying, crash, crash_queue, crash_sync, crash_topic, fuzz, pools, queues, records, rights and wine
+of tests.
 
 Nothing is installed twice: the tools again when pyproject.toml names others, the package when its sources have changed or what
 is installed is not what this command put there.
@@ -63,9 +64,21 @@ QUICK = (
     *("tests/unit", "tests/conformance", "tests/sync", "tests/drop_in", "tests/docs"),
     *("--ignore=tests/unit/test_packaging.py", "--ignore=tests/docs/test_types.py"),
 )
-WINDOWS_SOURCES = ("sync", "aio", "section", "copying", "win32", "names", "errors", "inspection", "shared_memory", "managers")
+WINDOWS_SOURCES = (
+    "sync",
+    "aio",
+    "section",
+    "copying",
+    "win32",
+    "names",
+    "errors",
+    "inspection",
+    "shared_memory",
+    "managers",
+    "queue",
+)
 WINDOWS_TESTS = (
-    *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools"]),
+    *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools", "queues"]),
     *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing", "signatures")),
 )
 #: What tools/first_steps.py says in the end.

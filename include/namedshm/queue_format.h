@@ -56,6 +56,9 @@ static inline int nshm__queue_attach(nshm_queue *q, void *memory, uint64_t size)
     q->mode = p.mode;
     q->message_max = p.message_max;
     q->chunk_size = o.chunk_size;
+    q->warm = o.chunk_size >= NSHM_QUEUE_LARGE && o.chunk_size < NSHM_QUEUE_WARM ? (uint32_t)(NSHM_QUEUE_WARM / o.chunk_size) : 1;
+    if (q->warm > q->chunks) q->warm = q->chunks;
+    q->turn = 0;
     q->spin = NSHM_QUEUE_SPIN;
     q->forks = nshm__peek(&nshm__forks, ACQUIRE);
     q->roles = 0;

@@ -140,8 +140,11 @@ static inline void nshm__queue_unlock(uint32_t *lock, int n) {
 static inline void nshm__queue_answerable(const nshm_queue *q, uint32_t *word) {
     if (nshm__peek(&q->head->space, RELAXED) == nshm__me.space && nshm__me.space != NSHM_MIXED) nshm__pending(word);
 }
-/* The end of that. */
-static inline void nshm__queue_answered(void) { nshm__pending(NULL); }
+/* The end of that; `result`: of the wait. */
+static inline void nshm__queue_answered(const nshm_queue *q, uint32_t *word, int result) {
+    (void)q, (void)word, (void)result;
+    nshm__pending(NULL);
+}
 /* Something is there.  Who looked before, and is about to sleep, looks again; n of those who sleep are woken. */
 static inline void nshm__queue_alert(uint32_t *word, int n) {
     uint32_t v = nshm__peek(word, RELAXED);

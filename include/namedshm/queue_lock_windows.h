@@ -166,11 +166,15 @@ static inline void nshm__queue_unlock(uint32_t *lock, int n) {
             return;
         }
 }
-/* Something is there: n of those who sleep are woken. */
+/* Something is there: n of those who sleep are woken; INT_MAX: all, also if somebody else has taken SLEEPERS off, to wake one. */
 static inline void nshm__queue_alert(uint32_t *lock, int n) {
     nshm__word *word = nshm__word_of(lock);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* what is there, before this look; a sleeper has them the other way round */
     uint64_t v = nshm__peek(word, RELAXED);
+    if (n == INT_MAX) {
+        nshm__queue_ring(nshm__queue_bell(lock), n);
+        return;
+    }
     while (v & NSHM__SLEEPERS)
         if (nshm__trade(word, &v, nshm__holder(v), ACQ_REL)) {
             nshm__queue_wake(lock, n);
@@ -181,8 +185,13 @@ static inline void nshm__queue_alert(uint32_t *lock, int n) {
 /* ------------------------------------------------------------------------------------------------ sleeping */
 static __thread HANDLE nshm__interrupt; /* an event that ends this thread's waits, or NULL */
 
+static inline void nshm_queue_interrupt(HANDLE event) { nshm__interrupt = event; }
+
 static inline void nshm__queue_answerable(const nshm_queue *q, uint32_t *word) { (void)q, (void)word; }
-static inline void nshm__queue_answered(void) {}
+/* A bell that was rung for all is set once: of those who were just about to sleep, each wakes the next. */
+static inline void nshm__queue_answered(const nshm_queue *q, uint32_t *lock, int result) {
+    if (result == -EPIPE || nshm__peek(&q->head->shut, RELAXED)) nshm__queue_ring(nshm__queue_bell(lock), 1);
+}
 /* Sleep until the bell of that word rings.  `nothing` looks again after SLEEPERS was set.  1: woken, or there is something;
  * -ETIMEDOUT, -EINTR. */
 static inline int nshm__queue_sleep(nshm_queue *q, uint32_t *lock, int (*nothing)(nshm_queue *), int64_t until) {

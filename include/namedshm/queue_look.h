@@ -13,6 +13,12 @@ static inline uint32_t nshm_queue_count(const nshm_queue *q) {
     if (n <= 0) return nshm__queue_published(nshm__peek(nshm__queue_slot(q, got), ACQUIRE), got);
     return n > (int64_t)q->capacity ? q->capacity : (uint32_t)n;
 }
+static inline uint32_t nshm_queue_again(const nshm_queue *q) {
+    uint32_t n = 0;
+    if (!(q->mode & NSHM_QUEUE_ACK) || !nshm__peek(&q->head->returned, ACQUIRE)) return 0;
+    for (uint32_t c = 0; c < q->chunks; c++) n += nshm__peek(&q->chunk[c].owner, RELAXED) == (NSHM__NOBODY | NSHM_CONSUMER);
+    return n;
+}
 static inline int nshm_queue_is_shut(const nshm_queue *q) { return nshm__queue_shut(q); }
 static inline void nshm_queue_stat(const nshm_queue *q, nshm_queue_statistics *s) {
     const nshm_queue_head *h = q->head;

@@ -22,6 +22,8 @@
 #define NSHM_QUEUE_PATIENCE 10000000000 /* nanoseconds until a lock whose holder is stopped is an error, without a deadline */
 #endif
 #define NSHM__AT_ONCE 1 /* a deadline that is over: a lock is looked at for some microseconds, without letting others run */
+#define NSHM_QUEUE_WARM 4194304 /* bytes of chunks that are taken by turns: more than a processor's own cache, less than a shared one */
+#define NSHM_QUEUE_LARGE 16384 /* bytes of a chunk, from which on they are taken by turns */
 #define NSHM_QUEUE_SPIN 20000 /* nanoseconds to try before sleeping, unless the caller says otherwise */
 
 typedef struct nshm__life nshm__life; /* a process's proof of life: see queue_life.h */
@@ -37,11 +39,13 @@ typedef struct {
     /* copies of the constants, checked once */
     uint32_t capacity, inline_max, stride, chunks, participants, mode;
     uint64_t message_max, chunk_size;
+    uint32_t warm;           /* chunks that are taken by turns: the first ones */
     int64_t spin;            /* nanoseconds to try before sleeping: the caller's to change */
     /* who we are in the table: written under the get lock, in the order forks, id and entry, roles */
     uint32_t forks, roles, entry;
     uint64_t id;             /* generation << 32 | entry << 8 */
     nshm__life *life;
+    uint32_t turn;           /* the chunk whose turn it is: a hint, of any thread */
     int64_t swept;           /* when somebody here last looked for the dead */
     uint32_t sweeping;       /* 1: a thread uses `scratch` */
     unsigned char *scratch;

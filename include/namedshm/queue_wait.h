@@ -149,7 +149,7 @@ static __attribute__((noinline, unused)) int nshm__queue_wait(nshm_queue *q, nsh
     nshm__queue_answerable(q, e->word);
     if (!e->nothing(q)) nshm__queue_alert(e->word, 1); /* for the next one */
     NSHM_STEP("passed on");
-    nshm__queue_answered();
+    nshm__queue_answered(q, e->word, r);
     return r;
 }
 

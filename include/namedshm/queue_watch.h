@@ -1,4 +1,4 @@
-/* namedshm/queue_watch.h - waiting for a queue without sleeping here: a thread sleeps for many (nshm_watch_with), for event loops.
+/* namedshm/queue_watch.h - waiting for a queue without sleeping here: a thread sleeps for many (nshm_watch_with), on Linux.
  *
  *     try; begin: nshm_queue_watch; sleep on the word while it has that value; try again; at last: nshm_queue_watched
  *
@@ -16,28 +16,13 @@
  * What is left to the others' naps: a process that is killed between being woken and 2.
  *
  * Owns:   nothing.
- * Needs:  queue_wait.h, sync_types.h.
+ * Needs:  queue_await.h, sync_types.h.
  */
 #ifndef NAMEDSHM_PART_QUEUE_WATCH_H
 #define NAMEDSHM_PART_QUEUE_WATCH_H
-#include "queue_wait.h"
+#include "queue_await.h"
 #include "sync_types.h"
 
-enum { NSHM_AWAIT_MESSAGE, NSHM_AWAIT_ROOM, NSHM_AWAIT_CHUNK, NSHM_AWAIT_CHUNK_AND_ROOM };
-
-static inline void nshm__queue_missing(nshm_queue *q, int what, nshm__effort *e) {
-    memset(e, 0, sizeof *e);
-    e->deadline = INT64_MAX;
-    e->word = &q->head->get.lock;
-    e->nothing = nshm__queue_full;
-    if (what == NSHM_AWAIT_MESSAGE) {
-        e->word = &q->head->put.lock;
-        e->nothing = nshm__queue_nothing;
-    } else if (what == NSHM_AWAIT_CHUNK || (what == NSHM_AWAIT_CHUNK_AND_ROOM && nshm__queue_dry(q))) {
-        e->word = &q->head->pool.lock;
-        e->nothing = nshm__queue_dry;
-    }
-}
 /* Arm the word of whoever makes what is missing.  `since`: when that was done first after the last try; 0: now.  It becomes that. */
 static inline void nshm_queue_watch(nshm_queue *q, int what, int64_t *since, nshm_watched *w) {
     nshm__effort e;
@@ -47,13 +32,5 @@ static inline void nshm_queue_watch(nshm_queue *q, int what, int64_t *since, nsh
     w->ready = nshm__queue_arm(q, e.word, e.nothing, &w->value);
     if (!*since) *since = nshm_now();
     w->until = nshm__queue_until(q, &e) - nshm_now() + *since;
-}
-/* A wait that was begun has ended: if there is something, it is for the next one. */
-static inline void nshm_queue_watched(nshm_queue *q, int what) {
-    nshm_queue_head *h = q->head;
-    nshm__tid();
-    if (what == NSHM_AWAIT_MESSAGE && !nshm__queue_nothing(q)) nshm__queue_alert(&h->put.lock, 1);
-    if ((what == NSHM_AWAIT_ROOM || what == NSHM_AWAIT_CHUNK_AND_ROOM) && !nshm__queue_full(q)) nshm__queue_alert(&h->get.lock, 1);
-    if ((what == NSHM_AWAIT_CHUNK || what == NSHM_AWAIT_CHUNK_AND_ROOM) && !nshm__queue_dry(q)) nshm__queue_alert(&h->pool.lock, 1);
 }
 #endif

@@ -119,7 +119,8 @@ static inline void nshm__topic_leave(nshm_topic *t) {
         for (uint32_t i = 0; i < t->pins + t->writers; i++) {
             int role = i < t->pins ? NSHM_PINNER : NSHM_WRITER;
             uint32_t at = i < t->pins ? i : i - t->pins;
-            if (!(t->mine[role - 1] & nshm__place_bit(at)) || nshm__peek(&t->places[i].word, RELAXED) >> 8 != t->id[role - 1][at] >> 32) continue;
+            if (!(t->mine[role - 1] & nshm__place_bit(at))) continue;
+            if (nshm__peek(&t->places[i].word, RELAXED) >> 8 != t->id[role - 1][at] >> 32) continue; /* somebody wrote over it */
             nshm__poke(&t->places[i].word, 0, RELEASE); /* after its frames and pins: who takes it over must not find them */
             NSHM_STEP("left");
         }

@@ -110,7 +110,8 @@ static inline int nshm__topic_layout(const nshm_topic_start *p, nshm_topic_offse
         !p->writers || p->writers > NSHM_TOPIC_PLACES_MAX || !p->value_max || p->value_max > NSHM_TOPIC_VALUE_MAX ||
         p->schema_size > NSHM_TOPIC_SCHEMA_MAX || (p->mode & ~(uint32_t)NSHM_TOPIC_MODES))
         return -EINVAL;
-    for (o->ring_size = 2; o->ring_size <= p->history; o->ring_size *= 2) {} /* one more at least: what is being written is not of the history */
+    /* One more than the history at least: what is being written is not of it. */
+    for (o->ring_size = 2; o->ring_size <= p->history; o->ring_size *= 2) {}
     o->stride = (uint32_t)(sizeof(nshm_topic_value) + p->inline_max + 63) & ~63u;
     /* A writer always finds a frame: besides those of the history, each pin and each other writer keeps one back. */
     o->frames = p->value_max > p->inline_max ? p->history + p->pins + p->writers + 1 : 0;

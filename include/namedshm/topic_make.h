@@ -54,9 +54,9 @@ static inline int nshm__topic_attach(nshm_topic *t, void *memory, uint64_t size,
     p.schema_kind = nshm__peek(&h->schema_kind, RELAXED);
     p.schema_size = nshm__peek(&h->schema_size, RELAXED);
     p.schema = NULL;
-    if (nshm__topic_layout(&p, &o) || o.size != nshm__peek(&h->size, RELAXED) || o.size > size || o.ring_size != nshm__peek(&h->ring, RELAXED) ||
-        o.stride != nshm__peek(&h->stride, RELAXED) || o.frames != nshm__peek(&h->frames, RELAXED) ||
-        o.frame_size != nshm__peek(&h->frame_size, RELAXED))
+    if (nshm__topic_layout(&p, &o) || o.size != nshm__peek(&h->size, RELAXED) || o.size > size ||
+        o.ring_size != nshm__peek(&h->ring, RELAXED) || o.stride != nshm__peek(&h->stride, RELAXED) ||
+        o.frames != nshm__peek(&h->frames, RELAXED) || o.frame_size != nshm__peek(&h->frame_size, RELAXED))
         return -EUCLEAN;
     t->head = h;
     t->places = (nshm_topic_place *)((char *)memory + o.places);

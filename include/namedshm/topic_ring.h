@@ -13,21 +13,21 @@
 #include "topic_frames.h"
 #include "topic_system.h"
 
-/* Copying into a frame, and out of one that may be written over meanwhile: what was read is believed only after the state was
- * looked at again.  The language calls that a race, and so does ThreadSanitizer: for it, and only for it, the same is done by
- * atomic words. */
-static inline void nshm__topic_copy_in(void *frame, const void *from, size_t n) {
+/* Copying a value in, and out of where it may be written over meanwhile: what was read is believed only after the state, or the
+ * number, was looked at again.  The language calls that a race, and so does ThreadSanitizer: for it, and only for it, the same is
+ * done by atomic words. */
+static inline void nshm__topic_copy_in(void *to, const void *from, size_t n) {
 #ifdef __SANITIZE_THREAD__
-    nshm__put(frame, from, n);
+    nshm__put(to, from, n);
 #else
-    memcpy(frame, from, n);
+    memcpy(to, from, n);
 #endif
 }
-static inline void nshm__topic_copy_out(void *to, const void *frame, size_t n) {
+static inline void nshm__topic_copy_out(void *to, const void *from, size_t n) {
 #ifdef __SANITIZE_THREAD__
-    nshm__get(to, frame, n);
+    nshm__get(to, from, n);
 #else
-    memcpy(to, frame, n);
+    memcpy(to, from, n);
 #endif
 }
 
@@ -49,13 +49,13 @@ static inline int nshm__topic_publish(nshm_topic *t, nshm_topic_window *w, const
     }
     *wishes = nshm__peek(t->wishes, RELAXED); /* before `latest` changes */
     nshm_topic_value *v = nshm__topic_value(t, number);
-    nshm__poke(&v->number, 0, RELEASE); /* release: who sees it sees that the old value is out of the history */
+    nshm__poke(&v->number, 0, RELEASE); /* release: who sees it sees that the old value has gone */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     NSHM_STEP("opened");
     nshm__poke(&v->length, length, RELAXED);
     nshm__poke(&v->time, nshm_now(), RELAXED);
     nshm__poke(&v->frame, frame, RELAXED);
-    if (frame == NSHM_TOPIC_NONE) nshm__put(v + 1, data, length);
+    if (frame == NSHM_TOPIC_NONE && length) nshm__topic_copy_in(v + 1, data, length);
     NSHM_STEP("filled");
     nshm__poke(&v->number, number, RELEASE);
     NSHM_STEP("closed");
@@ -109,8 +109,7 @@ static inline int nshm__topic_fetch(const nshm_topic *t, uint64_t number, const 
     if (how->bit && w->frame != NSHM_TOPIC_NONE) return nshm__topic_hold(t, w->frame, number, how->bit) ? 0 : -ESTALE;
     if (!how->buffer && !how->bit) return 0;
     if (w->length > how->room || (w->length && !how->buffer)) return -EMSGSIZE;
-    if (w->frame == NSHM_TOPIC_NONE) nshm__get(how->buffer, w->data, w->length);
-    else nshm__topic_copy_out(how->buffer, w->data, w->length);
+    if (w->length) nshm__topic_copy_out(how->buffer, w->data, w->length);
     NSHM_STEP("copied");
     if (!nshm__topic_stands(t, w)) return -ESTALE;
     w->data = how->buffer;

@@ -452,7 +452,7 @@ def take(queue: Queue, timeout: float | None = None) -> Iterator[np.ndarray[Any,
             show(frame)
 
     With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.  What
-    refers to the array for longer than the block keeps the memory, and the acknowledgement waits for it: ``copy()`` what is to stay.
+    refers to the array for longer keeps its memory, which is one place less for others: ``copy()`` what is to stay.
 
     Args:
         timeout: seconds to wait for one; None for ever.
@@ -536,7 +536,7 @@ def filling(window: Any, layout: Layout, header: bytes, timeout: float | None) -
         # in the variable that the block named, and stays there; so it is made read-only, and the memory mapped until it is gone.
         if sys.getrefcount(memory) > users:
             raise BufferError(
-                "A view of this array is still there, and could change it after it was sent: delete it (del) before the block ends"
+                "A view of this array is still there, and could change what was sent: delete it (del) before the block ends"
             )
         array.flags.writeable = False
         del memory, array
@@ -548,8 +548,9 @@ def filling(window: Any, layout: Layout, header: bytes, timeout: float | None) -
 def _fits(queue: Queue, layout: Layout, size: int, call: str) -> None:
     if size > queue.max_size:
         raise errors.InvalidArgument(
-            f"Cannot {call} an array of shape {npy.short(layout.shape)} and dtype {npy.short(layout.dtype)}: with its header it has "
-            f"{size} bytes, messages of {label('queue', queue.name)} {queue.max_size} at most. Create it with a larger max_size",
+            f"Cannot {call} an array of shape {npy.short(layout.shape)} and dtype {npy.short(layout.dtype)}: with its header it "
+            f"has {size} bytes, messages of {label('queue', queue.name)} {queue.max_size} at most. Create it with a larger "
+            "max_size",
             name=queue.name,
             call=call,
         )

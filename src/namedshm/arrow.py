@@ -233,8 +233,8 @@ def send(queue: Queue, data: Any, timeout: float | None = None, *, threads: int 
     pieces, size = _encode(None, _as_table(None, data))
     if size > queue.max_size:
         raise errors.InvalidArgument(
-            f"Cannot send a table of {size} bytes: messages of {label('queue', queue.name)} have {queue.max_size} at most. Send it in "
-            "parts (table.slice), or create the queue with a larger max_size",
+            f"Cannot send a table of {size} bytes: messages of {label('queue', queue.name)} have {queue.max_size} at most. "
+            "Send it in parts (table.slice), or create the queue with a larger max_size",
             name=queue.name,
             call="send",
         )
@@ -294,7 +294,7 @@ def take(queue: Queue, timeout: float | None = None, *, validate: Literal["struc
             total = pyarrow.compute.sum(table["price"])
 
     With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.  What
-    refers to the table for longer than the block keeps the memory, and the acknowledgement waits for it.
+    refers to the table for longer than the block keeps its memory, which is one place less for others.
 
     Args:
         timeout: seconds to wait for one; None for ever.

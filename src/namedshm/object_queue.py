@@ -8,12 +8,13 @@
     jobs = ObjectQueue.open("jobs")                      # another one
     job = jobs.get()
 
-An object goes as its pickle (protocol 5); large buffers in it, of arrays for example, are copied straight into the queue and out of
-it, without a detour.  ``take()`` does not even copy them out.  An array that lies in a section goes by name (:mod:`namedshm.arrays`).
+An object goes as its pickle (protocol 5); large buffers in it, of arrays for example, are copied straight into the queue and out
+of it, without a detour.  ``take()`` does not even copy them out.  An array that lies in a section goes by name
+(:mod:`namedshm.arrays`).
 
 **Unpickling trusts whoever writes.**  Who can put into a queue can make those who get run any code: let only those write (``mode``,
-``group`` of a ``Global`` queue) whom its readers would let run programs.  For others there is :class:`namedshm.Queue`, whose messages
-are bytes.
+``group`` of a ``Global`` queue) whom its readers would let run programs.  For others there is :class:`namedshm.Queue`, whose
+messages are bytes.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from ._formats import messages, object_frame
 from ._holder import Holder, label, reference
 from ._pickling.unavailable import unpickling
 from .copying import copy
-from .queue import Empty, Full, Message, Queue, ShutDown
+from .queue import Message, Queue, ShutDown
 from .section import stale
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from types import TracebackType
     from typing import Any, Literal, Self
 
@@ -70,6 +71,18 @@ class _ArrayPickler(pickle.Pickler):
         return NotImplemented if asked is None else asked(self, thing)
 
 
+class _Reducers(dict["type", "object"]):
+    """As multiprocessing pickles for other processes: with what only those can receive (sockets, connections).  What is registered
+    later counts, too: nothing is kept here."""
+
+    def __missing__(self, kind: type) -> Any:
+        found = ForkingPickler._extra_reducers.get(kind)  # type: ignore[attr-defined]  # what its register() fills
+        return copyreg.dispatch_table[kind] if found is None else found
+
+
+_reducers = _Reducers()
+
+
 class _Pieces(list["bytes | bytearray | memoryview"]):
     """A file that keeps what is written: large bytes are not copied, they are the object's own."""
 
@@ -92,10 +105,19 @@ def _dump(thing: object) -> tuple[_Pieces, _Buffers]:
     pieces, buffers = _Pieces(), _Buffers()
     kind = _ArrayPickler if "numpy" in sys.modules else pickle.Pickler
     pickler = kind(pieces, 5, buffer_callback=buffers.keep)
-    # As multiprocessing pickles for other processes: with what only those can receive (sockets, connections).
-    pickler.dispatch_table = {**copyreg.dispatch_table, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]  # what its register() fills
+    pickler.dispatch_table = _reducers  # type: ignore[assignment]  # what reducers give is theirs to know
     pickler.dump(thing)
     return pieces, buffers
+
+
+def _end(timeout: float | None, call: str, name: str | None) -> float | None:
+    """When that time is up; None: never."""
+    patience = seconds(timeout, call, name)
+    return None if patience is None else time.monotonic() + patience
+
+
+def _left(end: float | None) -> float | None:
+    return None if end is None else max(0.0, end - time.monotonic())
 
 
 def _written(target: Any, pieces: list[tuple[int, Any]]) -> None:
@@ -220,36 +242,42 @@ class ObjectQueue(Holder):
         Raises: Full when the time is up (it is a :class:`queue.Full`); ShutDown; InvalidArgument: it is larger than ``max_size``;
             what pickling it raises; ClosedHandle (a ValueError), AccessDenied, OutOfResources as :meth:`namedshm.Queue.put`.
         """
-        queue = self._queue
-        pickled, buffers = _dump(obj)
-        if not buffers and len(pickled) == 1 and len(pickled[0]) <= _SMALL:  # most objects
-            frame = object_frame.PLAIN + pickled[0]
-            if len(frame) <= queue.max_size:
-                queue.put(frame, timeout if block else 0)
-                return
-        pieces, size = object_frame.lay_out(pickled, buffers)
-        if size > queue.max_size:
-            raise errors.InvalidArgument(
-                f"Cannot put an object of {size} bytes into {label('queue', queue.name)}: its objects have {queue.max_size} bytes at "
-                "most. Create it with a larger max_size, or send a large array by name (namedshm.arrays)",
-                name=queue.name,
-                call="put",
-            )
         patience = timeout if block else 0
-        if size <= _JOINED:
-            joined = unfilled(size)
-            _written(joined, pieces)
-            queue.put(joined, patience)
+        queue = self._queue
+        frame, pieces, size = self._framed(obj)
+        if frame is not None:
+            queue.put(frame, patience)
             return
-        patience = seconds(patience, "put", queue.name)
-        deadline = None if patience is None else time.monotonic() + patience
+        end = _end(patience, "put", queue.name)
         loan = queue.loan(size, patience)
         try:
             with memoryview(loan) as window:
                 _written(window, pieces)
-            loan.commit(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            loan.commit(_left(end))
         finally:
             loan.abandon()
+
+    def _framed(self, thing: object) -> tuple[bytes | bytearray | None, list[tuple[int, Any]], int]:
+        """The message, if it is short; else its pieces, and how many bytes it has."""
+        queue = self._queue
+        pickled, buffers = _dump(thing)
+        if not buffers and len(pickled) == 1 and len(pickled[0]) <= _SMALL:  # most objects
+            frame = object_frame.PLAIN + pickled[0]
+            if len(frame) <= queue.max_size:
+                return frame, [], 0
+        pieces, size = object_frame.lay_out(pickled, buffers)
+        if size > queue.max_size:
+            raise errors.InvalidArgument(
+                f"Cannot put an object of {size} bytes into {label('queue', queue.name)}: its objects have {queue.max_size} bytes "
+                "at most. Create it with a larger max_size, or send a large array by name (namedshm.arrays)",
+                name=queue.name,
+                call="put",
+            )
+        if size > _JOINED:
+            return None, pieces, size
+        joined = unfilled(size)
+        _written(joined, pieces)
+        return joined, [], 0
 
     def put_nowait(self, obj: object) -> None:
         """``put(obj, False)``."""
@@ -269,8 +297,10 @@ class ObjectQueue(Holder):
             is out of the queue; what unpickling raises; ClosedHandle (a ValueError), AccessDenied, OutOfResources as
             :meth:`namedshm.Queue.get`.
         """
-        message = self._queue._get_or_take(timeout if block else 0)
-        if type(message) is bytes:
+        return self._received(self._queue._get_or_take(timeout if block else 0))
+
+    def _received(self, message: Message | bytes) -> Any:
+        if isinstance(message, bytes):
             if message.startswith(object_frame.PLAIN):
                 return pickle.loads(message[8:])
             return self._loaded(memoryview(message), _own, None)
@@ -287,12 +317,12 @@ class ObjectQueue(Holder):
     def take(self, timeout: float | None = None) -> Taken:
         """The next object where it lies, without a copy of its buffers: they are read-only, and the queue's again after the block.
 
-            with frames.take() as frame:
+            with frames.take() as frame:       # or, for asyncio: async with frames.take() as frame
                 show(frame["image"])
 
         With acknowledgement it is acknowledged at the end of the block, and comes again if that raises, or this process dies.
-        What refers to the buffers for longer than the block (an array that was kept) keeps the memory, and the acknowledgement
-        waits for it: ``copy()`` what is to stay.
+        What refers to the buffers for longer than the block (an array that was kept) keeps their memory, which is one place less
+        for others: ``copy()`` what is to stay.
 
         Args:
             timeout: seconds to wait for an object; None for ever.
@@ -331,6 +361,36 @@ class ObjectQueue(Holder):
         while True:
             try:
                 found = self.get()
+            except ShutDown:
+                return
+            yield found
+
+    # ------------------------------------------------------------------------------------------------ asyncio
+    async def put_async(self, obj: object, timeout: float | None = None) -> None:
+        """:meth:`put` for asyncio; cancelling it puts nothing."""
+        queue = self._queue
+        frame, pieces, size = self._framed(obj)
+        if frame is not None:
+            await queue.put_async(frame, timeout)
+            return
+        end = _end(timeout, "put_async", queue.name)
+        loan = await queue.loan_async(size, timeout)
+        try:
+            with memoryview(loan) as window:
+                _written(window, pieces)
+            await loan.commit_async(_left(end))
+        finally:
+            loan.abandon()
+
+    async def get_async(self, timeout: float | None = None) -> Any:
+        """:meth:`get` for asyncio; cancelling it takes nothing."""
+        return self._received(await self._queue._waiting("message", lambda: self._queue._get_or_take(0), timeout, "get_async"))
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Objects, until ShutDown."""
+        while True:
+            try:
+                found = await self.get_async()
             except ShutDown:
                 return
             yield found
@@ -408,6 +468,11 @@ class Taken:
 
     __slots__ = ("_message", "_queue", "_timeout")
 
+    @property
+    def redelivered(self) -> bool:
+        """Whether it was taken before, by a consumer that died or gave it back: it may be done in part.  False before the block."""
+        return self._message is not None and self._message.redelivered
+
     def __init__(self, queue: ObjectQueue, timeout: float | None) -> None:
         self._queue, self._timeout = queue, timeout
         self._message: Message | None = None
@@ -415,7 +480,10 @@ class Taken:
     def __enter__(self) -> Any:
         if self._message is not None:
             raise ValueError("An object is taken once: call take() for the next one")
-        message = self._message = self._queue.queue.take(self._timeout)
+        return self._entered(self._queue.queue.take(self._timeout))
+
+    def _entered(self, message: Message) -> Any:
+        self._message = message
         try:
             return self._queue._loaded(memoryview(message), None, message)
         except BaseException as error:
@@ -426,6 +494,14 @@ class Taken:
         if self._message is not None:
             self._message.__exit__(kind, error, trace)
 
+    async def __aenter__(self) -> Any:
+        if self._message is not None:
+            raise ValueError("An object is taken once: call take() for the next one")
+        return self._entered(await self._queue.queue.take_async(self._timeout))
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.__exit__(kind, error, trace)
+
 
 # ------------------------------------------------------------------------------------------------------------ done, all of it
 #: What a forked child has of its parent's: kept, for it is not the child's to complain that nobody released it.
@@ -435,8 +511,8 @@ _of_parents: list[object] = []
 class JoinableObjectQueue(ObjectQueue):
     """In the place of :class:`multiprocessing.JoinableQueue`: who has got an object says when it is done with it.
 
-    No counter is kept that a kill could make wrong: it is a queue with acknowledgement, and :meth:`task_done` is that.  So an object
-    of a worker that died before it had said so is done by another one, and :meth:`join` waits for that.
+    No counter is kept that a kill could make wrong: it is a queue with acknowledgement, and :meth:`task_done` is that.  So an
+    object of a worker that died before it had said so is done by another one, and :meth:`join` waits for that.
 
     Arguments and attributes as of :class:`ObjectQueue`; ``ack`` is always on.
     """
@@ -452,9 +528,35 @@ class JoinableObjectQueue(ObjectQueue):
         super().__init__(maxsize, max_size=max_size, ack=True)
 
     @classmethod
-    def create(cls, *arguments: Any, ack: bool = True, **options: Any) -> Self:
-        """As :meth:`ObjectQueue.create`; ``ack`` is always on."""
-        return super().create(*arguments, ack=ack, **options)
+    def create(
+        cls,
+        name: str | None = None,
+        capacity: int = 1024,
+        max_size: int = MAX_SIZE,
+        *,
+        exist_ok: bool = False,
+        ack: bool = True,
+        end_with_producers: bool = False,
+        overflow: Literal["wait", "drop_oldest"] = "wait",
+        chunks: int | None = None,
+        participants: int = 256,
+        mode: int = 0o600,
+        group: str | int | None = None,
+    ) -> Self:
+        """As :meth:`ObjectQueue.create`; ``ack`` is always on.  With ``exist_ok`` InvalidArgument: the living one has none."""
+        return super().create(
+            name,
+            capacity,
+            max_size,
+            exist_ok=exist_ok,
+            ack=ack,
+            end_with_producers=end_with_producers,
+            overflow=overflow,
+            chunks=chunks,
+            participants=participants,
+            mode=mode,
+            group=group,
+        )
 
     @classmethod
     def _of(cls, queue: Queue) -> Self:
@@ -462,7 +564,9 @@ class JoinableObjectQueue(ObjectQueue):
             name = queue.name
             queue.close()
             raise errors.InvalidArgument(
-                f"{label('queue', name)} has no acknowledgement, and cannot be joined: create it with ack=True", name=name, call="open"
+                f"{label('queue', name)} has no acknowledgement, and cannot be joined: create it with ack=True",
+                name=name,
+                call="open",
             )
         return super()._of(queue)
 
@@ -514,16 +618,15 @@ class JoinableObjectQueue(ObjectQueue):
 
         Returns: whether all are done; False: the time was up.
         """
-        timeout = seconds(timeout, "join", self.name)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        end = _end(timeout, "join", self.name)
         nap = _FIRST_NAP
         while True:
             # An object is somebody's before it is out of the queue, and figures() looks at the queue first: none is overlooked.
             figures = self._queue.statistics()
             if not figures.waiting and not figures.held:
                 return True
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            left = _left(end)
+            if left == 0:
                 return False
             time.sleep(nap if left is None else min(nap, left))
             nap = min(2 * nap, _LONGEST_NAP)

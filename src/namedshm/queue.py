@@ -557,7 +557,7 @@ class Queue(QueueHandle, Holder):
     @property
     def is_shut_down(self) -> bool:
         """Whether :meth:`shutdown` was called, by anybody."""
-        return self.look()[1] != 0
+        return self.look()[2] != 0
 
     @compiled(QueueHandle.take_part)
     def take_part(self, role: Literal["producer", "consumer"]) -> None:
@@ -569,12 +569,13 @@ class Queue(QueueHandle, Holder):
 
     # -------------------------------------------------------------------------------------------------- looking
     def qsize(self) -> int:
-        """How many messages can be taken, about: others put and take meanwhile."""
-        return self.look()[0]
+        """How many messages can be taken, about: others put and take meanwhile.  Those that were given back are among them."""
+        waiting, again, _ = self.look()
+        return waiting + again
 
     def empty(self) -> bool:
         """Whether there is no message at this moment."""
-        return self.look()[0] == 0
+        return self.qsize() == 0
 
     def full(self) -> bool:
         """Whether there is no room at this moment."""

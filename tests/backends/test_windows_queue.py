@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from crash_queue.storm import KINDS
+from helpers.headers import changed
 from helpers.peer import born
 from helpers.turns import until
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.timeout(900)  # the first test of all makes a Wine pref
 SOURCES = REPO / "tests" / "crash_queue" / "windows"
 FLAGS = ("-g", "-O2", "-Wall", "-Wextra", "-Werror", "-D_WIN32_WINNT=0x0A00", "-static")
 LIBRARIES = ("-lntdll", "-ladvapi32")
-KILLED = 9  # what a process that ends itself says
+BROKEN, KILLED = 2, 9  # a test that could not go on; what a process that ends itself says
 NAMES = [
     "first_in_first_out",
     "every_length",
@@ -83,6 +84,79 @@ def test_all_promises_are_known_here(wine: Any, program: Callable[[str], Path]) 
 def test_it_is_kept(wine: Any, program: Callable[[str], Path], name: str) -> None:
     run = wine.run(wine.command(program("operations"), name), timeout=300)
     assert run.returncode == 0, run.stdout
+
+
+def test_cpp_and_python_share_a_queue(wine: Any, tmp_path: Path, name: str) -> None:
+    """Also under a name so long that what stands beside it has a digest in its name."""
+    build(SOURCES / "talk.cpp", tmp_path / "talk.exe", "g++")
+    asked, answered = name, name + "-" + "x" * 200
+    code = (
+        f"import namedshm; asked, answered = namedshm.Queue.open({asked!r}), namedshm.Queue.open({answered!r});"
+        "print(asked.ack, asked.max_size, [o.type for o in namedshm.list_objects() if o.name == asked.name]);"
+        "answered.put(asked.get(60) + b' and Python')"
+    )
+    with wine.popen(wine.command(tmp_path / "talk.exe", asked, answered)) as talk:
+        born.add(talk.pid)
+        assert talk.stdout.readline().strip() == b"ready"
+        assert wine.run(wine.python_command("-c", code)).stdout == "True 100000 ['queue']\n"
+        output, _ = talk.communicate(timeout=60)
+        assert (talk.returncode, output.strip()) == (0, b"from C++ and Python")
+
+
+# ------------------------------------------------------------------------------------------------------------ planted bugs
+#: what is changed, into what, which promise is broken then; those of wake-ups are also in bells.c
+MUTANTS: dict[str, tuple[str, str, str]] = {
+    "a dead holder's lock is waited for": (
+        "    return h && holder != nshm__number && !nshm__life_of(h->place->global, holder);",
+        "    return !h || holder == 0;",
+        "a_dead_holders_lock_is_taken_over",
+    ),
+    "a lock is taken over from who lives": (
+        "    return h && holder != nshm__number && !nshm__life_of(h->place->global, holder);",
+        "    return h && holder != nshm__number;",
+        "a_lock_that_is_held_is_waited_for",
+    ),
+    "whatever else Windows says means dead": (
+        "    return error == ERROR_FILE_NOT_FOUND ? 0 : error == ERROR_ACCESS_DENIED ? 1 : nshm__unsure((int)error);",
+        "    return error == ERROR_ACCESS_DENIED;",
+        "nobody_is_taken_for_dead",
+    ),
+    "an unlock rings no bell": (
+        "            if (v & NSHM__SLEEPERS) nshm__queue_wake(lock, n < 1 ? 1 : n);\n",
+        "            if (v & NSHM__SLEEPERS && n < 0) nshm__queue_wake(lock, n);\n",
+        "who_waits_is_woken",
+    ),
+    "of the end nobody is told": (
+        "        nshm__queue_ring(nshm__queue_bell(lock), n);\n        return;\n",
+        "        return;\n",
+        "shut_down_tells_everybody",
+    ),
+    "a section is taken for a queue": (
+        "        if (!facts.magic) r = -EAGAIN;\n",
+        "        if (!facts.magic) r = nshm__view(h), h->size = 4096;\n",
+        "names_and_types",
+    ),
+    "who only looks does not keep the bells": (
+        "        if (!h->bell[i]) return nshm__failed();\n",
+        "        if (h->readonly) CloseHandle(h->bell[i]), h->bell[i] = NULL;\n"
+        "        else if (!h->bell[i]) return nshm__failed();\n",
+        "a_reader_looks",
+    ),
+    "a long name is cut": (
+        "    if (!plain && !(beside = nshm__digest(name, n, beside))) return -EIO;\n",
+        "    if (!plain && 0) return -EIO;\n",
+        "names_of_every_length",
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_planted_bug_is_caught(wine: Any, tmp_path: Path, mutant: str) -> None:
+    old, new, promise = MUTANTS[mutant]
+    include = changed(tmp_path / "include", [(old, new)])
+    build(SOURCES / "operations.c", tmp_path / "operations.exe", include=include)
+    run = wine.run(wine.command(tmp_path / "operations.exe", promise), timeout=120)
+    assert run.returncode not in (0, BROKEN), run.stdout
 
 
 # ------------------------------------------------------------------------------------------------------------ the storm

@@ -23,11 +23,12 @@ _numbers = itertools.count()
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 # A process that becomes user nobody after all imports: that user may be unable to read this Python.
 BECOME_NOBODY = f"""
-import os, sys, grp, pwd, json, encodings.ascii, termios, tty, click, rich.console, rich.table, rich.text
+import os, sys, grp, pwd, json, shutil, queue, encodings.ascii, encodings.unicode_escape, termios, tty, click
+import rich.console, rich.table, rich.text
 import namedshm.inspection, namedshm.win32, namedshm.cli.app
-from namedshm.cli import configuration, demo, grant, hold, list, show, registry
-from namedshm._facts import content, looking, states, words
-import namedshm.sync
+from namedshm.cli import configuration, demo, get, grant, hold, list, put, show, registry
+from namedshm._facts import content, looking, queues, states, words
+import namedshm.queue, namedshm.sync
 os.setgroups([]); os.setresgid(*[{NOBODY}] * 3); os.setresuid(*[{NOBODY}] * 3)
 """
 

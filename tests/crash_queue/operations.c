@@ -353,6 +353,35 @@ static void what_is_returned_comes_again_at_once(void) {
     }
     must(!left_over(&q));
 }
+static void take_acknowledge_and_die(void) {
+    nshm_queue mine;
+    open_queue(&mine, 0);
+    if (nshm_queue_take(&mine, NULL, 0, &w, 0) || nshm_queue_acknowledge(&mine, &w) || *(int64_t *)w.data != 1) _exit(CAUGHT);
+    kill(getpid(), SIGKILL);
+}
+static void what_is_acknowledged_does_not_come_again_and_can_be_read(void) {
+    nshm_queue other;
+    nshm_queue_statistics s;
+    fresh(8, 16, 2, NSHM_QUEUE_ACK, 100);
+    open_queue(&other, 0);
+    must(!put(&q, 1) && !nshm_queue_take(&other, NULL, 0, &w, 0) && !nshm_queue_acknowledge(&other, &w));
+    nshm_queue_stat(&q, &s);
+    must(!s.held && s.loaned == 1 && *(int64_t *)w.data == 1);
+    must(nshm_queue_acknowledge(&other, &w) == -EUCLEAN && nshm_queue_return(&other, &w) == -EUCLEAN); /* it was */
+    must(!put(&q, 2) && get() == 2 && *(int64_t *)w.data == 1);
+    must(!nshm_queue_abandon(&other, &w) && nshm_queue_abandon(&other, &w) == -EINVAL);
+    nshm_queue_stat(&q, &s);
+    must(s.free_chunks == 2);
+    must(other.roles == NSHM_CONSUMER); /* nobody waits for it as for a producer */
+    must(!put(&q, 1) && !nshm_queue_take(&other, NULL, 0, &w, 0) && !nshm_queue_acknowledge(&other, &w));
+    nshm_queue_close(&other);
+    must(!put(&q, 1) && ended(child(take_acknowledge_and_die)) == 128 + SIGKILL);
+    usleep(5000); /* see above */
+    must(get() == -EAGAIN && nshm__queue_sweep(&q, NULL) >= 0 && !left_over(&q));
+    nshm_queue_close(&q);
+    fresh(8, 16, 2, 0, 100);
+    must(!put(&q, 1) && !nshm_queue_take(&q, buffer, sizeof buffer, &w, 0) && nshm_queue_acknowledge(&q, &w) == -EINVAL);
+}
 static void who_closes_gives_back_what_it_holds(void) {
     nshm_queue other;
     nshm_queue_window loan;
@@ -573,7 +602,8 @@ static const struct {
     CHECK(a_signal_handler_is_told_what_it_interrupted), CHECK(loans_stand_in_nobodys_way),
     CHECK(a_stopped_process_stands_in_nobodys_way),
     CHECK(a_full_queue_leaves_the_loan_to_its_borrower), CHECK(what_a_dead_consumer_had_comes_again),
-    CHECK(a_sleeper_gets_what_a_dead_consumer_had), CHECK(what_is_returned_comes_again_at_once), CHECK(who_closes_gives_back_what_it_holds),
+    CHECK(a_sleeper_gets_what_a_dead_consumer_had), CHECK(what_is_returned_comes_again_at_once),
+    CHECK(what_is_acknowledged_does_not_come_again_and_can_be_read), CHECK(who_closes_gives_back_what_it_holds),
     CHECK(shut_down_drains), CHECK(stop_ends_at_once), CHECK(it_ends_with_its_producers), CHECK(a_full_queue_drops_its_oldest),
     CHECK(participants_are_told), CHECK(the_dead_make_room_in_the_table), CHECK(a_forked_child_takes_part_as_itself),
     CHECK(another_user_takes_part_in_global),

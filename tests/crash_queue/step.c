@@ -95,6 +95,12 @@ static int do_return(void) {
     int r = nshm_queue_take(&mine, NULL, 0, &w, 0);
     return r ? r : nshm_queue_return(&mine, &w);
 }
+static int do_settle(void) { /* done with before it is given back */
+    nshm_queue_window w;
+    int r = nshm_queue_take(&mine, NULL, 0, &w, 0);
+    if (!r) r = nshm_queue_acknowledge(&mine, &w);
+    return r ? r : nshm_queue_abandon(&mine, &w);
+}
 static int do_open_and_close(void) {
     int r = nshm_queue_open(&scope, QUEUE_NAME, 0, &mine);
     if (!r) r = nshm_queue_join(&mine, NSHM_PRODUCER);
@@ -149,6 +155,7 @@ static const scenario scenarios[] = {
     {"take_and_release_the_last_chunk", do_take, 4, 3, 0, 3, 0, 1, BORROWER, NULL, 0},
     {"take_many_chunks", do_take_many, 4, 5, 0, 4, 0, 3, NOBODY, NULL, 0},
     {"take_and_acknowledge", do_take, 4, 3, ACK, 2, 0, 1, NOBODY, NULL, 0},
+    {"take_acknowledge_and_abandon", do_settle, 4, 3, ACK, 2, 0, 1, NOBODY, NULL, 0},
     {"take_and_return", do_return, 4, 3, ACK, 2, 0, 0, NOBODY, NULL, 0},
     {"open_and_close", do_open_and_close, 4, 3, 0, 1, 0, 0, NOBODY, NULL, 0},
     {"sweep", do_sweep, 4, 4, 0, 2, 0, 1, NOBODY, leave_all_kinds, 0},

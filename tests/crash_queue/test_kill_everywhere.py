@@ -31,6 +31,7 @@ SCENARIOS = {  # one instruction in so many
     "take_and_release_the_last_chunk": 7,
     "take_many_chunks": 10,
     "take_and_acknowledge": 7,
+    "take_acknowledge_and_abandon": 7,
     "take_and_return": 7,
     "open_and_close": 60,
     "sweep": 15,

@@ -1,4 +1,5 @@
-"""Every interleaving of small queues, with kills, and planted flaws that must be found: see wakes.c and chunks.c.
+"""Every interleaving of small queues, with kills, and planted flaws that must be found: see wakes.c, chunks.c
+and, for Windows, bells.c.
 
 NAMEDSHM_MODEL=long adds the cases that take minutes and gigabytes.
 """
@@ -74,10 +75,32 @@ CHUNKS = [
     "flaw_what_is_in_the_ring_is_adopted",
     "flaw_what_is_returned_is_free",
 ]
-CASES = [*(("wakes", case) for case in WAKES), *(("chunks", case) for case in CHUNKS)]
+BELLS = [
+    "one_to_one",
+    "one_to_three",
+    "two_to_two",
+    "two_to_two_times_are_up",
+    "two_to_three_consumers_leave_after_one",
+    "batches_to_three",
+    "three_are_told_of_the_end",
+    "two_to_two_and_the_end",
+    "one_to_two_a_kill",
+    "two_to_two_a_kill",
+    "two_to_two_two_kills",
+    "two_are_told_of_the_end_a_kill",
+    "flaw_who_is_woken_does_not_set_sleepers",
+    "flaw_who_rings_does_not_set_sleepers",
+    "flaw_looks_before_it_arms",
+    "flaw_nothing_is_passed_on",
+    "flaw_the_end_is_not_passed_on",
+    "flaw_sleepers_is_taken_off_after_ringing",
+    "flaw_an_unlock_rings_not",
+]
+MODELS = {"wakes": WAKES, "chunks": CHUNKS, "bells": BELLS}
+CASES = [(model, case) for model, cases in MODELS.items() for case in cases]
 
 
-@pytest.mark.parametrize(("model", "cases"), [("wakes", WAKES), ("chunks", CHUNKS)], ids=["wakes", "chunks"])
+@pytest.mark.parametrize(("model", "cases"), MODELS.items(), ids=MODELS)
 def test_all_cases_are_known_here(program: Callable[..., Path], model: str, cases: list[str]) -> None:
     command = [program(model), "list", *(["long"] if LONG else [])]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == cases

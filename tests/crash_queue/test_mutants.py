@@ -16,6 +16,24 @@ CAUGHT, NOT_HERE = 1, 77
 
 #: what is changed, into what, who has to see it
 MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
+    "what is acknowledged stays its consumer's": (
+        [
+            (
+                "    return nshm__trade(&q->chunk[c].owner, &mine, q->id | NSHM_PRODUCER, RELEASE)",
+                "    return nshm__trade(&q->chunk[c].owner, &mine, mine, RELEASE)",
+            )
+        ],
+        ["operations", "what_is_acknowledged_does_not_come_again_and_can_be_read"],
+    ),
+    "what is acknowledged is free though it is still read": (
+        [
+            (
+                "    return nshm__trade(&q->chunk[c].owner, &mine, q->id | NSHM_PRODUCER, RELEASE)",
+                "    return nshm__trade(&q->chunk[c].owner, &mine, 0, RELEASE)",
+            )
+        ],
+        ["operations", "what_is_acknowledged_does_not_come_again_and_can_be_read"],
+    ),
     "the lock is not pending while it is taken and held": (
         [("    nshm__pending(lock); /* until the end of the unlock */\n", "    nshm__pending(NULL);\n")],
         ["step", "put", "5"],
@@ -35,10 +53,10 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     ),
     "what a sleeper waits for is looked for before its word is armed": (
         [
-            ("    return !nothing(q) || nshm__peek(&q->head->shut, RELAXED);\n", "    return 0;\n"),
+            ("    return !nothing(q) || nshm__peek(&q->head->shut, RELAXED);\n", "    return 0 && nothing(q);\n"),
             (
-                "    uint32_t v, armed;\n    v = nshm__peek(word, ACQUIRE);\n",
-                "    uint32_t v, armed;\n    if (!nothing(q)) return 1;\n    v = nshm__peek(word, ACQUIRE);\n",
+                "    uint32_t armed;\n    nshm__queue_answerable(q, word);\n",
+                "    uint32_t armed;\n    if (!nothing(q)) return 1;\n    nshm__queue_answerable(q, word);\n",
             ),
         ],
         ["turns", "4000", "1"],

@@ -26,6 +26,7 @@ NAMES = [
     "what_a_dead_consumer_had_comes_again",
     "a_sleeper_gets_what_a_dead_consumer_had",
     "what_is_returned_comes_again_at_once",
+    "what_is_acknowledged_does_not_come_again_and_can_be_read",
     "who_closes_gives_back_what_it_holds",
     "shut_down_drains",
     "stop_ends_at_once",

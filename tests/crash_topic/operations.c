@@ -8,6 +8,8 @@
 #include "../crash/common.h"
 static int64_t nap = 3600000000000LL;
 #define NSHM_TOPIC_NAP nap
+static void (*at_step)(const char *what);
+#define NSHM_STEP(what) (at_step ? at_step(what) : (void)0)
 #include "topics.h"
 
 #define must(condition)                                                                          \
@@ -244,6 +246,8 @@ static void what_is_written_over_is_told(void) {
     *v = was;
     v->frame = t.frames;
     must(nshm_topic_latest(&t, 0, NULL, 0, &w, 0) == -EUCLEAN && nshm_topic_pin(&t, 0, NULL, 0, &w, 0) == -EUCLEAN);
+    v->frame = NSHM_TOPIC_NONE - 1;
+    must(nshm_topic_latest(&t, 0, NULL, 0, &w, 0) == -EUCLEAN && nshm_topic_pin(&t, 0, NULL, 0, &w, 0) == -EUCLEAN);
     v->frame = NSHM_TOPIC_NONE; /* then it is too long */
     must(nshm_topic_latest(&t, 0, buffer, sizeof buffer, &w, 0) == -EUCLEAN);
     *v = was;
@@ -404,6 +408,41 @@ static void each_value_wakes_who_waits(void) {
         must(!put(&t, i));
     }
     for (int i = 0; i < 3; i++) must(!ended(pids[i]));
+}
+/* A wake-up that finds nobody: who has the new value already, and lies down between the change and the wake-up, is not served by it. */
+static _Atomic int *turn;
+static void wait_for_turn(int n) {
+    while (*turn != n) sched_yield();
+}
+static void stop_before_sleeping(const char *what) {
+    if (strcmp(what, "sleeping")) return;
+    *turn = 2;
+    wait_for_turn(3);
+}
+static void lie_down_while_others_are_woken(void) {
+    nshm_topic mine;
+    open_topic(&mine, NSHM_READONLY);
+    wait_for_turn(1);
+    at_step = stop_before_sleeping;
+    if (get_after(&mine, 2, INT64_MAX) != 33) _exit(CAUGHT);
+    nshm_topic_close(&mine);
+}
+static void stop_before_waking(const char *what) {
+    if (strcmp(what, "waking")) return;
+    at_step = NULL;
+    *turn = 1;
+    wait_for_turn(2);
+}
+static void who_lies_down_between_a_change_and_its_wake_up_is_woken(void) {
+    turn = shared_memory(sizeof *turn);
+    fresh(4, 16, 0, 1, 16);
+    must(!put(&t, 11) && get_after(&t, 1, nshm_now() + SOON) == -ETIMEDOUT); /* there is a wish, so the next value wakes */
+    pid_t pid = child(lie_down_while_others_are_woken);
+    at_step = stop_before_waking;
+    must(!put(&t, 22));
+    *turn = 3;
+    until_asleep(1);
+    must(!put(&t, 33) && !nshm_topic_waiting(&t) && !ended(pid));
 }
 static void on_signal(int signal) { (void)signal; }
 static void wait_and_be_interrupted(void) {
@@ -653,7 +692,8 @@ static const struct {
     CHECK(handles_can_be_duplicated_and_sent), CHECK(what_is_damaged_is_not_opened), CHECK(what_is_written_over_is_told),
     CHECK(a_reader_writes_nothing), CHECK(it_can_be_looked_at_without_a_right), CHECK(what_is_filled_is_published_when_it_is_committed),
     CHECK(what_is_pinned_stays), CHECK(who_closes_gives_back_what_it_holds), CHECK(who_is_stopped_stands_in_nobodys_way),
-    CHECK(all_who_wait_are_woken), CHECK(each_value_wakes_who_waits), CHECK(a_signal_ends_a_wait),
+    CHECK(all_who_wait_are_woken), CHECK(each_value_wakes_who_waits),
+    CHECK(who_lies_down_between_a_change_and_its_wake_up_is_woken), CHECK(a_signal_ends_a_wait),
     CHECK(a_signal_handler_is_told_what_it_interrupted), CHECK(what_is_ended_is_told), CHECK(it_ends_with_its_writers),
     CHECK(who_sleeps_finds_that_all_writers_were_killed), CHECK(participants_are_told), CHECK(the_dead_keep_nothing),
     CHECK(frames_of_values_that_never_were_come_back), CHECK(a_forked_child_takes_part_as_itself),

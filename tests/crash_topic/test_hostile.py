@@ -15,7 +15,7 @@ import pytest
 from .build import numbers
 from .test_operations import ENVIRONMENT, SANITIZED
 
-SECONDS = os.environ.get("NSHM_HOSTILE_SECONDS", "6")
+SECONDS = os.environ.get("NSHM_HOSTILE_SECONDS", "4")
 
 
 @pytest.mark.parametrize("flags", [(), SANITIZED], ids=["", "sanitized"])

@@ -28,6 +28,7 @@ NAMES = [
     "who_is_stopped_stands_in_nobodys_way",
     "all_who_wait_are_woken",
     "each_value_wakes_who_waits",
+    "who_lies_down_between_a_change_and_its_wake_up_is_woken",
     "a_signal_ends_a_wait",
     "a_signal_handler_is_told_what_it_interrupted",
     "what_is_ended_is_told",

@@ -90,7 +90,7 @@ def test_the_readme_promises_installs_and_shows_two_processes_in_its_first_20_li
     assert any("namedshm.open(" in line for line in start)
 
 
-@pytest.mark.parametrize("command", ["demo", "list", "show", "hold", "grant"])
+@pytest.mark.parametrize("command", ["demo", "list", "show", "put", "get", "hold", "grant"])
 def test_cli_md_and_help_name_the_same_options(place, command):
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     section = re.search(rf"^## namedshm {command}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)

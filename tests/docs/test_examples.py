@@ -57,3 +57,27 @@ def test_a_pool_works_on_one_section(place):
         *(f"filled part {part}" for part in range(4)),
         "sums: [65536, 131072, 196608, 262144]",
     ]
+
+
+def test_a_job_of_a_worker_that_dies_is_done_by_another(place):
+    assert place.run(*_command(place, "jobs.py")).splitlines() == [
+        *(f"{n}.png is {n + 1}00 wide now{', at the second try' if n == 3 else ''}" for n in range(6)),
+        "workers ended with [0, 0, 1]",
+    ]
+
+
+def test_market_data_arrives_in_order(place):
+    assert place.run(*_command(place, "ticks.py")).splitlines() == [
+        *(
+            f"{name}: 10000 traded, last at {100 + number % 7:.2f}"
+            for name, number in zip(("ABC", "DEF", "GHI"), range(29997, 30000), strict=True)
+        ),
+    ]
+
+
+def test_frames_are_there_when_their_camera_has_gone(place):
+    pytest.importorskip("numpy")
+    assert place.run(*_command(place, "frames.py")).splitlines() == [
+        *(f"(1080, 1920, 3) {10.0 * number}" for number in range(8)),
+        "that was all",
+    ]

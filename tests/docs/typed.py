@@ -131,6 +131,49 @@ def of_queues(array: npt.NDArray[np.uint8]) -> None:
         assert_type(error.done, int)
 
 
+class Tasks(namedshm.JoinableObjectQueue):
+    pass
+
+
+def of_objects(queue: namedshm.Queue, array: npt.NDArray[np.uint8]) -> None:
+    objects = namedshm.ObjectQueue.create("jobs", 16, ack=True)
+    assert_type(objects, namedshm.ObjectQueue)
+    assert_type(Tasks(5), Tasks)
+    assert_type(Tasks.open("tasks", wait=1), Tasks)
+    assert_type(Tasks.create("tasks").join(1.5), bool)
+    objects.put({"any": object()})
+    objects.put(1, True, 0.5)
+    objects.put(1, timeout="soon")  # type: ignore[arg-type]
+    assert_type(objects.queue, namedshm.Queue)
+    taken = objects.take()
+    with taken as thing:
+        assert_type(thing, Any)
+        assert_type(taken.redelivered, bool)
+    arrays.send(queue, array, 1)
+    arrays.send(queue, [[1, 2]])
+    arrays.send(objects, array)  # type: ignore[arg-type]
+    assert_type(arrays.receive(queue), np.ndarray[Any, Any])
+    with arrays.take(queue) as lying:
+        assert_type(lying, np.ndarray[Any, Any])
+    with arrays.loan(queue, (3, 4)) as floats, arrays.loan(queue, 5, np.uint8) as numbers, arrays.loan(queue, 5, "u1") as others:
+        assert_type(floats, npt.NDArray[np.float64])
+        assert_type(numbers, npt.NDArray[np.uint8])
+        assert_type(others, np.ndarray[Any, Any])
+    arrow.send(queue, arrow.receive(queue), 1)
+    with arrow.take(queue, validate="full") as table:
+        assert_type(table, Any)
+    arrow.receive(queue, validate="some")  # type: ignore[arg-type]
+
+
+async def objects_of_a_loop(objects: namedshm.ObjectQueue) -> None:
+    await objects.put_async(object(), 1)
+    assert_type(await objects.get_async(), Any)
+    async with objects.take(5) as thing:
+        assert_type(thing, Any)
+    async for thing in objects:
+        assert_type(thing, Any)
+
+
 async def queues_of_a_loop(queue: namedshm.Queue) -> None:
     await queue.put_async(b"x", 1)
     assert_type(await queue.get_async(), bytes)

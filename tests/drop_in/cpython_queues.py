@@ -1,6 +1,6 @@
 """Runs CPython's own tests of multiprocessing's queues on namedshm; see test_cpython_suite.py, and cpython_suite.py for the manner.
 
-    python cpython_queues.py fork|spawn|forkserver
+python cpython_queues.py fork|spawn|forkserver
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ from typing import Any
 
 import test._test_multiprocessing as suite
 import test.support.script_helper as script_helper
-
 from cpython_outcomes import tell
 
 import namedshm

@@ -1,4 +1,4 @@
-"""CPython's own tests of shared memory and of queues, as installed with this interpreter, pass; but for these, and for these reasons."""
+"""CPython's own tests of shared memory and queues, as installed with this interpreter, pass; but for these, for these reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The parsers written in Python, fuzzed with atheris where it is installed: .npy headers, layouts of records, Arrow files.
+"""The parsers written in Python, fuzzed with atheris where it is installed: .npy headers, layouts of records, Arrow files,
+frames of objects.
 
 Run by `python -m tests.fuzz`; by itself: python -m tests.fuzz.python_targets NAME [OPTIONS OF LIBFUZZER]
 """
@@ -38,7 +39,17 @@ def arrow(data: bytes) -> None:
         arrow_ipc.check(memoryview(data))
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"npy": npy, "record-layout": record, "arrow": arrow}
+def object_frame(data: bytes) -> None:
+    from namedshm._formats import object_frame
+
+    try:
+        pickled, buffers = object_frame.parts(memoryview(data))
+    except ValueError:
+        return
+    assert len(pickled) + sum(map(len, buffers)) <= len(data)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"npy": npy, "record-layout": record, "arrow": arrow, "object": object_frame}
 
 
 def seeds(target: str, directory: Path) -> None:
@@ -53,6 +64,16 @@ def seeds(target: str, directory: Path) -> None:
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         (directory / "table").write_bytes(sink.getvalue())
+        return
+    if target == "object":
+        from namedshm._formats.object_frame import PLAIN, lay_out
+
+        (directory / "plain").write_bytes(PLAIN + b"N.")
+        pieces, size = lay_out([b"N."], [memoryview(b"x" * 100), memoryview(b""), memoryview(b"y" * 65)])
+        frame = bytearray(size)
+        for at, piece in pieces:
+            frame[at : at + len(memoryview(piece))] = piece
+        (directory / "buffers").write_bytes(frame)
         return
     from namedshm._formats import npy
 
@@ -82,6 +103,7 @@ def main() -> None:
         import namedshm._formats.array_layout
         import namedshm._formats.arrow_ipc
         import namedshm._formats.npy
+        import namedshm._formats.object_frame
         import namedshm.records  # noqa: F401
     target = TARGETS[sys.argv.pop(1)]
     atheris.Setup(sys.argv, target)

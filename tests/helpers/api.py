@@ -18,8 +18,8 @@ from typing import Any
 
 RECORDED = Path(__file__).resolve().parents[1] / "unit" / "public_api.txt"
 MODULES = (
-    *("", "arrays", "arrow", "copying", "errors", "inspection", "managers", "names", "queue", "records", "section"),
-    *("shared_memory", "sync", "win32"),
+    *("", "arrays", "arrow", "copying", "errors", "inspection", "managers", "names"),
+    *("object_queue", "queue", "records", "section", "shared_memory", "sync", "win32"),
 )
 #: What ``namedshm`` has beside what a star import gives.
 ALSO = {"": ("open", "copy", "__version__")}

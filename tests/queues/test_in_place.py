@@ -289,6 +289,7 @@ def test_an_exception_gives_a_message_back(make: Make) -> None:
     q.put_many([b"one", b"two"])
     with pytest.raises(ZeroDivisionError), q.take():
         raise ZeroDivisionError
+    assert (q.qsize(), q.empty(), q.full()) == (2, False, False)
     with q.take() as again:
         assert (bytes(again), again.redelivered, again.position) == (b"one", True, 0)
     with q.take() as message:

@@ -158,7 +158,7 @@ class Comparison(RuleBasedStateMachine):
     @precondition(lambda self: not self.theirs.over)
     @rule()
     def look(self) -> None:
-        size = self.theirs.queue.qsize()
+        size = self.theirs.queue.qsize() + len(self.again)
         assert (self.ours.qsize(), self.other.empty(), self.ours.full()) == (size, size == 0, self.theirs.queue.full())
 
     @precondition(lambda self: self.counted > 20)

@@ -11,7 +11,7 @@ from helpers.facts import has_global_lock, on_linux
 
 from . import quiet
 
-pytestmark = pytest.mark.skipif(not on_linux, reason="seccomp is Linux's; on Windows a lock is a system call")
+pytestmark = pytest.mark.skipif(not on_linux, reason="seccomp is Linux's")
 
 
 @pytest.mark.parametrize("kind", quiet.KINDS)

@@ -6,7 +6,9 @@ import asyncio
 import pickle
 import random
 import signal
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -138,7 +140,7 @@ def test_a_notification_counts_until_the_mutex_is_had_again(condition: Condition
     condition.acquire()
     stay = _Stay(condition, 0, "tell")
     assert stay.goes_on(None)
-    stay.go(1)
+    stay.go()
     assert stay.nap() is None
     in_thread(lambda: notify(condition)).join()
     stay.is_back(condition.acquire())
@@ -326,6 +328,32 @@ def test_ctrl_c_ends_the_wait_with_the_mutex_and_passes_a_wake_up_on(condition: 
         assert second[0].join()
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_exception_between_acquiring_and_counting_does_not_acquire_twice(condition: Condition) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def raising(frame: types.FrameType, event: str, _: object) -> None:
+        """As a signal handler that runs just when the mutex is had again."""
+        if event == "call" and frame.f_code.co_name == "is_back":
+            sys.settrace(None)
+            raise Interrupted
+
+    def interrupted() -> None:
+        before = sys.gettrace()
+        sys.settrace(raising)
+        try:
+            condition.wait(0)
+        finally:
+            sys.settrace(before)
+
+    with condition, condition.mutex:
+        with pytest.raises(Interrupted):
+            interrupted()
+        assert condition.mutex.depth() == 2
+    assert condition.mutex.depth() == 0
+    assert waiting(condition) == 0
 
 
 # ------------------------------------------------------------------------------------------------------------ kills

@@ -14,7 +14,15 @@ pytestmark = pytest.mark.skipif(not on_linux, reason="Windows waits for several 
 
 HERE = Path(__file__).resolve().parent
 SANDBOX = HERE.parent / "helpers" / "sandbox.py"
-MEETS_IT = ["test_several.py", "test_event.py", "test_semaphore.py", "test_asyncio.py", "test_signals.py", "test_mutex.py"]
+MEETS_IT = [
+    "../queues/test_asyncio.py",
+    "test_several.py",
+    "test_event.py",
+    "test_semaphore.py",
+    "test_asyncio.py",
+    "test_signals.py",
+    "test_mutex.py",
+]
 
 
 def sandboxed(error: str, *command: str) -> subprocess.CompletedProcess[str]:

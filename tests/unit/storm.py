@@ -32,6 +32,8 @@ class Shared:
         self.mutex = namedshm.Mutex(NAME + "m")
         self.event = namedshm.Event(NAME + "e", manual=True)
         self.semaphore = namedshm.Semaphore(NAME + "s", initial=2, maximum=100_000_000)
+        self.queue = namedshm.Queue.create(NAME + "q", 16, 3000, ack=True, exist_ok=True)
+        self.windows: deque[Any] = deque()
         self.handles = deque(win32.CreateEvent(None, True, True, NAME + "w") for _ in range(20))
 
 
@@ -63,7 +65,31 @@ class Thread(threading.Thread):
             s.handles.append(win32.CreateEvent(None, True, True, NAME + "w"))
             win32.CloseHandle(s.handles.popleft())
 
+        def within(window: Any) -> None:
+            s.windows.append(window)
+            with window:
+                bytes(window)
+                if len(window) and isinstance(window, namedshm.queue.Loan):
+                    window[0] = 1
+
+        def end_windows() -> None:
+            while len(s.windows) > 3:
+                window = s.windows.popleft()
+                window.abandon() if hasattr(window, "abandon") else pick([window.release, window.give_back])()
+
         return [
+            lambda: s.queue.put(bytes(pick([3, 300, 3000])), pick([0, 0.001])),
+            lambda: s.queue.put_many([b"x"] * pick([1, 5, 20]), 0.001),
+            lambda: s.queue.get(pick([0, 0.001])),
+            lambda: s.queue.get_many(pick([1, 20]), 0),
+            lambda: within(s.queue.loan(pick([0, 50]), 0)),
+            lambda: within(s.queue.take(0)),
+            lambda: s.windows.append(s.queue.take(0)),
+            lambda: s.windows.append(s.queue.loan(10, 0)),
+            lambda: bytes(s.windows[0]),
+            end_windows,
+            lambda: (s.queue.statistics(), s.queue.participants(), s.queue.qsize()),
+            lambda: renew("queue", lambda: namedshm.Queue.open(NAME + "q")),
             lambda: s.section.map().close(),
             lambda: s.section.map(65536, 5, "read")[0],
             lambda: s.section.duplicate("read").map(access="read")[10],
@@ -107,7 +133,7 @@ class Thread(threading.Thread):
         while time.monotonic() < self.ends:
             try:
                 self.chance.choice(ways)()
-            except (namedshm.NamedShmError, IndexError):
+            except (namedshm.NamedShmError, IndexError, BufferError):
                 pass
             except BaseException as error:
                 self.unexpected.append(error)
@@ -128,7 +154,9 @@ def main(seconds: float, count: int = 6) -> int:
     for thread in threads:
         for error in thread.unexpected:
             print("unexpected:", repr(error), file=sys.stderr)
-    for thing in (shared.section, shared.view, shared.copy, shared.mutex, shared.event, shared.semaphore):
+    for window in shared.windows:
+        window.abandon() if hasattr(window, "abandon") else window.release()
+    for thing in (shared.section, shared.view, shared.copy, shared.mutex, shared.event, shared.semaphore, shared.queue):
         thing.close()  # type: ignore[attr-defined]
     for handle in shared.handles:
         win32.CloseHandle(handle)

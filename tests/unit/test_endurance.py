@@ -36,6 +36,28 @@ def measure():
 """
 
 ROUNDS = {
+    "create and close a queue": """
+for n in range(count // 10):
+    with namedshm.Queue.create(name, 16, 3000) as q:
+        q.put(b"x")
+        q.get()
+""",
+    "messages of a queue": """
+q = namedshm.Queue.create(name, 16, 3000)
+for n in range(count):
+    q.put(bytes(n % 3000))
+    with q.loan(10) as window:
+        window[:5] = b"hello"
+    with q.take() as message:
+        len(message)
+    q.put_many([b"x", bytes(2000)])
+    q.get_many(10)
+    try:
+        q.get(0)
+    except namedshm.queue.Empty:
+        pass
+q.close()
+""",
     "create and close a name": """
 for n in range(count):
     s = namedshm.create(name, 100)

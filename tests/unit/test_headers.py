@@ -80,8 +80,8 @@ def test_a_part_begins_with_what_it_needs(part: Path) -> None:
 def test_the_entries_name_every_part() -> None:
     for part in headers():
         if part.parent.name:
-            entries = {kind: f"namedshm_{kind}.h" for kind in ("sync", "queue", "topic")}
-            entry = entries.get(part.name.partition("_")[0], "namedshm.h")
+            family = part.name.partition("_")[0]
+            entry = f"namedshm_{family}.h" if family in ("sync", "queue", "topic") else "namedshm.h"
             if of_windows(part):  # where all parts of namedshm.h are Linux's
                 entry = "namedshm_queue.h"
             assert re.search(rf"^ \*.* {re.escape(part.name)} ", (INCLUDE / entry).read_text(), re.MULTILINE), part

@@ -31,7 +31,7 @@ LAYERS = (
     ("section",),
     ("_held", "_pickling.behind", "aio", "copying", "_alive"),
     ("_sync.objects", "_drop_in", "queue"),
-    ("arrays", "arrow", "records", "managers"),
+    ("arrays", "arrow", "object_queue", "records", "managers"),
     ("_sync", "_topic_values"),  # what is made of records; what is read by arrays and arrow
     ("topic",),
     ("sync", "inspection"),

@@ -209,8 +209,9 @@ class QueueHandle(Protocol):
 
     def take_part(self, role: Literal["producer", "consumer"]) -> None: ...
     def shutdown(self, immediate: bool = False) -> None: ...
-    def look(self) -> tuple[int, int]:
-        """(messages that can be taken, how it was shut down: 0 not, bit 0 for putting, bit 1 for taking).  A reader may."""
+    def look(self) -> tuple[int, int, int]:
+        """(messages in the queue, messages that were given back, how it was shut down: 0 not, bit 0 for putting, bit 1 for taking,
+        and then there are none).  A handle for reading may."""
 
     def figures(self) -> tuple[int, ...]:
         """The fields of ``queue.Statistics``, in that order."""

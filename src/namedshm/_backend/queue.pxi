@@ -56,9 +56,11 @@ cdef extern from "namedshm_queue.h" nogil:
     int nshm_queue_abandon(nshm_queue *, nshm_queue_window *)
     int nshm_queue_take_many(nshm_queue *, void *, uint64_t, nshm_queue_window *, int, int64_t)
     int nshm_queue_release(nshm_queue *, nshm_queue_window *)
+    int nshm_queue_acknowledge(nshm_queue *, nshm_queue_window *)
     int nshm_queue_return(nshm_queue *, nshm_queue_window *)
     int nshm_queue_shut_down(nshm_queue *, uint32_t)
     uint32_t nshm_queue_count(const nshm_queue *)
+    uint32_t nshm_queue_again(const nshm_queue *)
     int nshm_queue_is_shut(const nshm_queue *)
     void nshm_queue_stat(const nshm_queue *, nshm_queue_statistics *)
     int nshm_queue_next_participant(const nshm_queue *, uint32_t *, nshm_queue_participant *)
@@ -703,14 +705,17 @@ cdef class QueueHandle:
             raise self.failure(r, "shutdown")
 
     def look(self):
-        """(messages that are there to be taken, how it was shut down: 0, NSHM_QUEUE_DRAIN, NSHM_QUEUE_STOP or both)."""
-        cdef uint32_t count
+        """(messages in it, messages that were given back, how it was shut down: NSHM_QUEUE_DRAIN, NSHM_QUEUE_STOP, both or 0)."""
+        cdef uint32_t count, again
         cdef int shut
         self.enter("look")
         count = nshm_queue_count(&self.q)
+        again = nshm_queue_again(&self.q)
         shut = nshm_queue_is_shut(&self.q)
         self.leave()
-        return (0 if shut & NSHM_QUEUE_STOP else count), shut
+        if shut & NSHM_QUEUE_STOP:
+            return 0, 0, shut
+        return count, again, shut
 
     def figures(self):
         cdef nshm_queue_statistics s
@@ -762,7 +767,7 @@ cdef class QueueWindow:
     cdef bytes kept        # a message that lay in a slot: it was copied
     cdef Py_ssize_t size
     cdef uint32_t role
-    cdef bint deliver_again
+    cdef bint deliver_again, acknowledged
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
@@ -789,7 +794,8 @@ cdef class QueueWindow:
 
     @final
     cdef int let_go(self) noexcept:
-        cdef int r = self.queue.give_up(&self.w, self.role, self.deliver_again)
+        # a message that was acknowledged while it had buffers is what a loan is since then
+        cdef int r = self.queue.give_up(&self.w, NSHM_PRODUCER if self.acknowledged else self.role, self.deliver_again)
         self.queue.leave()
         return r
 
@@ -862,6 +868,10 @@ cdef class QueueMessage(QueueWindow):
         if others < 0:
             return 0
         self.deliver_again = deliver_again
+        if others and not deliver_again and self.queue.q.mode & NSHM_QUEUE_ACK:
+            # It is done with now, also if this process dies before the last buffer is gone.  We are in: nobody else is the last one.
+            if nshm_queue_is_mine(&self.queue.q, &self.w, NSHM_CONSUMER):
+                self.acknowledged = nshm_queue_acknowledge(&self.queue.q, &self.w) == 0
         r = self.leave()
         if r:
             raise self.queue.failure(r, "release")

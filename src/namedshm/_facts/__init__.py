@@ -2,6 +2,7 @@
 
     looking.py    look(): all facts about one object of one moment, as rows of text and as JSON; the columns of a list
     states.py     what a mutex, event or semaphore is, in words
+    queues.py     the settings of a queue, what went through it, who takes part
     content.py    what a section holds, told by its bytes: an array, a record, a table
     words.py      a snapshot (ObjectInfo) in words: sizes, ages, users, processes
 

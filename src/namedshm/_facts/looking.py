@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from namedshm import errors, inspection, section
 from namedshm._backend import backend
 
-from . import states, words
+from . import queues, states, words
 from .content import Content, content
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Look(NamedTuple):
         state: of what threads wait for, as ``inspection.state`` gives it; empty where this user may not look.
         content: of a section; None where it could not be read.
         first: the first bytes of a section, where they are to be shown.
-        denied: why a section could not be read.
+        denied: why a section or a queue could not be read.
+        queue: of a queue, what ``queues.details`` gives.
     """
 
     info: ObjectInfo
@@ -49,6 +50,7 @@ class Look(NamedTuple):
     content: Content | None = None
     first: bytes | None = None
     denied: str = ""
+    queue: dict[str, Any] | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """Every fact as a label and a text."""
@@ -71,6 +73,8 @@ class Look(NamedTuple):
         ]
         if self.state:
             rows.append(("state", states.in_words(self.state)))
+        if self.queue is not None:
+            rows += queues.rows(self.queue)
         return rows
 
     def as_json(self) -> dict[str, Any]:
@@ -79,6 +83,8 @@ class Look(NamedTuple):
             fact["content"] = self.content.details
         if self.state:
             fact["state"] = self.state
+        if self.queue is not None:
+            fact["queue"] = self.queue
         return fact
 
 
@@ -92,6 +98,8 @@ def look(name: str, width: int, length: int | None = None) -> Look:
     Raises: NotFound; InvalidName.
     """
     info = inspection.describe(name)
+    if info.type == "queue":
+        return _look_at_queue(info)
     if info.type != "section":
         return Look(info, _state(name))
     try:
@@ -104,6 +112,17 @@ def look(name: str, width: int, length: int | None = None) -> Look:
             return Look(info, state, found, view[: min(length, reach)] if length else None)
     except errors.AccessDenied as error:
         return Look(info, {}, denied=str(error))
+
+
+def _look_at_queue(info: ObjectInfo) -> Look:
+    from namedshm.queue import Queue  # most who look never need it
+
+    try:
+        with Queue.open(info.name, "read") as queue:
+            facts = queues.details(queue)
+    except (errors.AccessDenied, errors.NotFound, errors.WrongType) as error:
+        return Look(info, {}, denied=str(error))
+    return Look(info, _state(info.name), queue=facts)
 
 
 def _state(name: str) -> dict[str, Any]:

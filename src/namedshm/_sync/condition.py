@@ -196,20 +196,31 @@ class Condition(Composed):
         failure: BaseException | None = None
         while stay.goes_on(failure):
             try:
-                stay.go(depth)
+                while self.mutex.depth():
+                    self.mutex.release()
                 while (nap := stay.nap()) is not None:
                     stay.heard = stay.event.wait(nap)
             except BaseException as error:
                 failure = error
-            while stay.away:
-                try:
-                    stay.is_back(self.mutex.acquire())
-                except errors.NamedShmError:  # the handle was closed: there is nothing to come back to
-                    stay.end(pass_on=True)
-                    raise
-                except BaseException as error:  # of a signal handler
-                    failure = error
+            failure = self._come_back(stay, depth) or failure
         return stay.outcome(failure)
+
+    def _come_back(self, stay: _Stay, depth: int) -> BaseException | None:
+        """Acquire the mutex until this thread has it so often: what a signal handler raised meanwhile.
+
+        How often is asked of the mutex: the exception of a handler may come when an acquisition has succeeded and nobody knows yet.
+        """
+        failure = None
+        while True:
+            try:
+                while self.mutex.depth() < depth:
+                    stay.is_back(self.mutex.acquire())
+                return failure
+            except errors.NamedShmError:  # the handle was closed: there is nothing to come back to
+                stay.end(pass_on=True)
+                raise
+            except BaseException as error:
+                failure = error
 
     async def wait_async(self, timeout: float | None = None, *, on_abandoned: Literal["tell", "raise"] = "tell") -> Notification:
         """:meth:`wait` for asyncio.  It gives the mutex back once: other tasks of this loop may have acquired it, too."""
@@ -217,7 +228,7 @@ class Condition(Composed):
         failure: BaseException | None = None
         while stay.goes_on(failure):
             try:
-                stay.go(1)
+                stay.go()
                 while (nap := stay.nap()) is not None:
                     stay.heard = await stay.event.wait_async(nap)
             except BaseException as error:
@@ -227,6 +238,7 @@ class Condition(Composed):
                     if isinstance(failure, GeneratorExit):  # the loop has ended: nobody can wait any more
                         raise failure
                     stay.is_back(await self.mutex.acquire_async())
+                    stay.away = False
                 except (errors.NamedShmError, GeneratorExit):
                     stay.end(pass_on=True)
                     raise
@@ -336,7 +348,7 @@ class _Stay:
     """One wait: on the list from the beginning to end().
 
     Attributes:
-        away: how often the mutex is to be acquired again.
+        away: the mutex is to be acquired again (asyncio, where other tasks of the thread may have it too).
         heard: the event was set.
         event: to sleep on.
     """
@@ -350,7 +362,7 @@ class _Stay:
         self._deadline = deadline
         self._notified = self._abandoned = self.heard = False
         self._napped = self._roused = False
-        self.away = 0
+        self.away = False
         self._seat = condition._seats.take()
         assert self._seat.event is not None
         self.event = self._seat.event
@@ -362,11 +374,10 @@ class _Stay:
             self._give_back()
             raise
 
-    def go(self, depth: int) -> None:
-        """Release the mutex."""
-        for _ in range(depth):
-            self._condition.mutex.release()
-            self.away += 1
+    def go(self) -> None:
+        """Release the mutex once."""
+        self._condition.mutex.release()
+        self.away = True
 
     def _get_on_the_list(self) -> None:
         condition, record = self._condition, self._record
@@ -408,7 +419,6 @@ class _Stay:
         return None if left == 0 else _NAP if left is None else min(left, _NAP)
 
     def is_back(self, acquired: Acquisition) -> None:
-        self.away -= 1
         self._abandoned |= acquired.abandoned
 
     def end(self, *, pass_on: bool) -> None:

@@ -1,7 +1,8 @@
 """The command ``namedshm``: look at living objects, try the library, grant the right to create in ``Global\\``.
 
     app.py      the group of commands; each is loaded when it is used, so that starting is cheap
-    demo.py  list.py  show.py  save.py  load.py  hold.py  grant.py      one file a command
+    demo.py  list.py  show.py  save.py  load.py  put.py  get.py  hold.py  grant.py      one file a command
+    queues.py        what 'put' and 'get' share      quantities.py   options with a unit
     progress.py      a bar for what takes seconds      waiting.py      an end by Ctrl-C or by the clock
     configuration.py, registry.py      what 'grant' writes, and does to a Global registry that lives already
 

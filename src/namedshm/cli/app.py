@@ -10,7 +10,7 @@ import click
 
 from namedshm import NamedShmError, __version__
 
-_COMMANDS = ("demo", "grant", "hold", "list", "load", "save", "show")
+_COMMANDS = ("demo", "get", "grant", "hold", "list", "load", "put", "save", "show")
 
 
 class _Commands(click.Group):
@@ -77,5 +77,7 @@ def cli() -> None:
       namedshm save frames frames.npy  its bytes as a file
       namedshm load frames.npy frames  and back
       namedshm hold frames             keep it alive, whoever ends
+      namedshm put jobs jobs.txt       lines as messages of a queue
+      namedshm get jobs --follow       and out of it
       namedshm grant video             as root: let group 'video' create in Global\\
     """

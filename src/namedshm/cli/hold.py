@@ -7,40 +7,13 @@ from contextlib import ExitStack
 
 import click
 
+from . import quantities
 from .app import Name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from namedshm import Section
+    from namedshm import Queue, Section
     from namedshm._sync.objects import Waitable
-
-_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_PREFIXES = "kmgtp"
-_BYTES = {"": 1, "b": 1}
-_BYTES |= {prefix + unit: 1024 ** (k + 1) for k, prefix in enumerate(_PREFIXES) for unit in ("", "ib")}
-_BYTES |= {prefix + "b": 1000 ** (k + 1) for k, prefix in enumerate(_PREFIXES)}
-
-
-def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
-    """Reads a number above 0 with one of these units."""
-
-    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-        if text is None:
-            return None
-        number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-        try:
-            amount = float(number) * units[text[len(number) :].strip().lower()]
-        except (ValueError, KeyError):
-            amount = math.nan
-        if amount <= 0:
-            raise click.BadParameter(f"{text!r} is nothing: give more than 0.", context, parameter)
-        if not amount < math.inf:
-            raise click.BadParameter(f"{text!r} is not like {example}.", context, parameter)
-        return amount
-
-    return read
 
 
 @click.command(epilog="Ended by Ctrl-C, SIGTERM or the time it is a success.  Who else holds an object keeps it alive as well.")
@@ -48,14 +21,14 @@ def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, c
 @click.option(
     "--for",
     "duration",
-    callback=_quantity(_SECONDS, "90s, 10min, 1.5h or 7d"),
+    callback=quantities.duration,
     metavar="DURATION",
     help="Let go after this long: 90s, 10min, 1.5h, 7d.",
 )
 @click.option(
     "--create",
     "size",
-    callback=_quantity(_BYTES, "4096, 64KiB, 10MB or 1.5GiB"),
+    callback=quantities.size,
     metavar="SIZE",
     help="Make a section of this size (4096, 64KiB, 10MB, 1.5GiB) where nobody holds the name.",
 )
@@ -65,7 +38,7 @@ def _quantity(units: dict[str, int], example: str) -> Callable[[click.Context, c
     help="With --create: set no memory aside, it is taken as the section is written; so it may be larger than the machine's.",
 )
 def command(names: tuple[str, ...], duration: float | None, size: float | None, reserve: bool) -> None:
-    """Keep objects alive until interrupted: sections, mutexes, events, semaphores.
+    """Keep objects alive until interrupted: sections, queues, mutexes, events, semaphores.
 
     Their names, and the memory of sections, stay when the programs that use them end.  Opens with the least rights and changes
     nothing; all of the objects are held, or none.
@@ -93,7 +66,7 @@ def command(names: tuple[str, ...], duration: float | None, size: float | None, 
     click.echo("Interrupted: nothing is held here any more." if interrupted else "The time is up: nothing is held here any more.")
 
 
-def _open(name: str, size: int | None, reserve: bool) -> tuple[Section | Waitable, str]:
+def _open(name: str, size: int | None, reserve: bool) -> tuple[Section | Queue | Waitable, str]:
     """A handle with no more rights than it takes to have one, and what it is in words, with a place for the name."""
     import namedshm
     from namedshm._sync.objects import BY_TYPE
@@ -106,6 +79,8 @@ def _open(name: str, size: int | None, reserve: bool) -> tuple[Section | Waitabl
         # exist_ok: somebody may have been quicker
         section = namedshm.create(name, size, exist_ok=True, access="read", reserve="touch" if reserve else False)
     else:
+        if info.type == "queue":
+            return namedshm.Queue.open(name, "read"), "queue {name}"
         if info.type != "section":
             return BY_TYPE[info.type].open(name, "wait"), f"{info.type} {{name}}"
         section = namedshm.open(name, "read")

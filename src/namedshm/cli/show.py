@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON object, without the preview.")
 def command(name: str, length: int | None, as_json: bool) -> None:
     """Show all facts about NAME and what is in it: shape, type and some elements of an array, schema and some rows of an Arrow
-    table, the values of a record, who has a lock or waits, the first bytes of anything else.
+    table, the values of a record, who has a lock or waits, who uses a queue, the first bytes of anything else.
 
     \b
     Examples:
@@ -36,7 +36,7 @@ def command(name: str, length: int | None, as_json: bool) -> None:
     for label, text in seen.rows():
         click.echo(f"{label:<9} {text}")
     if seen.denied:
-        click.echo(f"\nThe bytes cannot be shown: {seen.denied}")
+        click.echo(f"\n{'What is in it' if seen.info.type == 'queue' else 'The bytes'} cannot be shown: {seen.denied}")
     elif seen.content is not None:
         _preview(seen.content, seen.first)
 

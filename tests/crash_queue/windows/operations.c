@@ -2,12 +2,17 @@
  *
  *   operations NAME    one of them
  *   operations list    their names
+ *
+ * Nobody looks again by himself: naps last an hour, but where somebody dies on the way to ring.
  */
+#include <stdint.h>
+static int64_t nap = 3600000000000LL; /* nanoseconds */
+#define NSHM_QUEUE_NAP nap
 #include "programs.h"
 #include <process.h>
 
 enum { SOON = 5000000 }; /* nanoseconds */
-static const int64_t DUE = 20000000000; /* for what comes at once */
+static const int64_t DUE = 60000000000; /* for what comes at once; longer than PATIENCE */
 
 static nshm_queue q;
 static nshm_queue_window w;
@@ -166,6 +171,12 @@ static void names_of_every_length(void) {
             must(nshm_queue_open(s, many, n, 0, &q) == -ENOENT);
         }
     memset(many, 'a', 300);
+    must(!nshm_queue_create(&scope, many, 200, 0600, -1, NSHM_EXCLUSIVE, &start, &q) && !put(&q, 1));
+    many[199] = 'b'; /* long names that differ only there */
+    must(!nshm_queue_create(&scope, many, 200, 0600, -1, NSHM_EXCLUSIVE, &start, &other) && other.handle.nonce != q.handle.nonce);
+    nshm_queue_close(&other);
+    many[199] = 'a';
+    must(!nshm_queue_open(&scope, many, 200, 0, &other) && other.handle.nonce == q.handle.nonce && get_until(&other, 0) == 1);
     must(nshm_queue_open(&scope, many, 260, 0, &q) == -ENAMETOOLONG && nshm_queue_open(&scope, "", 0, 0, &q) == -EINVAL);
     must(nshm_queue_open(&scope, "a\\b", 3, 0, &q) == -EINVAL && nshm_queue_open(&scope, "a\xff", 2, 0, &q) == -EINVAL);
 }
@@ -215,6 +226,12 @@ static void puts_one(int number) {
     uint64_t n = (uint64_t)number;
     exit(nshm_queue_put(&mine, &n, sizeof n, due()) ? CAUGHT : 0);
 }
+static void puts_in_vain(int number) {
+    nshm_queue mine;
+    open_queue(&mine);
+    uint64_t n = (uint64_t)number;
+    exit(nshm_queue_put(&mine, &n, sizeof n, nshm_now() + 2000000000) == -ETIMEDOUT ? 0 : CAUGHT);
+}
 static void borrows_one(int number) {
     nshm_queue mine;
     (void)number;
@@ -226,6 +243,11 @@ static void who_waits_is_woken(void) {
     fresh(1, 16, 1, 0, 100);
     int64_t begun = nshm_now();
     must(nshm_queue_take(&q, buffer, 16, &w, begun + SOON) == -ETIMEDOUT && nshm_now() >= begun + SOON);
+    for (uint64_t i = 0; i < 4; i++) { /* it is about to sleep, or asleep */
+        other[0] = child("takes_one", 0);
+        until_sleeping(&q.head->put.lock);
+        must(!put(&q, i) && ended(other[0]) == (int)i);
+    }
     for (int i = 0; i < 3; i++) other[i] = child("takes_one", 0);
     until_sleeping(&q.head->put.lock);
     for (uint64_t i = 0; i < 3; i++) must(!nshm_queue_put(&q, memcpy(big, &(uint64_t){40 + i}, 8), 8, due()));
@@ -245,11 +267,13 @@ static void who_waits_is_woken(void) {
 }
 static void an_event_ends_a_wait(void) {
     fresh(1, 16, 0, 0, 16);
-    must((nshm__interrupt = CreateEventW(NULL, TRUE, TRUE, NULL)) != NULL);
+    HANDLE event = CreateEventW(NULL, TRUE, TRUE, NULL);
+    must(event != NULL);
+    nshm_queue_interrupt(event);
     must(nshm_queue_take(&q, buffer, 16, &w, INT64_MAX) == -EINTR);
     must(!put(&q, 1) && nshm_queue_put(&q, big, 8, INT64_MAX) == -EINTR && get() == 1);
-    CloseHandle(nshm__interrupt);
-    nshm__interrupt = NULL;
+    nshm_queue_interrupt(NULL);
+    CloseHandle(event);
 }
 static unsigned __stdcall take_until_it_is_over(void *result) {
     nshm_queue_window mine;
@@ -373,8 +397,8 @@ static void nobody_is_taken_for_dead(void) { /* who lives, or of whom that canno
 static void a_lock_that_is_held_is_waited_for(void) {
     fresh(4, 16, 0, 0, 16);
     must(!put(&q, 1) && !nshm__queue_lock(&q.head->put.lock, 0));
+    must(!ended(child("puts_in_vain", 2))); /* its holder lives, however long it takes */
     HANDLE other = child("puts_one", 2);
-    must(WaitForSingleObject(other, 300) == WAIT_TIMEOUT); /* its holder lives, however long it takes */
     nshm__queue_unlock(&q.head->put.lock, 1);
     must(!ended(other) && get() == 1 && get() == 2);
     must(!nshm__queue_lock(&q.head->put.lock, 0));
@@ -450,6 +474,7 @@ static int one_death(int what, int step) { /* 0: it did not die any more */
 }
 static int first_operation, last_operation = OPERATIONS;
 static void whoever_ends_at_any_step_is_no_burden(void) {
+    nap = 100000000;
     for (int what = first_operation; what < last_operation; what++) {
         int step = 1;
         running = operation_names[what];
@@ -473,7 +498,7 @@ static const struct {
     known(a_lock_that_is_held_is_waited_for), known(a_dead_holders_lock_is_taken_over), known(whoever_ends_at_any_step_is_no_burden),
 };
 const role roles[] = {
-    {"takes_one", takes_one}, {"puts_one", puts_one}, {"borrows_one", borrows_one}, {"takes_and_dies", takes_and_dies},
+    {"takes_one", takes_one}, {"puts_one", puts_one}, {"puts_in_vain", puts_in_vain}, {"borrows_one", borrows_one}, {"takes_and_dies", takes_and_dies},
     {"borrows_and_dies", borrows_and_dies}, {"locks_and_dies", locks_and_dies}, {"operates", operates}, {NULL, NULL},
 };
 

@@ -89,7 +89,11 @@ static inline HANDLE child(const char *what, int number) {
 }
 static inline int ended(HANDLE process) { /* the exit status */
     DWORD status = BROKEN;
-    if (WaitForSingleObject(process, PATIENCE)) broken("a child does not end");
+    if (WaitForSingleObject(process, PATIENCE)) {
+        fprintf(stderr, "%s: a child does not end\n", running);
+        TerminateProcess(process, BROKEN);
+        exit(CAUGHT);
+    }
     GetExitCodeProcess(process, &status);
     CloseHandle(process);
     return (int)status;

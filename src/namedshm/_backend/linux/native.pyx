@@ -152,7 +152,8 @@ OBJ_FILE = NSHM_OBJ_FILE
 OBJ_HUGE = NSHM_OBJ_HUGE
 UNCOUNTED = NSHM_UNCOUNTED
 TYPES = {
-    NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM_SEMAPHORE: "semaphore", NSHM_QUEUE: "queue", NSHM_TOPIC: "topic"
+    NSHM_SECTION: "section", NSHM_MUTEX: "mutex", NSHM_EVENT: "event", NSHM_SEMAPHORE: "semaphore",
+    NSHM_QUEUE: "queue", NSHM_TOPIC: "topic",
 }
 
 #: Set by backend.py: makes the exception for a negative errno.

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from ..contract import (
         Access,
         Arrivals,
+        Awaited,
         HugePages,
         Kind,
         ObjectInfo,
@@ -243,6 +244,9 @@ class WindowsBackend:
 
     def begin_wait(self, handles: Sequence[SyncHandle], all: bool) -> PolledWait:
         return native.Wait(handles, all)
+
+    def begin_queue_wait(self, handle: QueueHandle, what: Awaited, attempt: Callable[[], object]) -> PolledQueueWait:
+        return native.QueueWait(handle, what, attempt)
 
     def begin_topic_wait(self, handle: TopicHandle, anything: bool, attempt: Callable[[], object]) -> PolledQueueWait:
         raise errors.Unsupported("Topics exist on Linux only, so far", call="wait")

@@ -1,5 +1,5 @@
-# Queues of Windows: made, opened, let go of; the class is in ../queue.pxi, the objects in include/namedshm/queue_make_windows.h.  Part
-# of native.pyx, for strings and errors are there.
+# Queues of Windows: made, opened, let go of; the class is in ../queue.pxi, the objects in include/namedshm/queue_make_windows.h.
+# Part of native.pyx, for strings and errors are there.
 
 from libc.errno cimport EEXIST, ENAMETOOLONG, ENOENT, ENOMEM, EPERM
 from libc.string cimport memset
@@ -15,7 +15,8 @@ cdef extern from "namedshm_queue.h" nogil:
     ctypedef struct nshm_rights:
         SECURITY_ATTRIBUTES section, companion, bell, lock
     void nshm_scope_init(nshm_scope *, int, const char *, int64_t, int)
-    int nshm__queue_create_named(nshm_scope *, const nshm_names *, nshm_rights *, unsigned, int, const nshm_queue_start *, nshm_queue *)
+    int nshm__queue_create_named(
+        nshm_scope *, const nshm_names *, nshm_rights *, unsigned, int, const nshm_queue_start *, nshm_queue *)
     int nshm__queue_open_named(nshm_scope *, const nshm_names *, nshm_rights *, int, nshm_queue *)
     void nshm__close_name(nshm_handle *)
     void nshm_queue_close(nshm_queue *)
@@ -96,8 +97,9 @@ cdef void queue_drop_name(nshm_queue *q) noexcept:
 
 
 def create_queue(
-    cls, text, tuple names, bint is_global, bint exclusive, unsigned mode, Descriptor section, Descriptor companion, Descriptor bell,
-    Descriptor lock, uint32_t capacity, uint32_t slot, uint32_t chunks, uint32_t participants, uint32_t modes, uint64_t max_size
+    cls, text, tuple names, bint is_global, bint exclusive, unsigned mode, Descriptor section, Descriptor companion,
+    Descriptor bell, Descriptor lock, uint32_t capacity, uint32_t slot, uint32_t chunks, uint32_t participants, uint32_t modes,
+    uint64_t max_size
 ):
     cdef QueueHandle handle = QueueHandle.__new__(cls)
     cdef nshm_queue_start start

@@ -10,6 +10,9 @@
 #                   while it owns it, so the system abandons it again; its successor tells the loop when it is gone.
 #   wait for all    takes nothing until everything is there.  It sleeps on one object that is missing, then on the next.
 #
+# A wait for a queue sleeps on one of its bells (include/namedshm/queue_lock_windows.h), until its next look at the latest.  The
+# taker that took the bell says so to the others; the message is the loop's thread's to try for.
+#
 # Who touches what.  Everything in the structs below changes under desk.lock only, except that a wait which is neither watched
 # nor ready belongs to the thread that has it.  Takers hold the lock for microseconds and need nothing else, so waiting for one,
 # also with the GIL, cannot deadlock.  No Python object is made under the lock: that could collect garbage, which may be a wait.
@@ -74,7 +77,6 @@ cdef DWORD STACK_SIZE_PARAM_IS_A_RESERVATION = 0x10000, TAKER_STACK = 0x20000
 cdef int PATIENT = 3
 cdef long long QUEUE = 2  # milliseconds; some turns of short critical sections.  Windows' clock may make 16 ms of it
 
-cdef DWORD NOT_ENOUGH_MEMORY = 8
 cdef DWORD QUERY_STATE = 1  # of events and semaphores; a mutex's is its right to modify
 
 # What gives back what a wait took of an object.
@@ -95,6 +97,9 @@ cdef struct Watched:  # a wait
     int count
     int start, stop            # the objects slept on; for all, the one that is missing
     bint all
+    nshm_queue *queue          # of a wait for a queue: that, its bell, and nanoseconds until it is to be tried anyway; or NULL
+    HANDLE bell
+    int64_t until
     int taken                  # index of what a taker took for it and poll() has not fetched, or -1
     int turns                  # how often a taker had a mutex for it, before the thread that tries for itself
     Desk *desk
@@ -205,6 +210,7 @@ cdef struct Slumber:  # what a taker sleeps on, in the order of the waits and of
     Watched *wait[MOST]
     int place[MOST]
     DWORD count
+    DWORD patience             # milliseconds until a wait for a queue is to be tried
 
 
 cdef void _lay_out(Group *g, Slumber *s) noexcept nogil:
@@ -215,7 +221,10 @@ cdef void _lay_out(Group *g, Slumber *s) noexcept nogil:
         else:
             i += 1
     s.count = 0
+    s.patience = INFINITE
     for i in range(g.waits):
+        if g.wait[i].queue != NULL:
+            s.patience = min(s.patience, <DWORD>max(0, (g.wait[i].until - nshm_now()) // 1000000 + 1))
         for k in range(g.wait[i].start, g.wait[i].stop):
             s.handle[s.count] = g.wait[i].handle[k]
             s.wait[s.count] = g.wait[i]
@@ -227,6 +236,8 @@ cdef void _took(Slumber *s, DWORD i) noexcept nogil:
     cdef Watched *w = s.wait[i]
     cdef int k = s.place[i]
     cdef DWORD j
+    if w.queue != NULL:
+        nshm_queue_rung(w.queue, w.bell)
     if w.all or w.back[k] == LET_GO:
         _give_back(w, k)
         w.turns += not w.all
@@ -249,6 +260,16 @@ cdef void _finish_all(Group *g, bint orphaned_only) noexcept nogil:
     cdef int i = 0
     while i < g.waits:
         if g.wait[i].orphaned or not orphaned_only:
+            _finish(g.wait[i])
+        else:
+            i += 1
+
+
+cdef void _finish_late(Group *g) noexcept nogil:
+    cdef int64_t now = nshm_now()
+    cdef int i = 0
+    while i < g.waits:
+        if g.wait[i].queue != NULL and g.wait[i].until <= now:
             _finish(g.wait[i])
         else:
             i += 1
@@ -283,7 +304,7 @@ cdef DWORD taker(void *group) noexcept nogil:
         desk.asleep += waits
         ReleaseSRWLockExclusive(&desk.lock)
         if s.count:
-            state = WaitForMultipleObjectsEx(s.count, s.handle, False, INFINITE, True)
+            state = WaitForMultipleObjectsEx(s.count, s.handle, False, s.patience, True)
         else:
             state = SleepEx(INFINITE, True)
         AcquireSRWLockExclusive(&desk.lock)
@@ -294,6 +315,8 @@ cdef DWORD taker(void *group) noexcept nogil:
         elif WAIT_ABANDONED <= state < WAIT_ABANDONED + s.count:
             _hand_over(g, s.wait[state - WAIT_ABANDONED])
             break
+        elif state == WAIT_TIMEOUT:
+            _finish_late(g)
         elif state == WAIT_FAILED:  # somebody closed handles that were not his: the waits make new ones
             _finish_all(g, False)
     ReleaseSRWLockExclusive(&desk.lock)
@@ -335,6 +358,40 @@ cdef Group *_room(Desk *desk, int objects) noexcept nogil:
     return NULL if g.thread == NULL else g
 
 
+cdef DWORD _join(Desk *desk, Watched *w, bint at_once) noexcept nogil:
+    """Watched from now on, or ready at once: 0, or why it cannot be."""
+    cdef Group *g
+    cdef DWORD error = 0
+    AcquireSRWLockExclusive(&desk.lock)
+    if at_once:
+        _tell(w)
+    else:
+        g = _room(desk, w.stop - w.start)
+        if g == NULL:
+            error = GetLastError()
+            if error == 0:
+                error = NOT_ENOUGH_MEMORY
+        else:
+            g.wait[g.waits] = w
+            g.waits += 1
+            g.objects += w.stop - w.start
+            w.group = g
+            QueueUserAPC(nothing, g.thread, 0)
+    ReleaseSRWLockExclusive(&desk.lock)
+    return error
+
+
+cdef int _fetch(Watched *w) noexcept nogil:
+    """The index of what a taker took for it, which is ours now; -1: nothing."""
+    cdef int taken = -1
+    if w.desk != NULL:
+        AcquireSRWLockExclusive(&w.desk.lock)
+        taken = w.taken
+        w.taken = -1
+        ReleaseSRWLockExclusive(&w.desk.lock)
+    return taken
+
+
 # -------------------------------------------------------------------------------------------------------- for Python
 @no_gc_clear
 cdef class Wait:
@@ -365,12 +422,7 @@ cdef class Wait:
         return len(self._handles)
 
     def poll(self):
-        cdef int taken = -1
-        if self._w.desk != NULL:
-            AcquireSRWLockExclusive(&self._w.desk.lock)
-            taken = self._w.taken
-            self._w.taken = -1
-            ReleaseSRWLockExclusive(&self._w.desk.lock)
+        cdef int taken = _fetch(&self._w)
         if taken >= 0:
             return taken, 0
         got = wait_for(self._handles, self._w.all, 0 if self._w.turns < PATIENT else QUEUE)
@@ -421,6 +473,96 @@ cdef class Wait:
         ReleaseSRWLockExclusive(&self._w.desk.lock)
 
 
+cdef extern from "namedshm_queue.h" nogil:
+    enum:
+        NSHM_AWAIT_MESSAGE, NSHM_AWAIT_ROOM, NSHM_AWAIT_CHUNK, NSHM_AWAIT_CHUNK_AND_ROOM
+    int nshm_queue_watch(nshm_queue *, int, HANDLE *, int64_t *)
+    void nshm_queue_rung(nshm_queue *, HANDLE)
+    void nshm_queue_ended(nshm_queue *, int)
+
+AWAITED = {
+    "message": NSHM_AWAIT_MESSAGE, "room": NSHM_AWAIT_ROOM, "chunk": NSHM_AWAIT_CHUNK, "chunk and room": NSHM_AWAIT_CHUNK_AND_ROOM}
+
+
+@no_gc_clear
+cdef class QueueWait:
+    """contract.PolledQueueWait"""
+    cdef Watched _w
+    cdef QueueHandle _queue  # in its gate until this wait is gone: a taker may be at its words
+    cdef int _what
+    cdef object _attempt
+    cdef bint _begun         # it was armed: a wake-up may have come that others need
+    cdef object __weakref__
+
+    def __cinit__(self, QueueHandle queue not None, str what, attempt):
+        cdef int awaited = AWAITED[what]
+        queue.enter("wait")
+        self._queue = queue
+        self._what = awaited
+        self._attempt = attempt
+        self._w.queue = &queue.q
+        self._w.back[0] = SET
+        self._w.stop = 1
+        self._w.taken = -1
+        self._w.owner = <PyObject *>self
+
+    def __dealloc__(self):
+        if self._queue is not None:
+            _leave(&self._w)
+            self._close()
+            self._pass_on()
+            self._queue.leave()
+
+    def __len__(self):
+        return 1
+
+    cdef void _close(self) noexcept:
+        if self._w.count:
+            self._w.count = 0
+            CloseHandle(self._w.handle[0])
+
+    cdef void _pass_on(self) noexcept:
+        if self._begun:
+            self._begun = False
+            nshm_queue_ended(&self._queue.q, self._what)
+
+    cdef void _stop(self):
+        with nogil:
+            _leave(&self._w)
+        self._close()
+
+    def end(self):
+        """It is over, with whatever outcome."""
+        self._pass_on()
+
+    def poll(self):
+        """(what the try gave,), or None if it said Full or Empty.  Raises what else it raises."""
+        _fetch(&self._w)  # the bell was rung for this try
+        if nshm_gate_closed(&self._queue.gate):
+            raise self._queue.failure(-EBADF, "wait")
+        try:
+            return (self._attempt(),)
+        except (queue_full, queue_empty):
+            return None
+
+    cdef int _watch(self, Desk *desk) except -1:
+        cdef bint there
+        cdef DWORD error
+        self._begun = True
+        there = nshm_queue_watch(&self._queue.q, self._what, &self._w.bell, &self._w.until) != 0
+        # A handle of its own: the same one twice among those that a taker sleeps on is not allowed.
+        if not DuplicateHandle(
+                GetCurrentProcess(), self._w.bell, GetCurrentProcess(), &self._w.handle[0], 0, False, DUPLICATE_SAME_ACCESS):
+            raise _failure(GetLastError(), "DuplicateHandle", self._queue.name, "wait in asyncio for {}", "queue")
+        self._w.count = 1
+        self._w.desk = desk
+        error = _join(desk, &self._w, there or nshm_gate_closed(&self._queue.gate) != 0)
+        if error:
+            self._close()
+            raise _failure(error, "CreateThread", None, "watch objects for asyncio")
+        return 0
+
+
 cdef class Watcher:
     """contract.Watcher"""
     cdef Desk *_desk
@@ -443,10 +585,16 @@ cdef class Watcher:
     def asleep(self):
         return self._desk.asleep
 
-    def add(self, Wait wait not None):
+    def add(self, wait not None):
+        if isinstance(wait, QueueWait):
+            (<QueueWait>wait)._watch(self._desk)
+        else:
+            self._add(wait)
+        return True
+
+    cdef int _add(self, Wait wait) except -1:
         cdef Watched *w = &wait._w
-        cdef Group *g = NULL
-        cdef DWORD error = 0
+        cdef DWORD error
         cdef bint missing = False
         for handle in wait._handles:
             (<SyncHandle>handle)._valid("wait for")
@@ -462,27 +610,17 @@ cdef class Watcher:
                 if not _signaled(w.handle[k], w.back[k]):
                     w.start, w.stop, missing = k, k + 1, True
                     break
-        AcquireSRWLockExclusive(&self._desk.lock)
-        if w.all and not missing:  # all came since it was polled
-            _tell(w)
-        else:
-            g = _room(self._desk, w.stop - w.start)
-            if g == NULL:
-                error = GetLastError() or NOT_ENOUGH_MEMORY
-            else:
-                g.wait[g.waits] = w
-                g.waits += 1
-                g.objects += w.stop - w.start
-                w.group = g
-                QueueUserAPC(nothing, g.thread, 0)
-        ReleaseSRWLockExclusive(&self._desk.lock)
+        error = _join(self._desk, w, w.all and not missing)  # all came since it was polled
         if error:
             wait._close()
             raise _failure(error, "CreateThread", None, "watch objects for asyncio")
-        return True
+        return 0
 
-    def remove(self, Wait wait not None):
-        wait._stop()
+    def remove(self, wait not None):
+        if isinstance(wait, QueueWait):
+            (<QueueWait>wait)._stop()
+        else:
+            (<Wait?>wait)._stop()
 
     def ready(self):
         cdef Watched *w
