@@ -32,8 +32,8 @@ def test_an_array_goes_through_with_dtype_and_shape(make: Make, reader: Reader) 
     r = reader(t)
     assert (r.kind, r.dtype, r.shape, r.schema, r.max_size) == ("array", np.dtype("f4"), (3, 4), None, 48)
     data = np.arange(12, dtype="f4").reshape(3, 4)
-    for given in (data, np.asfortranarray(data), data[::-1][::-1], np.arange(24, dtype="f4")[::2].reshape(3, 4) / 2):
-        t.publish(given)
+    for array in (data, np.asfortranarray(data), data[::-1][::-1], np.arange(24, dtype="f4")[::2].reshape(3, 4) / 2):
+        t.publish(array)
         got = r.latest(new=True)
         assert type(got) is np.ndarray
         assert (got.dtype, got.shape, got.flags.writeable) == (np.dtype("f4"), (3, 4), True)
@@ -68,9 +68,11 @@ def test_it_is_filled_and_read_where_it_lies(make: Make, reader: Reader) -> None
     with r.view() as frame:
         assert not frame.flags.writeable
         assert frame.mean() == 7
+    kept = []
     with pytest.raises(BufferError), t.loan() as frame:
-        kept = frame[3:]
-    del kept, frame
+        kept.append(frame[3:])
+    kept.clear()
+    del frame
     with pytest.raises(ZeroDivisionError), t.loan():
         raise ZeroDivisionError
     assert t.statistics().published == 1
@@ -80,9 +82,11 @@ def test_it_is_filled_and_read_where_it_lies(make: Make, reader: Reader) -> None
         assert frame.mean() == 7
     del frame
     assert t.statistics().pinned == 0
-    with pytest.raises(Overrun), r.view() as frame:
-        for _ in range(60):
-            t.publish(np.full((100, 100), 9, "u1"))
+    view = r.view()
+    for _ in range(60):
+        t.publish(np.full((100, 100), 9, "u1"))
+    with pytest.raises(Overrun), view as frame:
+        assert frame.mean() == 9
     with pytest.raises(namedshm.InvalidArgument):
         t.loan(size=5)
 
