@@ -21,7 +21,7 @@ def test_a_user_who_may_read_reads_and_so_does_his_child(as_user: AsUser, fork: 
         carl.do("namedshm.Topic.open(name)", name=name)
     carl.do("t = namedshm.Topic.open(name, 'read')")
     for peer in (carl, fork(carl)):
-        assert peer.do("t.latest() == b'x' * 5000, t.lag, t.missed") == (True, 0, 0)
+        assert peer.do("t.latest() == b'x' * 5000, t.lag") == (True, 0)
         for call in ("t.publish(b'x')", "t.publish(bytes(5000))", "t.pin()", "t.loan()", "t.shutdown()", "t.take_part()"):
             with pytest.raises(namedshm.AccessDenied):
                 peer.do(call)

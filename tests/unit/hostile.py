@@ -364,7 +364,7 @@ class Calls:
             lambda: self.window().__setitem__(self.part(), self.content()),
             lambda: setattr(self.window(), "length", n()),
             lambda: self.window().commit(self.moment()),
-            lambda: pick([namedshm.queue.Message.release, namedshm.queue.Message.give_back])(self.window()),
+            lambda: getattr(self.window(), pick(["release", "give_back"]))(),
             lambda: memoryview(self.window())[:].tobytes(),
             lambda: self.queue().put(self.window(), self.moment()),
             lambda: setattr(self.queue(), "spin", self.moment()),
@@ -405,7 +405,6 @@ class Calls:
             lambda: self.kept(self.topic().loan(self.moment(), size=pick([None, 0, 5, Evil(7), 100]))),
             within,
             lambda: self.topic().publish(self.window(), self.moment()),
-            lambda: self.window().release(),
             lambda: self.window().check(),
             lambda: setattr(self.topic(), "position", n()),
             lambda: (
