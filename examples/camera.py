@@ -2,7 +2,8 @@
 
     python examples/camera.py [FRAMES]
 
-One takes copies of all frames, one looks at them where they lie and is told when it was too slow, one pins what it works on for long.
+One takes copies of all frames, one looks at them where they lie and is told when it was too slow, one pins what it works on
+for long.
 """
 
 import multiprocessing

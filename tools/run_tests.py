@@ -8,8 +8,8 @@
 --quick runs tests/unit, tests/conformance, tests/sync, tests/drop_in and tests/docs, natively and in parallel.  It leaves out:
 lint and types, those of the documentation too; Wine; the tests that must run alone; the packaging of tests/unit, which compiles;
 and the folders
-arrays, arrow, backends, cli, copying, crash, crash_queue, crash_sync, crash_topic, fuzz, pools, queues, records, rights and wine
-of tests.
+arrays, arrow, backends, cli, copying, crash, crash_queue, crash_sync, crash_topic, fuzz, pools, queues, records, rights, topics
+and wine of tests.
 
 Nothing is installed twice: the tools again when pyproject.toml names others, the package when its sources have changed or what
 is installed is not what this command put there.

@@ -155,7 +155,20 @@ _LAZY = {
 
 #: Modules that are attributes of the package without having been imported.
 _MODULES = (
-    *("arrays", "arrow", "copying", "inspection", "managers", "object_queue", "queue", "records", "shared_memory", "sync", "topic", "win32"),
+    *(
+        "arrays",
+        "arrow",
+        "copying",
+        "inspection",
+        "managers",
+        "object_queue",
+        "queue",
+        "records",
+        "shared_memory",
+        "sync",
+        "topic",
+        "win32",
+    ),
 )
 
 

@@ -202,16 +202,16 @@ class Tables:
         table = arrow._as_table(topic.name, [data] if _is_batch(data) else data)
         if not table.schema.equals(self.arrow_schema):
             raise errors.InvalidArgument(
-                f"Cannot publish a table of the schema {_line(table.schema)}: the values of {label('topic', topic.name)} have the schema "
-                f"{_line(self.arrow_schema)}. table.cast(topic.schema) may make one of it",
+                f"Cannot publish a table of the schema {_line(table.schema)}: the values of {label('topic', topic.name)} have the "
+                f"schema {_line(self.arrow_schema)}. table.cast(topic.schema) may make one of it",
                 name=topic.name,
                 call="publish",
             )
         pieces, size = arrow._encode(topic.name, table)
         if size > topic.max_size:
             raise errors.InvalidArgument(
-                f"Cannot publish a table of {size} bytes: values of {label('topic', topic.name)} have {topic.max_size} at most: create it "
-                "with a larger max_size",
+                f"Cannot publish a table of {size} bytes: values of {label('topic', topic.name)} have {topic.max_size} at most: "
+                "create it with a larger max_size",
                 name=topic.name,
                 call="publish",
             )
@@ -247,8 +247,8 @@ class Tables:
 
     def viewed(self, topic: Any) -> None:
         raise errors.Unsupported(
-            f"Cannot view tables of {label('topic', topic.name)} where they lie: what is overtaken while pyarrow reads it could make "
-            "it read elsewhere. pin() them, or take copies with latest()",
+            f"Cannot view tables of {label('topic', topic.name)} where they lie: what is overtaken while pyarrow reads it could "
+            "make it read elsewhere. pin() them, or take copies with latest()",
             name=topic.name,
             call="view",
         )

@@ -30,9 +30,9 @@ def state(name: str) -> dict[str, Any]:
         ``{"value": int}`` of a semaphore, ``{"readers": int, "writing": bool, "owner": int | None}`` of a reader-writer lock (how
         many threads read, and the writer's number), ``{"waiting": int}`` of a condition, ``{"messages": int, "capacity": int,
         "producers": int, "consumers": int, "shut_down": bool}`` of a queue (of the last two but one: handles of living
-        processes), ``{"values": str, "published": int, "age": float | None, "writers": int, "waiting": int, "shut_down": bool}`` of a
-        topic (what its values are; how many there were; seconds since the last; handles of living processes that publish; threads
-        that sleep for a value); ``{}`` of any other section.
+        processes), ``{"values": str, "published": int, "age": float | None, "writers": int, "waiting": int, "shut_down": bool}``
+        of a topic (what its values are; how many there were; seconds since the last; handles of living processes that publish;
+        threads that sleep for a value); ``{}`` of any other section.
 
     Raises: NotFound; AccessDenied if this user may not wait for it, or may not look at the queue; InvalidName.
     """

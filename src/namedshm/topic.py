@@ -25,24 +25,19 @@ TYPE_CHECKING = False
 if sys.platform != "linux":
     raise errors.Unsupported("Topics exist on Linux only, so far: use a Record for a small value, or a Queue", call="import")
 
-from ._backend import TopicHandle, TopicLoan, TopicView, backend, set_topic_classes
-from ._compiled import describing
-from ._holder import Holder, label, reference
-from ._pickling.unavailable import unpickling
-from .names import Name
-from .queue import Empty, Full, ShutDown
-from .section import stale
+from ._backend import TopicHandle, TopicLoan, TopicView, backend, set_topic_classes  # noqa: E402
+from ._compiled import describing  # noqa: E402
+from ._holder import Holder, label, reference  # noqa: E402
+from ._pickling.unavailable import unpickling  # noqa: E402
+from .names import Name  # noqa: E402
+from .queue import Empty, Full, ShutDown  # noqa: E402
+from .section import stale  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Any, ClassVar, Literal, Self, TypeVar
-
-    if sys.version_info >= (3, 12):
-        from collections.abc import Buffer
-    else:
-        from typing_extensions import Buffer
 
     from ._backend.contract import Access, Codec, Which
 
@@ -79,8 +74,8 @@ class Overrun(errors.NamedShmError):
     missed: int = 0
 
     def __reduce__(self) -> tuple[object, ...]:
-        rebuild, (cls, text, state) = super().__reduce__()  # type: ignore[misc]  # what NamedShmError says
-        return rebuild, (cls, text, {**state, "missed": self.missed})
+        rebuild, arguments = super().__reduce__()
+        return rebuild, (*arguments[:-1], {**arguments[-1], "missed": self.missed})  # type: ignore[index, unused-ignore]  # as NamedShmError says
 
 
 # ------------------------------------------------------------------------------------------------------------ windows
@@ -234,8 +229,8 @@ class Statistics:
 class Topic(TopicHandle, Holder):
     """A handle to a topic; made by :meth:`create` and :meth:`open`.
 
-    Each handle is one reader, with a position of its own; its threads share it.  A child made by ``fork`` uses what it inherited, as
-    itself; pickling sends name and identity.
+    Each handle is one reader, with a position of its own; its threads share it.  A child made by ``fork`` uses what it inherited,
+    as itself; pickling sends name and identity.
 
     Attributes:
         name: as given; None for an unnamed topic.
@@ -281,7 +276,7 @@ class Topic(TopicHandle, Holder):
                 file).  Memory is taken as it is used.
             dtype, shape: of every value; a dtype alone is one element.  No Python objects.
             schema: a ``pyarrow.Schema``.
-            history: how many values can be read, the last ones, 1 to 65,536.  Who reads more slowly than that many come misses some.
+            history: how many values can be read, the last ones, 1 to 65,536.  Who is slower by more than that misses some.
             exist_ok: open a living topic of that name instead of raising; its settings stay as they are.
             end_with_writers: when all who have published are gone, closed or killed, waiting raises ShutDown.
             pins: how many values can be pinned at one time, 0 to 64.
@@ -296,7 +291,9 @@ class Topic(TopicHandle, Holder):
         pins = _number("pins", pins, 0, MAXIMUM_PLACES, name)
         writers = _number("writers", writers, 1, MAXIMUM_PLACES, name)
         if type(mode) is not int or mode & ~0o666:
-            raise errors.InvalidArgument(f"mode {mode!r}: use read and write bits only, for example 0o666", name=name, call="create")
+            raise errors.InvalidArgument(
+                f"mode {mode!r}: use read and write bits only, for example 0o666", name=name, call="create"
+            )
         kind, said, size = _schema(name, max_size, dtype, shape, schema)
         inline = size if size <= _ALL_IN_RING else 0 if kind == _ARRAY else _INLINE
         parsed = None if name is None else Name(name)
@@ -389,15 +386,15 @@ class Topic(TopicHandle, Holder):
             with camera.loan() as frame:
                 driver.readinto(frame)
 
-        The block gets a :class:`Loan`, or of a topic of arrays an array.  An exception abandons it.  While it is filled nobody waits
-        for it, and what it holds at first is anything.
+        The block gets a :class:`Loan`, or of a topic of arrays an array.  An exception abandons it.  While it is filled nobody
+        waits for it, and what it holds at first is anything.
 
         Args:
             timeout: seconds to wait while ``writers`` others fill values, and at the end while others publish.
             size: of a topic of bytes: how many; None: ``max_size``.
 
-        Raises: as :meth:`publish`; Unsupported for tables; at the end of the block BufferError: a view of the array, or a memoryview,
-            is still there, and could change what was published.  Then nothing is.
+        Raises: as :meth:`publish`; Unsupported for tables; at the end of the block BufferError: a view of the array, or a
+            memoryview, is still there, and could change what was published.  Then nothing is.
         """
         if self.schema_kind == _RAW:
             return TopicHandle._lend(self, size, timeout)
@@ -418,8 +415,8 @@ class Topic(TopicHandle, Holder):
             timeout: seconds to wait if there is none; None for ever, 0 only tries.
             new: it must be one that was not read with this handle; else it is waited for.
 
-        Raises: Empty when the time is up; ShutDown: there is none, and will be none; Overrun: it was overtaken again and again while
-            it was copied, and could not be pinned; InvalidContent: its writer does not keep to the schema; ClosedHandle.
+        Raises: Empty when the time is up; ShutDown: there is none, and will be none; Overrun: it was overtaken again and again
+            while it was copied, and could not be pinned; InvalidContent: its writer does not keep to the schema; ClosedHandle.
         """
         return TopicHandle.latest(self, timeout, new=new)
 
@@ -456,8 +453,8 @@ class Topic(TopicHandle, Holder):
             except Overrun:
                 ...  # brightness does not count
 
-        **What was computed within the block counts only if the block ends without** :class:`Overrun`.  What refers to the array after
-        the block shows whatever lies there by then: copy what is to stay.
+        **What was computed within the block counts only if the block ends without** :class:`Overrun`.  What refers to the array
+        after the block shows whatever lies there by then: copy what is to stay.
 
         Args:
             timeout: as of :meth:`latest`.
@@ -465,7 +462,7 @@ class Topic(TopicHandle, Holder):
 
         Raises: as :meth:`latest`; Unsupported for tables.
         """
-        return TopicHandle.view(self, timeout, which=which)  # type: ignore[return-value]  # what set_topic_classes() said
+        return TopicHandle.view(self, timeout, which=which)  # type: ignore[return-value, unused-ignore]  # what set_topic_classes() said
 
     @compiled(TopicHandle.pin)
     def pin(self, timeout: float | None = None, *, which: Which = "latest") -> View:
@@ -475,7 +472,7 @@ class Topic(TopicHandle, Holder):
 
         Raises: as :meth:`latest`; AccessDenied: a handle for reading; OutOfResources: all ``pins`` are in use.
         """
-        return TopicHandle.pin(self, timeout, which=which)  # type: ignore[return-value]  # as above
+        return TopicHandle.pin(self, timeout, which=which)  # type: ignore[return-value, unused-ignore]  # as above
 
     def __iter__(self) -> Iterator[Any]:
         """Values as :meth:`next` gives them, until ShutDown."""
@@ -487,8 +484,8 @@ class Topic(TopicHandle, Holder):
             yield value
 
     # -------------------------------------------------------------------------------------------------- asyncio
-    # What cannot be done at once is watched by one thread for all waits of the process (aio.py).  Publishing waits for no reader, so
-    # it needs nothing of its own.
+    # What cannot be done at once is watched by one thread for all waits of the process (aio.py).  Publishing waits for no reader,
+    # so it needs nothing of its own.
 
     async def latest_async(self, timeout: float | None = None, *, new: bool = False) -> Any:
         """:meth:`latest` for asyncio; cancelling it reads nothing."""
@@ -612,7 +609,7 @@ def _schema(name: str | None, max_size: int | None, dtype: Any, shape: Any, sche
         return _ARROW, Tables.made_of(name, schema).schema, _TABLE if max_size is None else max_size
     if schema is not None or max_size is not None or dtype is None:
         raise errors.InvalidArgument(
-            "A topic is of bytes (max_size), of arrays (dtype and shape, which say how long they are), or of tables (schema and max_size)",
+            "A topic is of bytes (max_size), of arrays (dtype and shape say how long they are), or of tables (schema and max_size)",
             name=name,
             call="create",
         )

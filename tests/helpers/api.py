@@ -19,7 +19,7 @@ from typing import Any
 RECORDED = Path(__file__).resolve().parents[1] / "unit" / "public_api.txt"
 MODULES = (
     *("", "arrays", "arrow", "copying", "errors", "inspection", "managers", "names"),
-    *("object_queue", "queue", "records", "section", "shared_memory", "sync", "win32"),
+    *("object_queue", "queue", "records", "section", "shared_memory", "sync", "topic", "win32"),
 )
 #: What ``namedshm`` has beside what a star import gives.
 ALSO = {"": ("open", "copy", "__version__")}
@@ -27,6 +27,7 @@ ALSO = {"": ("open", "copy", "__version__")}
 OF_HANDLES = (
     *("access", "close", "closed", "created", "identity", "name"),
     *("capacity", "chunks", "ended", "length", "max_participants", "max_size", "position", "redelivered", "released", "slot_size"),
+    *("end_with_writers", "history", "lag", "missed", "number", "pinned", "pins", "time", "writers"),
 )
 
 

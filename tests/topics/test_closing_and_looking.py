@@ -192,7 +192,8 @@ def test_statistics_tell_what_went_through(make: Make, peers: _Lender) -> None:
         some = t.statistics()
         assert (some.published, some.published_bytes, some.loaned, some.pinned) == (1, 3000, 1, 1)
         assert some.free_frames == none.free_frames - 2
-        assert some.age is not None and some.age >= 0
+        assert some.age is not None
+        assert some.age >= 0
     assert repr(some).startswith("<Statistics published 1, published_bytes 3000, age ")
     peer = peers(name=t.name)
     peer.do("t = namedshm.Topic.open(name); pin = t.pin()")

@@ -1,4 +1,4 @@
-"""Values written and read where they lie: a view that was overtaken says so, a pin is not overtaken, and no pin or frame is lost."""
+"""Values written and read where they lie: a view that was overtaken says so, a pin is not, and no pin or frame is lost."""
 
 from __future__ import annotations
 
@@ -87,11 +87,16 @@ def test_what_was_overtaken_is_told_at_the_end_of_the_block(make: Make, reader: 
     t = make(history=2)
     r = reader(t)
     t.publish(bytes(LONG))
-    with pytest.raises(Overrun, match="does not count") as caught, r.view() as window:
-        assert window[0] == 0
-        flood(t)
-        with pytest.raises(Overrun):
-            window.check()
+
+    def look() -> None:
+        with r.view() as window:
+            assert window[0] == 0
+            flood(t)
+            with pytest.raises(Overrun):
+                window.check()
+
+    with pytest.raises(Overrun, match="does not count") as caught:
+        look()
     assert caught.value.missed == 60
     assert isinstance(caught.value, namedshm.NamedShmError)
     with r.view() as window:
@@ -111,15 +116,19 @@ def test_an_error_of_a_torn_value_is_not_the_last_word(make: Make, reader: Reade
     t = make(history=1)
     r = reader(t)
     t.publish(bytes(LONG))
-    with pytest.raises(Overrun) as caught, r.view():
-        flood(t)
-        raise ZeroDivisionError
+
+    def fail(error: type[BaseException]) -> None:
+        with r.view():
+            flood(t)
+            raise error
+
+    with pytest.raises(Overrun) as caught:
+        fail(ZeroDivisionError)
     assert isinstance(caught.value.__context__, ZeroDivisionError)
     with pytest.raises(ZeroDivisionError), r.view():
         raise ZeroDivisionError
-    with pytest.raises(KeyboardInterrupt), r.view():
-        flood(t)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt)
 
 
 def test_a_short_value_is_copied_and_never_overtaken(make: Make, reader: Reader) -> None:
@@ -191,7 +200,8 @@ def test_as_many_are_pinned_as_there_is_room_for(make: Make, reader: Reader) -> 
     first.release()
     first = t.pin()  # a handle keeps its places
     flood(t)
-    assert not any(first) and not any(second)
+    assert not any(first)
+    assert not any(second)
     first.release()
     second.release()
     t.close()

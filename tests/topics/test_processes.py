@@ -144,9 +144,9 @@ def test_a_loan_and_a_pin_of_the_dead_are_given_back(make: Make, peers: _Lender)
         peer = peers(name=t.name)
         peer.do("t = namedshm.Topic.open(name); kept = t.loan(), t.pin()")
         peer.kill()
-        with t.loan(30), t.pin() as seen:
+        with t.loan(30) as loan, t.pin() as seen:
             assert seen[0] == ord("x")
-    t.close()
+            loan.abandon()
 
 
 def test_what_a_killed_reader_pinned_stays_for_the_other_who_pins_it(make: Make, peers: _Lender) -> None:
@@ -210,7 +210,9 @@ def stopped(pid: int) -> bool:
 def test_slow_readers_of_a_fast_writer_in_another_process_get_whole_values(make: Make, peers: _Lender, access: str) -> None:
     t = make(max_size=LONG + 100, history=2)
     writer = peers(name=t.name)
-    writer.start(f"{VALUES}\nt = namedshm.Topic.open(name)\nfor number in range(30000):\n    t.publish(value(number))\nt.shutdown()")
+    writer.start(
+        f"{VALUES}\nt = namedshm.Topic.open(name)\nfor number in range(30000):\n    t.publish(value(number))\nt.shutdown()"
+    )
     readers = [peers(name=t.name, access=access) for _ in range(2)]
     for peer in readers:
         peer.start(f"""{VALUES}

@@ -136,9 +136,10 @@ def test_what_is_too_long_is_refused(make: Make, most: int) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"history": 0}, {"history": 65537}, {"max_size": 0}, {"max_size": (1 << 40) + 1}, {"pins": -1}, {"pins": 65}, {"writers": 0},
-        {"writers": 65}, {"mode": 0o777}, {"mode": "rw"}, {"shape": (3,)}, {"dtype": "f4", "max_size": 3}, {"dtype": "O"},
-        {"dtype": "f4", "shape": (-1,)}, {"dtype": "no such type"}, {"dtype": "f8", "shape": (1 << 38,)}, {"dtype": "f4", "schema": 5},
+        {"history": 0}, {"history": 65537}, {"max_size": 0}, {"max_size": (1 << 40) + 1}, {"pins": -1}, {"pins": 65},
+        {"writers": 0}, {"writers": 65}, {"mode": 0o777}, {"mode": "rw"}, {"shape": (3,)}, {"dtype": "f4", "max_size": 3},
+        {"dtype": "O"}, {"dtype": "f4", "shape": (-1,)}, {"dtype": "no such type"}, {"dtype": "f8", "shape": (1 << 38,)},
+        {"dtype": "f4", "schema": 5},
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(names: Callable[[], str], options: dict[str, Any]) -> None:
@@ -286,9 +287,11 @@ def test_only_its_name_and_identity_are_pickled(make: Make) -> None:
 def test_its_errors_can_be_pickled(make: Make) -> None:
     t = make(history=1, max_size=5000)
     t.publish(bytes(5000))
-    with pytest.raises(Overrun) as caught, t.view():
-        for _ in range(60):
-            t.publish(bytes(5000))
+    view = t.view()
+    for _ in range(60):
+        t.publish(bytes(5000))
+    with pytest.raises(Overrun) as caught:
+        view.release()
     same = pickle.loads(pickle.dumps(caught.value))
     assert (type(same), str(same), same.missed, same.object_name) == (Overrun, str(caught.value), 60, t.name)
 

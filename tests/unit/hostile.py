@@ -1,8 +1,8 @@
 """Calls with arguments that are Python code: python -m tests.unit.hostile SEED SECONDS
 
-Every public call of sections, views, mutexes, events, semaphores, waits, queues, topics, arrays, records and win32 gets, at random places,
-objects whose __index__, __float__, __eq__, __le__, __hash__, __buffer__ or __iter__ closes what is being used, puts something else
-in its place, forks, or collects garbage; and returns something sensible, nonsense, or an exception.  Whatever the calls raise is
+Every public call of sections, views, mutexes, events, semaphores, waits, queues, topics, arrays, records and win32 gets, at random
+places, objects whose __index__, __float__, __eq__, __le__, __hash__, __buffer__ or __iter__ closes what is being used, puts
+something else in its place, forks, or collects garbage; and returns something sensible, nonsense, or an exception.  Whatever the calls raise is
 fine.  The process must not die: it prints "survived" and the number of calls.
 """
 
@@ -364,7 +364,7 @@ class Calls:
             lambda: self.window().__setitem__(self.part(), self.content()),
             lambda: setattr(self.window(), "length", n()),
             lambda: self.window().commit(self.moment()),
-            lambda: pick([namedshm.queue.Message.release, namedshm.queue.Message.give_back])(self.window()),
+            lambda: getattr(self.window(), pick(["release", "give_back"]))(),
             lambda: memoryview(self.window())[:].tobytes(),
             lambda: self.queue().put(self.window(), self.moment()),
             lambda: setattr(self.queue(), "spin", self.moment()),
@@ -405,10 +405,15 @@ class Calls:
             lambda: self.kept(self.topic().loan(self.moment(), size=pick([None, 0, 5, Evil(7), 100]))),
             within,
             lambda: self.topic().publish(self.window(), self.moment()),
-            lambda: self.window().release(),
             lambda: self.window().check(),
             lambda: setattr(self.topic(), "position", n()),
-            lambda: (self.topic().lag, self.topic().missed, self.topic().statistics(), self.topic().participants(), repr(self.topic())),
+            lambda: (
+                self.topic().lag,
+                self.topic().missed,
+                self.topic().statistics(),
+                self.topic().participants(),
+                repr(self.topic()),
+            ),
             lambda: self.world.chance.random() < 0.1 and self.topic().shutdown(),
             lambda: namedshm.Topic.create(None, max_size=n(), history=n(), pins=n(), writers=n()),
             lambda: namedshm.Topic.open(self.world.name + "-1t", self.access() or "read", wait=self.moment()),

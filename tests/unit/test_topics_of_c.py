@@ -57,7 +57,8 @@ def test_a_topic_is_listed_as_one_and_opened_as_nothing_else(make: Callable[[str
         info = inspection.describe(name)
         assert (info.type, info.size, info.handles, info.mappings, info.creator_pid) == ("topic", size, 1, 1, process.pid)
         assert info in inspection.list_objects()
-        assert inspection.state(name) == {}
+        told = inspection.state(name)
+        assert (told["values"], told["published"], told["writers"]) == ("values of 10000 bytes at most", 1, 1)
         with pytest.raises(namedshm.WrongType):
             namedshm.open(name)
         with pytest.raises(namedshm.WrongType):

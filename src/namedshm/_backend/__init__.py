@@ -22,6 +22,12 @@ if sys.platform == "win32":
     from .windows.native import set_acquisitions as set_acquisitions
     from .windows.native import set_queue_classes as set_queue_classes
 
+    if TYPE_CHECKING:  # topic.py says, when it is imported, that there are none here
+        from .linux.native import TopicHandle as TopicHandle
+        from .linux.native import TopicLoan as TopicLoan
+        from .linux.native import TopicView as TopicView
+        from .linux.native import set_topic_classes as set_topic_classes
+
     SectionHandle = native.SectionHandle
     backend = WindowsBackend()
 elif sys.platform == "linux":

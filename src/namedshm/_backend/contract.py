@@ -223,7 +223,7 @@ class QueueHandle(Protocol):
         """Leave and close.  Who waits with this handle in another thread is told that it is closed.  Twice is a no-op."""
 
 
-#: Which value a window shows: the newest; the newest that was not read with this handle; the one after that which was read last.
+#: Which value a window shows: the newest; the newest that was not read with this handle; the one after the one read last.
 Which = Literal["latest", "new", "next"]
 
 
@@ -252,8 +252,8 @@ class Codec(Protocol):
 class TopicHandle(Protocol):
     """One open handle to a topic.  Threads may use it at once; for them it is one reader.
 
-    Times are as for queues.  The classes that ``set_topic_classes`` was given are raised as Full (no frame), Empty (no newer value),
-    ShutDown and Overrun (a value was written over while it was read).  The other errors: ClosedHandle; AccessDenied (of a read-only
+    Times are as for queues.  The classes that ``set_topic_classes`` was given are raised as Full (no frame), Empty (no newer
+    value), ShutDown and Overrun (a value was written over while it was read).  The other errors: ClosedHandle; AccessDenied (of a read-only
     handle publishing and pinning); InvalidArgument (a value longer than ``max_size``); TypeError (no buffer in one piece, or text);
     OutOfResources (as many write or pin as there is room for; a process was stopped in the midst).
     """
@@ -310,6 +310,7 @@ class TopicHandle(Protocol):
         """The same, kept until it is given up."""
 
     position: int
+
     @property
     def missed(self) -> int: ...
     @property
