@@ -58,6 +58,8 @@ from .section import open as open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sys
+
     from . import arrays as arrays
     from . import arrow as arrow
     from . import copying as copying
@@ -85,7 +87,9 @@ if TYPE_CHECKING:
     from .sync import wait_all_async as wait_all_async
     from .sync import wait_any as wait_any
     from .sync import wait_any_async as wait_any_async
-    from .topic import Topic as Topic
+
+    if sys.platform == "linux":
+        from .topic import Topic as Topic
 
 __version__ = "0.1.0"
 

@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if sys.platform != "linux":
     raise errors.Unsupported("Topics exist on Linux only, so far: use a Record for a small value, or a Queue", call="import")
 
+assert sys.platform == "linux"  # elsewhere type checkers read no further
+
 from ._backend import TopicHandle, TopicLoan, TopicView, backend, set_topic_classes  # noqa: E402
 from ._compiled import describing  # noqa: E402
 from ._holder import Holder, label, reference  # noqa: E402

@@ -81,3 +81,12 @@ def test_frames_are_there_when_their_camera_has_gone(place):
         *(f"(1080, 1920, 3) {10.0 * number}" for number in range(8)),
         "that was all",
     ]
+
+
+def test_a_camera_has_three_readers_who_see_whole_frames_only(place):
+    pytest.importorskip("numpy")
+    said = place.run(*_command(place, "camera.py"), "40").splitlines()
+    assert said[-1] == "published: 40 frames"
+    told = {line.partition(":")[0]: line for line in said[:-1]}
+    assert set(told) == {"copies", "views", "pins"}
+    assert all(line.endswith("all whole: True") for line in told.values()), said

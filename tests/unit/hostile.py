@@ -2,8 +2,8 @@
 
 Every public call of sections, views, mutexes, events, semaphores, waits, queues, topics, arrays, records and win32 gets, at random
 places, objects whose __index__, __float__, __eq__, __le__, __hash__, __buffer__ or __iter__ closes what is being used, puts
-something else in its place, forks, or collects garbage; and returns something sensible, nonsense, or an exception.  Whatever the calls raise is
-fine.  The process must not die: it prints "survived" and the number of calls.
+something else in its place, forks, or collects garbage; and returns something sensible, nonsense, or an exception.  Whatever the
+calls raise is fine.  The process must not die: it prints "survived" and the number of calls.
 """
 
 from __future__ import annotations

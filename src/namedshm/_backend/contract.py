@@ -253,9 +253,9 @@ class TopicHandle(Protocol):
     """One open handle to a topic.  Threads may use it at once; for them it is one reader.
 
     Times are as for queues.  The classes that ``set_topic_classes`` was given are raised as Full (no frame), Empty (no newer
-    value), ShutDown and Overrun (a value was written over while it was read).  The other errors: ClosedHandle; AccessDenied (of a read-only
-    handle publishing and pinning); InvalidArgument (a value longer than ``max_size``); TypeError (no buffer in one piece, or text);
-    OutOfResources (as many write or pin as there is room for; a process was stopped in the midst).
+    value), ShutDown and Overrun (a value was written over while it was read).  The other errors: ClosedHandle; AccessDenied (of a
+    read-only handle publishing and pinning); InvalidArgument (a value longer than ``max_size``); TypeError (no buffer in one
+    piece, or text); OutOfResources (as many write or pin as there is room for; a process was stopped in the midst).
     """
 
     @property

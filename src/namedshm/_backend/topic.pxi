@@ -1,10 +1,10 @@
-# Topics: include/namedshm_topic.h as Python objects.  Made and opened in topics.pxi of the system.  What it shares with queue.pxi, which
+# Topics: include/namedshm_topic.h as Python objects.  Made and opened in topics.pxi of the system.  Shared with queue.pxi, which
 # stands before: times in slices, one_piece() and whole().
 #
 # The first try of every call keeps the GIL (topic_quick.h); what that says no to is done again without it, in slices, between which
 # signal handlers run.  Everybody is in the handle's gate while he uses its memory, and so is every window for as long as it lasts.
 #
-# Values are bytes here.  What else they are a codec knows (topic.py), which is asked for room to copy to, and makes something of it.
+# Values are bytes here.  What else they are a codec knows (topic.py): it is asked for room to copy to, and makes something of it.
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 
@@ -212,7 +212,8 @@ cdef class TopicHandle:
         if code == -EAGAIN or code == -ETIMEDOUT:
             late = "" if code == -EAGAIN else ", and the time is up"
             if reads_topic(call):
-                return topic_empty(f"There is no new value in {label}{late}: publish one, or wait longer", name=self.name, call=call)
+                return topic_empty(
+                    f"There is no new value in {label}{late}: publish one, or wait longer", name=self.name, call=call)
             return topic_full(
                 f"Cannot {call}: all {self.t.writers} values that can be filled at one time in {label} are, or somebody is "
                 f"publishing{late}: wait longer, or create it with more writers",
