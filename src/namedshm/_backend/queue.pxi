@@ -869,7 +869,7 @@ cdef class QueueMessage(QueueWindow):
             return 0
         self.deliver_again = deliver_again
         if others and not deliver_again and self.queue.q.mode & NSHM_QUEUE_ACK:
-            # It is done with now, also if this process dies before the last buffer is gone.  We are in: nobody else is the last one.
+            # It is done with now, also if this process dies before the last buffer is gone.  We are in: nobody else is last.
             if nshm_queue_is_mine(&self.queue.q, &self.w, NSHM_CONSUMER):
                 self.acknowledged = nshm_queue_acknowledge(&self.queue.q, &self.w) == 0
         r = self.leave()
