@@ -80,7 +80,7 @@ WINDOWS_SOURCES = (
 )
 WINDOWS_TESTS = (
     *(f"tests/{suite}" for suite in ["conformance", "sync", "copying", "drop_in", "records", "arrow", "arrays", "pools", "queues"]),
-    *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing", "signatures")),
+    *(f"tests/unit/test_{name}.py" for name in ("closing", "seconds", "failing", "signatures", "unbound")),
 )
 #: What tools/first_steps.py says in the end.
 FIRST_STEPS = re.compile(r"^[1-9]\d* passed, 0 failed$", re.MULTILINE)

@@ -19,6 +19,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
 
 from namedshm._core cimport Mapping, Pager
+from namedshm._unbound cimport guard_methods
 
 from namedshm import errors
 
@@ -366,3 +367,5 @@ cdef object not_contiguous(thing):
         return reason
     PyBuffer_Release(&buffer)
     return None
+
+guard_methods(globals())

@@ -16,6 +16,7 @@ from cpython.slice cimport PySlice_Check, PySlice_Unpack, PySlice_AdjustIndices
 from libc.string cimport memcpy, memmove
 from libc.stdint cimport uint64_t, uintptr_t
 
+from namedshm._unbound cimport guard_methods
 from namedshm._gate cimport (
     nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
 from namedshm import errors  # now: when the first one is made, nothing may be importable any more
@@ -415,3 +416,5 @@ def start_thread(function):
         raise errors.OutOfResources(
             "Cannot start a thread: the system has no memory for its stack, or the limit on processes is reached (ulimit -u, "
             "pids.max of the cgroup); end some", winerror=errors.ERROR_NO_SYSTEM_RESOURCES, call="PyThread_start_new_thread")
+
+guard_methods(globals())

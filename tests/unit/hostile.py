@@ -364,7 +364,7 @@ class Calls:
             lambda: self.window().__setitem__(self.part(), self.content()),
             lambda: setattr(self.window(), "length", n()),
             lambda: self.window().commit(self.moment()),
-            lambda: getattr(self.window(), pick(["release", "give_back"]))(),
+            lambda: pick([namedshm.queue.Message.release, namedshm.queue.Message.give_back])(self.window()),
             lambda: memoryview(self.window())[:].tobytes(),
             lambda: self.queue().put(self.window(), self.moment()),
             lambda: setattr(self.queue(), "spin", self.moment()),

@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 from posix.stat cimport fstat, struct_stat
 
 from namedshm._core cimport Mapping, Pager as CorePager, fill
+from namedshm._unbound cimport guard_methods
 from namedshm._gate cimport (
     nshm_gate, nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
 
@@ -298,3 +299,5 @@ include "queues.pxi"
 include "../topic.pxi"
 include "topics.pxi"
 include "watch.pxi"
+
+guard_methods(globals())

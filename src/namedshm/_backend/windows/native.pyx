@@ -22,6 +22,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 
 from namedshm._core cimport Mapping, Pager as CorePager, fill
+from namedshm._unbound cimport guard_methods
 from namedshm._gate cimport (
     nshm_gate, nshm_gate_close, nshm_gate_closed, nshm_gate_enter, nshm_gate_leave, nshm_gate_open, nshm_gate_shut)
 
@@ -243,3 +244,5 @@ include "sync.pxi"
 include "../queue.pxi"
 include "queues.pxi"
 include "watch.pxi"
+
+guard_methods(globals())
