@@ -368,4 +368,5 @@ cdef object not_contiguous(thing):
     PyBuffer_Release(&buffer)
     return None
 
+
 guard_methods(globals())

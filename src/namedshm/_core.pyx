@@ -417,4 +417,5 @@ def start_thread(function):
             "Cannot start a thread: the system has no memory for its stack, or the limit on processes is reached (ulimit -u, "
             "pids.max of the cgroup); end some", winerror=errors.ERROR_NO_SYSTEM_RESOURCES, call="PyThread_start_new_thread")
 
+
 guard_methods(globals())

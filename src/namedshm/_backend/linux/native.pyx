@@ -300,4 +300,5 @@ include "../topic.pxi"
 include "topics.pxi"
 include "watch.pxi"
 
+
 guard_methods(globals())

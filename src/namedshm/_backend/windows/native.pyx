@@ -245,4 +245,5 @@ include "../queue.pxi"
 include "queues.pxi"
 include "watch.pxi"
 
+
 guard_methods(globals())
