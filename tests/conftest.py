@@ -43,10 +43,16 @@ ALONE = {
 }
 
 
+#: Seconds for a test in a folder of those that kill: each waits for a program that uses a core for long, beside others.
+LONG = 540
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).resolve().parent
     for item in items:
         path = item.path.relative_to(here)
+        if path.parts[0].startswith("crash") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG))
         if path.parts[0] in ALONE or path.as_posix() in ALONE:
             item.add_marker("alone")
 

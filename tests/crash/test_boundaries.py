@@ -14,7 +14,7 @@ NOT_POSSIBLE = 77
 
 
 def run(*command: str | Path) -> dict[str, float]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     if done.returncode == NOT_POSSIBLE:
         pytest.skip("needs namespaces of its own, and other users")
     assert done.returncode == 0, done.stderr + done.stdout

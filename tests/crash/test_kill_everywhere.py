@@ -61,7 +61,7 @@ CROSSED = [
 
 
 def run_step(step: Path, mode: str, scenario: str, stride: int, special_stride: int = 1) -> dict[str, float]:
-    run = subprocess.run([step, mode, scenario, str(stride), str(special_stride)], capture_output=True, text=True, timeout=110)
+    run = subprocess.run([step, mode, scenario, str(stride), str(special_stride)], capture_output=True, text=True, timeout=500)
     if run.returncode == NOT_TRACED:
         pytest.skip("ptrace is not permitted here")
     assert run.returncode == 0, run.stderr + run.stdout

@@ -22,7 +22,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_clean(command: list[str | Path], **environment: str) -> None:
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**ENVIRONMENT, **environment})
+    run = subprocess.run(command, capture_output=True, text=True, timeout=500, env={**ENVIRONMENT, **environment})
     if run.returncode == NOT_TRACED:
         pytest.skip("ptrace is not permitted here")
     assert run.returncode == 0, run.stderr + run.stdout

@@ -16,7 +16,7 @@ ROUNDS = int(os.environ.get("NSHM_STORM_ROUNDS", "500"))
 
 def run_storm(program: Path, rounds: int, seed: int, **environment: str) -> dict[str, float]:
     run = subprocess.run(
-        [program, str(rounds), str(seed), "60"], capture_output=True, text=True, timeout=100, env={**os.environ, **environment}
+        [program, str(rounds), str(seed), "400"], capture_output=True, text=True, timeout=500, env={**os.environ, **environment}
     )
     assert run.returncode == 0, run.stderr + run.stdout
     return numbers(run.stdout)

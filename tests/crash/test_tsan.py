@@ -27,14 +27,14 @@ def crowd(directory: Path) -> Path:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_threads_doing_everything_at_once_do_not_race(crowd: Path, seed: str) -> None:
-    status, output = tsan.run(crowd, ["4", seed, "6"], timeout=100)
+    status, output = tsan.run(crowd, ["4", seed, "6"], timeout=500)
     assert status == 0, output
     done = numbers(output)
     assert not {key for key, value in done.items() if value == 0 and key != "failures"}, output  # it was there, all of it
 
 
 def test_threads_creating_opening_and_closing_do_not_race(directory: Path) -> None:
-    status, output = tsan.run(build("threads", directory, flags=tsan.FLAGS), ["4000"], timeout=100)
+    status, output = tsan.run(build("threads", directory, flags=tsan.FLAGS), ["4000"], timeout=500)
     assert status == 0, output
 
 
@@ -57,7 +57,7 @@ def test_a_missing_order_is_seen(directory: Path, tmp_path: Path, bug: str) -> N
     include = changed(tmp_path / "include", [PLANTED[bug]])
     program = build("crowd", directory, include=include, name="planted", flags=tsan.FLAGS)
     for seed in range(1, 9):
-        status, output = tsan.run(program, ["3", str(seed), "6"], timeout=100)
+        status, output = tsan.run(program, ["3", str(seed), "6"], timeout=500)
         if status == tsan.FOUND:
             break
     assert "WARNING: ThreadSanitizer: data race" in output

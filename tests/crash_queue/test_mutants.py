@@ -181,7 +181,7 @@ def test_a_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
     include = changed(tmp_path / "include", changes)
     flags = ["-O2", "-DPATIENCE=1"] if program == "step" else ["-O2"]
     built = build(program, tmp_path, include=include, flags=flags)
-    run = subprocess.run([built, *arguments], capture_output=True, text=True, timeout=110)
+    run = subprocess.run([built, *arguments], capture_output=True, text=True, timeout=500)
     if run.returncode == NOT_HERE:
         pytest.skip("ptrace is not permitted here")
     assert run.returncode == CAUGHT, run.stdout + run.stderr

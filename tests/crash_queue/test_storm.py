@@ -21,7 +21,7 @@ CHUNKS = {"chunk", "mixed", "ack"}
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_storm_with_kills_loses_doubles_tears_and_reorders_nothing(program: Callable[..., Path], kind: str) -> None:
-    run = subprocess.run([program("storm"), str(ROUNDS), "1", "80", kind], capture_output=True, text=True, timeout=110)
+    run = subprocess.run([program("storm"), str(ROUNDS), "1", "400", kind], capture_output=True, text=True, timeout=500)
     assert run.returncode == 0, run.stderr + run.stdout
     seen = numbers(run.stdout)
     # the storm was one: each kind of end happened, and waits ended in each way
@@ -34,6 +34,6 @@ def test_a_storm_with_kills_loses_doubles_tears_and_reorders_nothing(program: Ca
 def test_a_storm_among_others_on_the_same_machine(program: Callable[..., Path]) -> None:
     """Without namespaces of its own, in the IPC and PID namespaces of everybody else."""
     environment = {**os.environ, "NSHM_TEST_NO_NAMESPACE": "1"}
-    run = subprocess.run([program("storm"), "3", "3", "60", "mixed"], capture_output=True, text=True, timeout=110, env=environment)
+    run = subprocess.run([program("storm"), "3", "3", "400", "mixed"], capture_output=True, text=True, timeout=500, env=environment)
     assert run.returncode == 0, run.stderr + run.stdout
     assert numbers(run.stdout)["kills"] > 100

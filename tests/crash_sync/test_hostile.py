@@ -15,7 +15,7 @@ SECONDS = os.environ.get("NSHM_HOSTILE_SECONDS", "8")
 
 
 def run(program: Path, *arguments: str) -> dict[str, float]:
-    run = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=110)
+    run = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=500)
     assert run.returncode == 0, run.stderr + run.stdout
     return numbers(run.stdout)
 

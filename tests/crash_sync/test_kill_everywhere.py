@@ -48,7 +48,7 @@ def test_all_scenarios_are_known_here(program: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_anywhere_leaves_usable_objects_and_no_sleeper_behind(program: Callable[..., Path], scenario: str) -> None:
     command = [program("step"), scenario, str(SCENARIOS[scenario])]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=500)
     if run.returncode == NOT_TRACED:
         pytest.skip("ptrace is not permitted here")
     assert run.returncode == 0, run.stderr + run.stdout

@@ -136,7 +136,7 @@ def test_a_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
     include = changed(tmp_path / "include", changes)
     flags = ["-O2", *([WITHOUT_NAPS] if program == "storm" else ["-DPATIENCE=1"])]
     built = build(program, tmp_path, include=include, flags=flags)
-    run = subprocess.run([built, *arguments], capture_output=True, text=True, timeout=110)
+    run = subprocess.run([built, *arguments], capture_output=True, text=True, timeout=500)
     if run.returncode == NOT_HERE:
         pytest.skip("ptrace or PID namespaces are not permitted here")
     assert run.returncode == CAUGHT, run.stdout + run.stderr

@@ -12,7 +12,7 @@ BROKEN, NO_NAMESPACES = 2, 77
 
 
 def play(program: Callable[..., Path], scenario: str) -> None:
-    run = subprocess.run([program("namespaces"), scenario], capture_output=True, text=True, timeout=100)
+    run = subprocess.run([program("namespaces"), scenario], capture_output=True, text=True, timeout=500)
     if run.returncode == NO_NAMESPACES:
         pytest.skip("needs IPC and PID namespaces of its own")
     if run.returncode == BROKEN:

@@ -23,8 +23,8 @@ SANDBOX = Path(__file__).resolve().parent.parent / "helpers" / "sandbox.py"
 
 
 def run_storm(program: Path, rounds: int, seed: int, *before: str | Path, **environment: str) -> dict[str, float]:
-    command = [*before, program, str(rounds), str(seed), "60"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=110, env={**os.environ, **environment})
+    command = [*before, program, str(rounds), str(seed), "400"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=500, env={**os.environ, **environment})
     assert run.returncode == 0, run.stderr + run.stdout
     return numbers(run.stdout)
 

@@ -20,9 +20,13 @@ SECONDS = os.environ.get("NSHM_HOSTILE_SECONDS", "4")
 
 @pytest.mark.parametrize("flags", [(), SANITIZED], ids=["", "sanitized"])
 def test_who_scribbles_over_a_topic_harms_no_process(program: Callable[..., Path], flags: tuple[str, ...]) -> None:
-    command = [program("hostile", *flags), SECONDS, "1"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=110, env=ENVIRONMENT)
-    assert run.returncode == 0, run.stderr + run.stdout
-    seen = numbers(run.stdout)
-    for what in ("done", "damaged", "refused", "scribbles"):
-        assert seen[what] > 100, what
+    seen = dict.fromkeys(("done", "damaged", "refused", "scribbles"), 0.0)
+    for seed in range(1, 9):  # which words are hit is chance, and rounds are few on a busy machine
+        command = [program("hostile", *flags), SECONDS, str(seed)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=100, env=ENVIRONMENT)
+        assert run.returncode == 0, run.stderr + run.stdout
+        counts = numbers(run.stdout)
+        seen = {what: seen[what] + counts[what] for what in seen}
+        if min(seen.values()) > 100:
+            return
+    raise AssertionError(f"not everything happened: {seen}")

@@ -52,5 +52,5 @@ def test_all_of_them_are_known_here(program: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("flags", [(), SANITIZED], ids=["", "sanitized"])
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_kept(program: Callable[..., Path], name: str, flags: tuple[str, ...]) -> None:
-    run = subprocess.run([program("operations", *flags), name], capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
+    run = subprocess.run([program("operations", *flags), name], capture_output=True, text=True, timeout=500, env=ENVIRONMENT)
     assert run.returncode == 0, run.stderr

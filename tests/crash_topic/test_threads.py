@@ -23,7 +23,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_threads_read_what_threads_publish(program: Callable[..., Path]) -> None:
-    run = subprocess.run([program("threads"), "200000", "1"], capture_output=True, text=True, timeout=100)
+    run = subprocess.run([program("threads"), "200000", "1"], capture_output=True, text=True, timeout=500)
     assert run.returncode == 0, run.stdout + run.stderr
     seen = numbers(run.stdout)
     assert seen["published"] > 300000
@@ -33,7 +33,7 @@ def test_threads_read_what_threads_publish(program: Callable[..., Path]) -> None
 
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_threads_do_not_race(directory: Path, seed: str) -> None:
-    status, output = tsan.run(build("threads", directory, flags=tsan.FLAGS), [VALUES, seed], timeout=100)
+    status, output = tsan.run(build("threads", directory, flags=tsan.FLAGS), [VALUES, seed], timeout=500)
     assert status == 0, output
 
 
@@ -56,7 +56,7 @@ def test_a_missing_order_is_seen(directory: Path, tmp_path: Path, bug: str) -> N
     include = changed(tmp_path / "include", [PLANTED[bug]])
     planted = build("threads", directory, include=include, name="planted", flags=tsan.FLAGS)
     for seed in range(1, 7):
-        status, output = tsan.run(planted, [VALUES, str(seed)], timeout=100)
+        status, output = tsan.run(planted, [VALUES, str(seed)], timeout=500)
         if status == tsan.FOUND:
             break
     assert "WARNING: ThreadSanitizer: data race" in output
