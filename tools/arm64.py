@@ -254,7 +254,7 @@ PROGRAMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "queue-quiet": ("crash_queue", "quiet", OUTLINE),
 }
 #: Sources that are not run there: a library put before the C library, what is linked or built by tests of their own, and models.
-NOT_PROGRAMS = {"crash": ("faultshim", "version"), "crash_sync": (), "crash_queue": ("chunks", "wakes")}
+NOT_PROGRAMS = {"crash": ("faultshim", "version"), "crash_sync": (), "crash_queue": ("bells", "chunks", "wakes")}
 BUILDERS = {"crash": crash_build.build, "crash_sync": sync_build.build, "crash_queue": queue_build.build}
 
 

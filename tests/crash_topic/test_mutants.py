@@ -138,7 +138,12 @@ MUTANTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         ["operations", "who_lies_down_between_a_change_and_its_wake_up_is_woken"],
     ),
     "nobody says that he is about to sleep": (
-        [("    __atomic_fetch_add(t->wishes, 1, __ATOMIC_SEQ_CST);\n", "")],
+        [
+            (
+                "    if (word & 1) return -EPIPE;\n    __atomic_fetch_add(t->wishes, 1, __ATOMIC_SEQ_CST);\n",
+                "    if (word & 1) return -EPIPE;\n",
+            )
+        ],
         ["step", "publish_to_a_sleeper", "200"],
     ),
     "a wake-up is not passed on": (

@@ -154,8 +154,10 @@ def main(seconds: float, count: int = 6) -> int:
     for thread in threads:
         for error in thread.unexpected:
             print("unexpected:", repr(error), file=sys.stderr)
-    for window in shared.windows:
+    while shared.windows:  # each keeps its queue, which may be one that nobody has closed
+        window: Any = shared.windows.pop()
         window.abandon() if hasattr(window, "abandon") else window.release()
+        del window
     for thing in (shared.section, shared.view, shared.copy, shared.mutex, shared.event, shared.semaphore, shared.queue):
         thing.close()  # type: ignore[attr-defined]
     for handle in shared.handles:
