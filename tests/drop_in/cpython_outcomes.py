@@ -49,10 +49,10 @@ def tell(case: type[unittest.TestCase], found: dict[str, Any]) -> None:
     try:
         unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
     finally:
+        for child in multiprocessing.active_children():  # of a test that failed in the midst; newer fork servers wait for them
+            child.kill()
+            child.join()
         found["tearDownModule"]()
-    for child in multiprocessing.active_children():  # of a test that failed in the midst
-        child.kill()
-        child.join()
     print(json.dumps(result.outcomes))
     sys.stdout.flush()
     os._exit(0)
