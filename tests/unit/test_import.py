@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.extras import needs
 from helpers.facts import on_linux
 
 import namedshm
@@ -70,11 +71,14 @@ def test_importing_makes_nothing() -> None:
     _modules(f"import os; os.environ['NAMEDSHM_SESSION'] = 'empty-' + str(os.getpid())\n{code}")
 
 
+LIBRARIES = {"arrays": "numpy", "arrow": "pyarrow"}
 MODULES = ["arrays", "arrow", "copying", "inspection", "managers", "records", "shared_memory", "sync", "win32"]
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_is_there_when_it_is_first_used(module: str) -> None:
+    if module in LIBRARIES:
+        needs(LIBRARIES[module])
     look = f"import namedshm\nassert {module!r} in dir(namedshm)\nfound = namedshm.{module}"
     code = f"{look}\nimport namedshm.{module} as same\nassert found is same"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
