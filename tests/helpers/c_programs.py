@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,19 @@ def builder(build: Callable[..., Path], directory: Path) -> Callable[..., Path]:
         return built[key]
 
     return get
+
+
+def scribble(program: Path, seconds: str, environment: Mapping[str, str], numbers: Callable[[str], dict[str, float]]) -> None:
+    """Run a hostile.c until everything has happened more than a hundred times; each run must be well.
+
+    Which words are hit is chance, and rounds are few on a busy machine: so there are several seeds.
+    """
+    seen = dict.fromkeys(("done", "damaged", "refused", "scribbles"), 0.0)
+    for seed in range(1, 9):
+        run = subprocess.run([program, seconds, str(seed)], capture_output=True, text=True, timeout=100, env=dict(environment))
+        assert run.returncode == 0, run.stderr + run.stdout
+        counts = numbers(run.stdout)
+        seen = {what: seen[what] + counts[what] for what in seen}
+        if min(seen.values()) > 100:
+            return
+    raise AssertionError(f"not everything happened: {seen}")

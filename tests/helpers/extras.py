@@ -10,6 +10,9 @@ import pytest
 
 from .facts import on_linux, required
 
+#: What modules of the package need.
+LIBRARIES = {"arrays": "numpy", "arrow": "pyarrow"}
+
 
 def needs(name: str) -> ModuleType:
     """The module; without it the test is skipped, or fails on Linux if NAMEDSHM_REQUIRE_EXTRAS=1 (continuous integration)."""

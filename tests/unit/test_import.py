@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.extras import needs
+from helpers.extras import LIBRARIES, needs
 from helpers.facts import on_linux
 
 import namedshm
@@ -71,7 +71,6 @@ def test_importing_makes_nothing() -> None:
     _modules(f"import os; os.environ['NAMEDSHM_SESSION'] = 'empty-' + str(os.getpid())\n{code}")
 
 
-LIBRARIES = {"arrays": "numpy", "arrow": "pyarrow"}
 MODULES = ["arrays", "arrow", "copying", "inspection", "managers", "records", "shared_memory", "sync", "win32"]
 
 

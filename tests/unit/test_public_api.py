@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers import api
-from helpers.extras import needs
-
-LIBRARIES = {"arrays": "numpy", "arrow": "pyarrow"}
+from helpers.extras import LIBRARIES, needs
 
 
 @pytest.mark.parametrize("module", api.MODULES, ids=lambda name: name or "namedshm")
